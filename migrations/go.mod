@@ -1,0 +1,3 @@
+module github.com/meridian-iam/meridian/migrations
+
+go 1.26.0
