@@ -47,6 +47,8 @@ const (
 	Reason_NOT_FOUND    Reason = 20
 	// The procedure does not exist.
 	Reason_PROCEDURE_UNKNOWN Reason = 21
+	// Something with this unique value exists already; metadata "field".
+	Reason_ALREADY_EXISTS Reason = 22
 	// The log's head is not the expected one; nothing was written.
 	Reason_HEAD_MISMATCH Reason = 30
 	// The commit was sent and its outcome is not known: it may or may not be
@@ -125,6 +127,7 @@ var (
 		14: "RATE_LIMITED",
 		20: "NOT_FOUND",
 		21: "PROCEDURE_UNKNOWN",
+		22: "ALREADY_EXISTS",
 		30: "HEAD_MISMATCH",
 		31: "OUTCOME_UNKNOWN",
 		32: "EVENT_CORRUPT",
@@ -168,6 +171,7 @@ var (
 		"RATE_LIMITED":           14,
 		"NOT_FOUND":              20,
 		"PROCEDURE_UNKNOWN":      21,
+		"ALREADY_EXISTS":         22,
 		"HEAD_MISMATCH":          30,
 		"OUTCOME_UNKNOWN":        31,
 		"EVENT_CORRUPT":          32,
@@ -232,7 +236,7 @@ var File_meridian_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xd7\x06\n" +
+	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xeb\x06\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVALID_FIELD\x10\x01\x12\x13\n" +
@@ -245,7 +249,8 @@ const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\rACCESS_DENIED\x10\r\x12\x10\n" +
 	"\fRATE_LIMITED\x10\x0e\x12\r\n" +
 	"\tNOT_FOUND\x10\x14\x12\x15\n" +
-	"\x11PROCEDURE_UNKNOWN\x10\x15\x12\x11\n" +
+	"\x11PROCEDURE_UNKNOWN\x10\x15\x12\x12\n" +
+	"\x0eALREADY_EXISTS\x10\x16\x12\x11\n" +
 	"\rHEAD_MISMATCH\x10\x1e\x12\x13\n" +
 	"\x0fOUTCOME_UNKNOWN\x10\x1f\x12\x11\n" +
 	"\rEVENT_CORRUPT\x10 \x12\x0f\n" +

@@ -48,7 +48,7 @@ const (
 type OrganizationServiceClient interface {
 	// CreateOrganization opens an organization and its log.
 	//
-	// Errors: INVALID_FIELD (slug taken: already_exists).
+	// Errors: ALREADY_EXISTS (the slug is taken), INVALID_FIELD.
 	CreateOrganization(context.Context, *v1.CreateOrganizationRequest) (*v1.CreateOrganizationResponse, error)
 	// GetOrganization reads one organization by id.
 	GetOrganization(context.Context, *v1.GetOrganizationRequest) (*v1.GetOrganizationResponse, error)
@@ -130,7 +130,7 @@ func (c *organizationServiceClient) ListOrganizations(ctx context.Context, req *
 type OrganizationServiceHandler interface {
 	// CreateOrganization opens an organization and its log.
 	//
-	// Errors: INVALID_FIELD (slug taken: already_exists).
+	// Errors: ALREADY_EXISTS (the slug is taken), INVALID_FIELD.
 	CreateOrganization(context.Context, *v1.CreateOrganizationRequest) (*v1.CreateOrganizationResponse, error)
 	// GetOrganization reads one organization by id.
 	GetOrganization(context.Context, *v1.GetOrganizationRequest) (*v1.GetOrganizationResponse, error)
