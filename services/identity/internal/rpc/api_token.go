@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -90,7 +91,9 @@ func (s *APITokens) create(
 	for _, e := range events {
 		state.Apply(e)
 	}
-	text, hash := apitoken.NewSecret(state.ID)
+	var random apitoken.Random
+	_, _ = rand.Read(random[:]) // never fails, by its contract
+	text, hash := apitoken.NewSecret(state.ID, random)
 	row := store.APIToken{
 		State: state, Hash: hash[:], HomeRegion: s.PlatformRegion, CreatedAt: s.Clock().UTC().Truncate(time.Microsecond),
 	}

@@ -1,7 +1,6 @@
 package apitoken
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -20,22 +19,22 @@ import (
 // before them. Scanners find it by its prefix, and a mistyped one is refused
 // without a look into the database.
 const (
-	prefix     = "mat_"
-	idLen      = 26
-	randomLen  = 43
-	sumLen     = 8
-	secretLen  = len(prefix) + idLen + randomLen + sumLen
-	randomSize = 32
+	prefix    = "mat_"
+	idLen     = 26
+	randomLen = 43
+	sumLen    = 8
+	secretLen = len(prefix) + idLen + randomLen + sumLen
 )
 
 // Hash is the SHA-256 of a token's random bits: what is stored. The bits are
 // uniformly random, so a slow hash would protect nothing more.
 type Hash [sha256.Size]byte
 
+// Random are the random bits of a token. They must come from crypto/rand.
+type Random [32]byte
+
 // NewSecret makes the text for a token and what is stored of it.
-func NewSecret(token string) (secret.String, Hash) {
-	var random [randomSize]byte
-	_, _ = rand.Read(random[:]) // never fails, by its contract
+func NewSecret(token string, random Random) (secret.String, Hash) {
 	body := prefix + strings.TrimPrefix(token, string(id.Token)+"_") + base64.RawURLEncoding.EncodeToString(random[:])
 	return secret.NewString(body + checksum(body)), sha256.Sum256(random[:])
 }
@@ -54,7 +53,7 @@ func ParseSecret(s secret.String) (token string, hash Hash, err error) {
 	}
 	token = string(id.Token) + "_" + body[len(prefix):len(prefix)+idLen]
 	random, err := base64.RawURLEncoding.Strict().DecodeString(body[len(prefix)+idLen:])
-	if err != nil || len(random) != randomSize || !id.Valid(id.Token, token) {
+	if err != nil || len(random) != len(Random{}) || !id.Valid(id.Token, token) {
 		return "", Hash{}, malformed()
 	}
 	return token, sha256.Sum256(random), nil

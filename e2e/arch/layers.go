@@ -1,0 +1,86 @@
+package arch
+
+// Layers returns the table. proto is below everything, pkg knows no service, a
+// service knows no other one, and inside a service the decisions are pure.
+func Layers() []Row {
+	const (
+		proto     = "proto/gen/go/..."
+		libraries = "pkg/..."
+	)
+	// The small packages that everything may use, SDK and decisions too.
+	plain := []string{"pkg/fault", "pkg/id", "pkg/page", "pkg/region", "pkg/revision", "pkg/secret"}
+	with := func(more ...string) []string { return append(more, plain...) }
+
+	return []Row{
+		{Folder: proto},
+		{Folder: "migrations"},
+
+		// The parts that other companies' programs link.
+		{Folder: "pkg/sdk/go/...", May: with("pkg/authzcore/...", proto), NeverDeep: heavy},
+		{Folder: "pkg/authzcore/...", May: []string{"pkg/fault", proto}, NeverDeep: heavy},
+
+		// Libraries. None of them knows a service.
+		{Folder: "pkg/fault", May: []string{proto}, NeverDeep: heavy},
+		{Folder: "pkg/id", May: with(proto), Never: inputOutput, NeverDeep: heavy},
+		{Folder: "pkg/page", May: with(proto), Never: inputOutput, NeverDeep: heavy},
+		{Folder: "pkg/region", May: with(proto), NeverDeep: heavy},
+		{Folder: "pkg/revision", May: with(proto), Never: inputOutput, NeverDeep: heavy},
+		{Folder: "pkg/secret", May: with(), NeverDeep: heavy},
+		{
+			Folder: libraries,
+			May:    []string{"migrations", proto},
+			Never:  []Ban{{Module + "pkg/sdk", "the SDK is for callers; what both need belongs in a package of its own"}},
+		},
+
+		// The one binary wires everything together.
+		{Folder: "services/meridian/...", May: []string{"services/...", libraries, "migrations", proto}},
+
+		// A service. Go itself keeps internal packages from other services; the
+		// rows below keep the public ones apart as well.
+		{
+			Folder: "services/{service}/internal/domain/...",
+			May:    with("services/{service}/internal/domain/...", "pkg/authzcore/...", proto),
+			Never:  inputOutput,
+		},
+		{
+			Folder: "services/{service}/internal/store/...",
+			May:    []string{"services/{service}/internal/domain/...", libraries, proto},
+			Never:  []Ban{{"connectrpc.com", "rows know nothing of calls: answer with state or a fault"}},
+		},
+		{
+			Folder: "services/{service}/...",
+			May:    []string{"services/{service}/...", libraries, "migrations", proto},
+		},
+
+		// End-to-end tests talk to running processes.
+		{Folder: "e2e/...", May: []string{libraries, "migrations", proto}},
+	}
+}
+
+// inputOutput is what pure code has no use for. Ids, times and random bytes
+// are given to it.
+var inputOutput = []Ban{
+	{"context", "pure code neither waits nor is cancelled"},
+	{"os", "pure code knows no machine"},
+	{"io/fs", "pure code reads no files"},
+	{"net", "pure code makes no calls"},
+	{"log", "pure code returns what there is to say"},
+	{"database/sql", "decisions are made on state, not on rows"},
+	{"github.com/jackc/pgx", "decisions are made on state, not on rows"},
+	{"github.com/nats-io", "decisions return events; the relay publishes them"},
+	{"connectrpc.com", "decisions return a fault; the rpc layer answers"},
+	{"google.golang.org/grpc", "decisions return a fault; the rpc layer answers"},
+	{"crypto/rand", "random bytes are given to a decision"},
+	{"math/rand", "the same state and command give the same events"},
+}
+
+// heavy is what a program that only asks for checks must not download or link.
+var heavy = []Ban{
+	{"github.com/jackc/pgx", "users of the SDK need no database driver"},
+	{"github.com/nats-io", "users of the SDK need no event bus"},
+	{"github.com/pressly/goose", "users of the SDK migrate nothing"},
+	{Module + "pkg/sqldb", "users of the SDK need no database"},
+	{Module + "pkg/bus", "users of the SDK need no event bus"},
+	{Module + "pkg/eventlog", "users of the SDK read no log from a database"},
+	{Module + "pkg/serve", "users of the SDK serve nothing"},
+}
