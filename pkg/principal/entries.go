@@ -1,0 +1,169 @@
+package principal
+
+import (
+	"container/list"
+	"sync"
+	"time"
+)
+
+// maxRefused is how many refused tokens are remembered.
+const maxRefused = 10_000
+
+// entries are the tokens that a cache knows, the latest used first.
+type entries struct {
+	size int
+
+	mu      sync.Mutex
+	byKey   map[tokenHash]*list.Element // of *entry, in valid or refused
+	valid   *list.List
+	refused *list.List
+	byID    map[string]map[tokenHash]struct{}
+	flying  map[tokenHash]*flight
+	dropped *idSet
+}
+
+type entry struct {
+	key        tokenHash
+	principal  Principal
+	err        error // of a refusal
+	confirmed  time.Time
+	pauseUntil time.Time
+}
+
+// flight is one question to the upstream. Its answer is set before done closes.
+type flight struct {
+	done      chan struct{}
+	principal Principal
+	err       error
+}
+
+// lookedUp is a copy of an entry, or the flight to wait for.
+type lookedUp struct {
+	entry
+	answered bool
+	flight   *flight
+}
+
+func newEntries(size int) *entries {
+	return &entries{
+		size: size, byKey: make(map[tokenHash]*list.Element), valid: list.New(), refused: list.New(),
+		byID: make(map[string]map[tokenHash]struct{}), flying: make(map[tokenHash]*flight), dropped: newIDSet(size),
+	}
+}
+
+// lookup returns the entry when it is usable, else the flight; mine says that
+// the caller has to fly it.
+func (e *entries) lookup(key tokenHash, usable func(*entry) bool) (found lookedUp, mine bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if element, ok := e.byKey[key]; ok {
+		known := element.Value.(*entry)
+		if usable(known) {
+			e.listOf(known).MoveToFront(element)
+			return lookedUp{entry: *known, answered: true}, false
+		}
+	}
+	if f, ok := e.flying[key]; ok {
+		return lookedUp{flight: f}, false
+	}
+	f := &flight{done: make(chan struct{})}
+	e.flying[key] = f
+	return lookedUp{flight: f}, true
+}
+
+func (e *entries) listOf(of *entry) *list.List {
+	if of.err != nil {
+		return e.refused
+	}
+	return e.valid
+}
+
+func (e *entries) abandon(key tokenHash) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.flying, key)
+}
+
+// confirm keeps a valid token, unless it was dropped meanwhile.
+func (e *entries) confirm(key tokenHash, p Principal, now time.Time) (Principal, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.flying, key)
+	if e.dropped.has(p.ID) {
+		e.remove(key)
+		return Principal{}, rejected()
+	}
+	e.put(&entry{key: key, principal: p, confirmed: now})
+	return p, nil
+}
+
+func (e *entries) refuse(key tokenHash, err error, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.flying, key)
+	e.put(&entry{key: key, err: err, confirmed: now})
+}
+
+// pause returns a valid entry that is younger than staleFor, and keeps it in
+// use for a while.
+func (e *entries) pause(key tokenHash, now time.Time, staleFor, pause time.Duration) (Principal, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.flying, key)
+	element, ok := e.byKey[key]
+	if !ok {
+		return Principal{}, false
+	}
+	known := element.Value.(*entry)
+	if known.err != nil || now.Sub(known.confirmed) >= staleFor {
+		e.remove(key)
+		return Principal{}, false
+	}
+	known.pauseUntil = now.Add(pause)
+	return known.principal, true
+}
+
+// drop forgets every token of this id, and refuses the id from now on.
+func (e *entries) drop(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.dropped.add(id)
+	for key := range e.byID[id] {
+		e.remove(key)
+	}
+}
+
+func (e *entries) put(added *entry) {
+	e.remove(added.key)
+	into, most := e.listOf(added), e.size
+	if added.err != nil {
+		most = min(maxRefused, e.size)
+	}
+	for into.Len() >= most {
+		e.remove(into.Back().Value.(*entry).key)
+	}
+	e.byKey[added.key] = into.PushFront(added)
+	if added.err == nil {
+		keys := e.byID[added.principal.ID]
+		if keys == nil {
+			keys = make(map[tokenHash]struct{}, 1)
+			e.byID[added.principal.ID] = keys
+		}
+		keys[added.key] = struct{}{}
+	}
+}
+
+func (e *entries) remove(key tokenHash) {
+	element, ok := e.byKey[key]
+	if !ok {
+		return
+	}
+	known := element.Value.(*entry)
+	e.listOf(known).Remove(element)
+	delete(e.byKey, key)
+	keys := e.byID[known.principal.ID]
+	delete(keys, key)
+	if len(keys) == 0 {
+		delete(e.byID, known.principal.ID)
+	}
+}

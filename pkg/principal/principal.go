@@ -1,0 +1,98 @@
+// Package principal says who calls: it keeps the caller in the context, decides
+// what the caller may do, and lets services vouch for each other.
+package principal
+
+import (
+	"context"
+	"time"
+
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
+
+	"github.com/meridian-iam/meridian/pkg/secret"
+)
+
+// Kind says what a principal is.
+type Kind uint8
+
+// The kinds. The zero Kind is nobody.
+const (
+	_ Kind = iota
+	// APIToken is a bearer token that identity made.
+	APIToken
+	// Service is a service of this deployment.
+	Service
+	// Operator is a person at the command line, with the database at hand.
+	Operator
+)
+
+// String is the kind in lower case, for logs.
+func (k Kind) String() string {
+	switch k {
+	case APIToken:
+		return "api_token"
+	case Service:
+		return "service"
+	case Operator:
+		return "operator"
+	default:
+		return "nobody"
+	}
+}
+
+// Principal is an authenticated caller. It holds no secret.
+type Principal struct {
+	Kind Kind
+	// ID is the token's id, the service's name or the operator's name.
+	ID string
+	// Organization is the only organization that it reaches; "" is the platform.
+	Organization string
+	Level        commonv1.Level
+	// Via is the service that passed the caller on, or "".
+	Via string
+	// Expires is when it stops to be valid; zero means not by itself.
+	Expires time.Time
+}
+
+// Actor is the principal as the log records it.
+func (p Principal) Actor() *logv1.Actor {
+	kind := logv1.ActorKind_ACTOR_KIND_UNSPECIFIED
+	switch p.Kind {
+	case APIToken:
+		kind = logv1.ActorKind_ACTOR_KIND_API_TOKEN
+	case Service:
+		kind = logv1.ActorKind_ACTOR_KIND_SERVICE
+	case Operator:
+		kind = logv1.ActorKind_ACTOR_KIND_OPERATOR
+	}
+	return &logv1.Actor{Kind: kind, Id: p.ID, Via: p.Via}
+}
+
+// Scope is where the principal's idempotency keys are unique: kind:id. The
+// service that passed the caller on makes no difference.
+func (p Principal) Scope() string { return p.Kind.String() + ":" + p.ID }
+
+type contextKey struct{}
+
+// With returns a context that carries the caller.
+func With(ctx context.Context, p Principal) context.Context {
+	return context.WithValue(ctx, contextKey{}, &p)
+}
+
+// From returns the caller, and false when there is none.
+func From(ctx context.Context) (Principal, bool) {
+	p, ok := ctx.Value(contextKey{}).(*Principal)
+	if !ok {
+		return Principal{}, false
+	}
+	return *p, true
+}
+
+// Verifier finds out whose bearer token this is. The bearer comes without the
+// word "Bearer".
+//
+// Errors: TOKEN_MALFORMED and TOKEN_REJECTED are final. Anything else means
+// that it could not be found out.
+type Verifier interface {
+	Verify(ctx context.Context, bearer secret.String) (Principal, error)
+}

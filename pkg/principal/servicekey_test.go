@@ -1,0 +1,184 @@
+package principal_test
+
+import (
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/google/go-cmp/cmp"
+
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/secret"
+)
+
+const audience = "meridian.identity.v1.ApiTokenService"
+
+func newKey(t testing.TB, clock func() time.Time) (*principal.ServiceKey, []byte) {
+	t.Helper()
+	raw := make([]byte, 32)
+	if _, err := rand.Read(raw); err != nil {
+		t.Fatal(err)
+	}
+	key, err := principal.NewServiceKey(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key.Clock = clock
+	return key, raw
+}
+
+func TestServiceKeyRoundTrip(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	key, _ := newKey(t, func() time.Time { return now })
+	caller := principal.Principal{Kind: principal.APIToken, ID: "tok_1", Organization: acme, Level: commonv1.Level_LEVEL_WRITE}
+	passed := caller
+	passed.Via, passed.Expires = "authz", now.Add(time.Minute).UTC()
+	for name, c := range map[string]struct {
+		caller *principal.Principal
+		want   principal.Principal
+	}{
+		"own account": {nil, principal.Principal{Kind: principal.Service, ID: "authz", Level: commonv1.Level_LEVEL_ADMIN, Expires: now.Add(time.Minute).UTC()}},
+		"passed on":   {&caller, passed},
+	} {
+		bearer, err := key.Mint("authz", audience, c.caller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !principal.LooksMinted(bearer) {
+			t.Errorf("%s: does not look minted", name)
+		}
+		got, err := key.Verify(bearer, audience)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		got.Expires = got.Expires.UTC()
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestServiceKeyRefuses(t *testing.T) {
+	t.Parallel()
+	minted := time.Unix(1_800_000_000, 0)
+	now := minted
+	key, raw := newKey(t, func() time.Time { return now })
+	foreign, _ := newKey(t, func() time.Time { return now })
+	mint := func(k *principal.ServiceKey, to string) string {
+		bearer, err := k.Mint("authz", to, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bearer.Reveal()
+	}
+	signed := func(algorithm jose.SignatureAlgorithm, typ jose.ContentType, signingKey []byte, claims jwt.Claims) string {
+		return sign(t, algorithm, typ, signingKey, claims)
+	}
+	const typ = "meridian-service+jwt"
+	claims := jwt.Claims{Issuer: "authz", Audience: jwt.Audience{audience}, IssuedAt: jwt.NewNumericDate(minted), Expiry: jwt.NewNumericDate(minted.Add(time.Minute))}
+	without := func(change func(*jwt.Claims)) jwt.Claims {
+		changed := claims
+		change(&changed)
+		return changed
+	}
+	good := mint(key, audience)
+	for name, c := range map[string]struct {
+		bearer string
+		after  time.Duration
+		ok     bool
+	}{
+		"good":                    {good, 0, true},
+		"control: signed by hand": {signed(jose.HS256, typ, raw, claims), 0, true},
+		"expired within the skew": {good, 69 * time.Second, true},
+		"expired":                 {good, 71 * time.Second, false},
+		"future within the skew":  {good, -9 * time.Second, true},
+		"from the future":         {good, -11 * time.Second, false},
+		"for another service":     {mint(key, "meridian.authz.v1.CheckService"), 0, false},
+		"another key":             {mint(foreign, audience), 0, false},
+		"another algorithm":       {signed(jose.HS512, typ, append(raw, raw...), claims), 0, false},
+		"another type":            {signed(jose.HS256, "JWT", raw, claims), 0, false},
+		"no expiry":               {signed(jose.HS256, typ, raw, without(func(c *jwt.Claims) { c.Expiry = nil })), 0, false},
+		"no issuer":               {signed(jose.HS256, typ, raw, without(func(c *jwt.Claims) { c.Issuer = "" })), 0, false},
+		"no audience":             {signed(jose.HS256, typ, raw, without(func(c *jwt.Claims) { c.Audience = nil })), 0, false},
+		"no signature":            {good[:strings.LastIndexByte(good, '.')+1], 0, false},
+		"algorithm none":          {"eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".", 0, false},
+		"empty":                   {"", 0, false},
+		"not a token":             {"eyJ..", 0, false},
+		"too long":                {good + strings.Repeat("A", 5000), 0, false},
+	} {
+		now = minted.Add(c.after)
+		_, err := key.Verify(secret.NewString(c.bearer), audience)
+		if c.ok != (err == nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && !fault.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+			t.Errorf("%s: %v, want TOKEN_REJECTED", name, err)
+		}
+	}
+}
+
+func TestNoServiceKey(t *testing.T) {
+	t.Parallel()
+	key, _ := newKey(t, nil)
+	good, err := key.Mint("authz", audience, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var none *principal.ServiceKey
+	if _, err := none.Verify(good, audience); err == nil {
+		t.Error("no key accepted a token")
+	}
+	if _, err := none.Mint("authz", audience, nil); err == nil {
+		t.Error("no key minted a token")
+	}
+}
+
+func sign(t *testing.T, algorithm jose.SignatureAlgorithm, typ jose.ContentType, key []byte, claims jwt.Claims) string {
+	t.Helper()
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: key}, (&jose.SignerOptions{}).WithType(typ))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jwt.Signed(signer).Claims(claims).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestLoadServiceKey(t *testing.T) {
+	t.Parallel()
+	for size, ok := range map[int]bool{0: false, 31: false, 32: true, 33: false} {
+		path := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := principal.LoadServiceKey(path); ok != (err == nil) {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
+func FuzzServiceKeyVerify(f *testing.F) {
+	key, _ := newKey(f, nil)
+	good, err := key.Mint("authz", audience, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good.Reveal())
+	f.Add("eyJ.e30.")
+	f.Fuzz(func(t *testing.T, bearer string) {
+		if _, err := key.Verify(secret.NewString(bearer), "another audience"); err == nil {
+			t.Error("accepted")
+		}
+	})
+}

@@ -1,0 +1,200 @@
+package serve
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/fault/faultconnect"
+)
+
+// shedRetry is what a client is told to wait when too many calls are running.
+const shedRetry = 250 * time.Millisecond
+
+// admission decides at the door, before connect sees a request, and gives each
+// request the time it has on the wire.
+type admission struct {
+	config   Config
+	metrics  *metrics
+	errors   *connect.ErrorWriter
+	running  atomic.Int64
+	stopping context.Context // its cause is the STOPPING fault
+}
+
+// inProcess marks requests over the in-memory pipe. They belong to calls that
+// were admitted already: refusing them would fail what is promised.
+type inProcess struct{}
+
+// admit wraps a mounted handler. kinds has the service's methods by path, true
+// for streams; nil for what is no Connect service.
+func (a *admission) admit(kinds map[string]bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		running := a.running.Add(1)
+		defer a.running.Add(-1)
+		if r.Context().Value(inProcess{}) == nil {
+			if refusal := a.refusal(running); refusal != nil {
+				a.refuse(w, r, refusal)
+				return
+			}
+		}
+		stream, known := kinds[r.URL.Path]
+		switch {
+		case kinds != nil && !known:
+			a.refuse(w, r, procedureUnknown())
+		case stream:
+			a.stream(w, r, next)
+		default:
+			a.unary(w, r, next)
+		}
+	})
+}
+
+func (a *admission) refusal(running int64) *fault.Fault {
+	if running > int64(a.config.MaxConcurrent) {
+		a.metrics.shed.Inc()
+		return fault.New(fault.Unavailable, commonv1.Reason_RATE_LIMITED, "too many calls are running").Retry(shedRetry)
+	}
+	return nil
+}
+
+func stopping() *fault.Fault {
+	return fault.New(fault.Unavailable, commonv1.Reason_STOPPING, "the process is stopping").Retry(time.Second)
+}
+
+func procedureUnknown() *fault.Fault {
+	return fault.New(fault.Unimplemented, commonv1.Reason_PROCEDURE_UNKNOWN, "there is no such procedure")
+}
+
+func (a *admission) refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
+	// The client is gone when this fails; there is nobody left to tell.
+	_ = a.errors.Write(w, r, faultconnect.ToConnect(f))
+}
+
+// unknown answers paths that nothing is mounted on: 404, and unimplemented for
+// what has the form of a call, /package.Service/Procedure.
+func (a *admission) unknown(w http.ResponseWriter, r *http.Request) {
+	service, procedure, ok := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	rpc := ok && strings.Contains(service, ".") && procedure != "" && !strings.Contains(procedure, "/")
+	if rpc && r.Method == http.MethodPost && a.errors.IsSupported(r) {
+		a.refuse(w, r, procedureUnknown())
+		return
+	}
+	http.NotFound(w, r)
+}
+
+// unary gives the body its time. The answer's time is bounded too, so that a
+// client that does not read cannot hold a call for ever.
+func (a *admission) unary(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	on := &wire{control: http.NewResponseController(w)}
+	defer on.close()
+	answer := time.AfterFunc(a.config.MaxDeadline+a.config.BodyTimeout, on.endWrite)
+	defer answer.Stop()
+	if r.ContentLength != 0 {
+		body := time.AfterFunc(a.config.BodyTimeout, on.endRead)
+		defer body.Stop()
+		// A copy: net/http looks at its own request's body to learn whether the
+		// connection can be used again.
+		timed := r.WithContext(r.Context())
+		timed.Body = &timedBody{r.Body, body}
+		r = timed
+	}
+	next.ServeHTTP(w, r)
+}
+
+// timedBody stops its timer once the body is read.
+type timedBody struct {
+	io.ReadCloser
+	timer *time.Timer
+}
+
+// Read implements io.Reader.
+func (b *timedBody) Read(into []byte) (int, error) {
+	n, err := b.ReadCloser.Read(into)
+	if err != nil {
+		b.timer.Stop()
+	}
+	return n, err //nolint:wrapcheck // a reader passes on what it wraps
+}
+
+// stream bounds a stream, and ends it when the process stops: its context gets
+// the STOPPING cause, and a handler that waits for a message is woken.
+func (a *admission) stream(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	on := &wire{control: http.NewResponseController(w)}
+	defer on.close()
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	reading := time.AfterFunc(a.config.StreamDeadline, on.endRead)
+	defer reading.Stop()
+	writing := time.AfterFunc(a.config.StreamDeadline+a.config.BodyTimeout, on.endWrite)
+	defer writing.Stop()
+	stop := context.AfterFunc(a.stopping, func() {
+		cancel(context.Cause(a.stopping))
+		on.endRead()
+	})
+	defer stop()
+	next.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// wire ends a request's reads and writes from other goroutines, and never after
+// the handler has returned, when net/http has taken the connection back.
+type wire struct {
+	mu      sync.Mutex
+	closed  bool
+	control *http.ResponseController
+}
+
+// endRead wakes whoever waits for the client's next byte. Not every transport
+// has deadlines (a test's recorder): it does without.
+func (w *wire) endRead() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		_ = w.control.SetReadDeadline(time.Now())
+	}
+}
+
+// endWrite wakes whoever waits for the client to read.
+func (w *wire) endWrite() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		_ = w.control.SetWriteDeadline(time.Now())
+	}
+}
+
+func (w *wire) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+}
+
+// kindsOf returns the methods of the service at a mount path such as
+// /meridian.authz.v1.CheckService/, or nil when there is no such service.
+func kindsOf(path string) map[string]bool {
+	name := strings.Trim(path, "/")
+	descriptor, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil {
+		return nil
+	}
+	service, ok := descriptor.(protoreflect.ServiceDescriptor)
+	if !ok {
+		return nil
+	}
+	kinds := make(map[string]bool, service.Methods().Len())
+	for i := range service.Methods().Len() {
+		of := service.Methods().Get(i)
+		kinds["/"+name+"/"+string(of.Name())] = of.IsStreamingClient() || of.IsStreamingServer()
+	}
+	return kinds
+}

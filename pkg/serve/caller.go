@@ -1,0 +1,65 @@
+package serve
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
+)
+
+// authorizer asks whether the caller, whom the gate knows, may make this call on
+// the organization that the request names.
+type authorizer struct {
+	handlerOnly
+	methods *methods
+}
+
+// WrapUnary implements connect.Interceptor.
+func (a *authorizer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		of := a.methods.of(request.Spec())
+		caller, _ := principal.From(ctx)
+		if err := principal.Authorize(caller, of.access, of.organizationOf(request.Any())); err != nil {
+			return nil, err
+		}
+		return next(ctx, request)
+	}
+}
+
+// WrapStreamingHandler implements connect.Interceptor. The first message
+// decides; later ones may not name another organization.
+func (a *authorizer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
+		caller, _ := principal.From(ctx)
+		guard := &streamGuard{of: a.methods.of(stream.Spec()), caller: caller}
+		return next(ctx, &received{stream, guard.check})
+	}
+}
+
+// streamGuard is the state of one stream.
+type streamGuard struct {
+	of           *method
+	caller       principal.Principal
+	started      bool
+	organization string
+}
+
+func (g *streamGuard) check(message any) error {
+	named := g.of.organizationOf(message)
+	if g.started {
+		if named != "" && named != g.organization {
+			return fault.Field("organization", "same", "must be that of the stream's first message, or empty")
+		}
+		return nil
+	}
+	if g.of.clientStream && g.of.organization != nil && named == "" {
+		return fault.Field("organization", "required", "is required in a stream's first message")
+	}
+	if err := principal.Authorize(g.caller, g.of.access, named); err != nil {
+		return err
+	}
+	g.started, g.organization = true, named
+	return nil
+}

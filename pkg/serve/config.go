@@ -1,0 +1,110 @@
+package serve
+
+import "time"
+
+// Config is how a server listens and what it bears. Each zero value means the
+// default that its comment names.
+type Config struct {
+	// Listen is host:port for all calls; absent: 127.0.0.1:0.
+	Listen string `yaml:"listen"`
+	// Admin is host:port for /metrics and /debug/pprof, and for /livez and
+	// /readyz too; absent: /metrics is served on Listen and pprof nowhere.
+	Admin string `yaml:"admin"`
+	// TLS of Listen; absent: clear text, HTTP/1.1 and h2c.
+	TLS TLS `yaml:"tls"`
+
+	// HeaderTimeout is the time a client has to send the headers; absent: 5 s.
+	HeaderTimeout time.Duration `yaml:"header_timeout"`
+	// BodyTimeout is the time a client has to send a unary request; absent: 10 s.
+	BodyTimeout time.Duration `yaml:"body_timeout"`
+	// IdleTimeout ends connections without calls; absent: 2 min.
+	IdleTimeout time.Duration `yaml:"idle_timeout"`
+	// MaxHeaderBytes of a request; absent: 32 KiB.
+	MaxHeaderBytes int `yaml:"max_header_bytes"`
+	// MaxMessageBytes of one message, after decompression; absent: 4 MiB.
+	MaxMessageBytes int `yaml:"max_message_bytes"`
+	// MaxConnections at once; absent: 10,000.
+	MaxConnections int `yaml:"max_connections"`
+	// MaxConcurrent calls at once, streams included; more are answered with
+	// RATE_LIMITED; absent: 1,024.
+	MaxConcurrent int `yaml:"max_concurrent"`
+
+	// Deadline of a unary call that names none; absent: 3 s.
+	Deadline time.Duration `yaml:"deadline"`
+	// MaxDeadline is the most that a unary call gets; absent: 60 s.
+	MaxDeadline time.Duration `yaml:"max_deadline"`
+	// StreamDeadline is the most that a stream gets; absent: 1 h.
+	StreamDeadline time.Duration `yaml:"stream_deadline"`
+	// StopTimeout is the time that calls have to finish at the end; absent: 4 s.
+	StopTimeout time.Duration `yaml:"stop_timeout"`
+
+	// Limits on calls; absent: those of Limits.
+	Limits Limits `yaml:"limits"`
+	// AccessLog is "all" or "errors"; absent: all.
+	AccessLog string `yaml:"access_log"`
+}
+
+// TLS names the server's certificate. Both files or none. They are read again
+// when they change.
+type TLS struct {
+	// CertFile holds the PEM chain, the server's own certificate first.
+	CertFile string `yaml:"cert_file"`
+	// KeyFile holds the PEM key.
+	KeyFile string `yaml:"key_file"`
+}
+
+// Limits are the budgets of calls. Each principal and each organization has
+// budgets of its own, so that management cannot use up what checks need.
+type Limits struct {
+	// Read is for procedures that change nothing; absent: 20,000/s, burst 40,000.
+	Read Rate `yaml:"read"`
+	// Write is for changes at level write; absent: 2,000/s, burst 4,000.
+	Write Rate `yaml:"write"`
+	// Manage is for changes at level admin; absent: 100/s, burst 200.
+	Manage Rate `yaml:"manage"`
+}
+
+// Rate is a token bucket.
+type Rate struct {
+	// PerSecond is how fast the bucket fills; negative: no limit.
+	PerSecond float64 `yaml:"per_second"`
+	// Burst is the bucket's size; absent: twice PerSecond.
+	Burst int `yaml:"burst"`
+}
+
+const defaultMessageBytes = 4 << 20
+
+func (c Config) withDefaults() Config {
+	fill(&c.Listen, "127.0.0.1:0")
+	fill(&c.HeaderTimeout, 5*time.Second)
+	fill(&c.BodyTimeout, 10*time.Second)
+	fill(&c.IdleTimeout, 2*time.Minute)
+	fill(&c.MaxHeaderBytes, 32<<10)
+	fill(&c.MaxMessageBytes, defaultMessageBytes)
+	fill(&c.MaxConnections, 10_000)
+	fill(&c.MaxConcurrent, 1024)
+	fill(&c.Deadline, 3*time.Second)
+	fill(&c.MaxDeadline, time.Minute)
+	fill(&c.StreamDeadline, time.Hour)
+	fill(&c.StopTimeout, 4*time.Second)
+	fill(&c.AccessLog, "all")
+	c.Limits.Read = c.Limits.Read.or(20_000)
+	c.Limits.Write = c.Limits.Write.or(2_000)
+	c.Limits.Manage = c.Limits.Manage.or(100)
+	return c
+}
+
+func (r Rate) or(perSecond float64) Rate {
+	fill(&r.PerSecond, perSecond)
+	if r.Burst == 0 {
+		r.Burst = max(1, int(2*r.PerSecond))
+	}
+	return r
+}
+
+func fill[T comparable](value *T, preset T) {
+	var zero T
+	if *value == zero {
+		*value = preset
+	}
+}

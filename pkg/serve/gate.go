@@ -1,0 +1,109 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/fault/faultconnect"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/secret"
+)
+
+const (
+	// maxBearer bounds a bearer token, in bytes.
+	maxBearer = 4096
+	// authenticateTimeout bounds how long it takes to find out who calls.
+	authenticateTimeout = 3 * time.Second
+)
+
+// gate finds out who calls, before anything of the body is read.
+type gate struct {
+	verifier principal.Verifier
+	key      *principal.ServiceKey
+	methods  *methods
+	access   *accessLog
+	clock    func() time.Time
+}
+
+// admit is a connect.RequestGateFunc. Calls that it refuses never reach the
+// interceptors, so it maps and records them itself.
+func (g *gate) admit(ctx context.Context, spec connect.Spec, _ connect.Peer, header http.Header) (admitted context.Context, err error) {
+	started := g.clock()
+	defer func() {
+		if value := recover(); value != nil {
+			admitted, err = nil, faultconnect.ToConnect(panicked(ctx, g.access.log, spec.Procedure, value))
+		}
+	}()
+	of := g.methods.of(spec)
+	caller, err := g.authenticate(ctx, header, of.service)
+	if err != nil {
+		f := unauthenticated(ctx, err)
+		if f.Kind == fault.Internal {
+			g.access.log.ErrorContext(ctx, "authentication failed by a defect", slog.Any("error", err))
+		}
+		refusal := faultconnect.ToConnect(f)
+		g.access.record(ctx, outcome{method: of, started: started, err: refusal})
+		return nil, refusal
+	}
+	return principal.With(ctx, caller), nil
+}
+
+// unauthenticated is the fault of an authentication that failed. What is not a
+// fault means that it could not be found out who calls.
+func unauthenticated(ctx context.Context, err error) *fault.Fault {
+	if _, ok := fault.As(err); ok || ctx.Err() != nil {
+		return faultconnect.Settle(ctx, err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return unverifiable().Because(err)
+	}
+	return faultconnect.Settle(ctx, err)
+}
+
+func unverifiable() *fault.Fault {
+	return fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE,
+		"the token cannot be verified right now").Retry(time.Second)
+}
+
+func (g *gate) authenticate(ctx context.Context, header http.Header, audience string) (principal.Principal, error) {
+	bearer, err := bearerOf(header)
+	if err != nil {
+		return principal.Principal{}, err
+	}
+	if principal.LooksMinted(bearer) {
+		return g.key.Verify(bearer, audience)
+	}
+	if g.verifier == nil {
+		return principal.Principal{}, unverifiable()
+	}
+	ctx, cancel := context.WithTimeout(ctx, authenticateTimeout)
+	defer cancel()
+	caller, err := g.verifier.Verify(ctx, bearer)
+	if err != nil {
+		return principal.Principal{}, fmt.Errorf("verify token: %w", err)
+	}
+	return caller, nil
+}
+
+func bearerOf(header http.Header) (secret.String, error) {
+	values := header["Authorization"]
+	if len(values) == 0 {
+		return secret.String{}, fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_MISSING, "a bearer token is needed")
+	}
+	scheme, token, ok := strings.Cut(values[0], " ")
+	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxBearer {
+		return secret.String{}, fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_MALFORMED,
+			"want one header Authorization: Bearer and a token")
+	}
+	return secret.NewString(token), nil
+}

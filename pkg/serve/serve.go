@@ -1,0 +1,215 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/telemetry"
+)
+
+// compressMin is the size in bytes from which messages are compressed. connect
+// compresses the smallest by default, which doubles the cost of a call.
+const compressMin = 1024
+
+// Options are what a server is made of.
+type Options struct {
+	Config Config
+	// Verifier knows API tokens; nil: no API token can be verified.
+	Verifier principal.Verifier
+	// ServiceKey knows the tokens of services; nil: none is accepted.
+	ServiceKey *principal.ServiceKey
+	// Log; nil means Telemetry's.
+	Log *slog.Logger
+	// Telemetry; nil means none is kept.
+	Telemetry *telemetry.Telemetry
+	// Clock; nil means time.Now.
+	Clock func() time.Time
+}
+
+// Server serves Connect, gRPC and gRPC-Web on one port. Mount everything, then
+// Run it once.
+type Server struct {
+	config    Config
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	clock     func() time.Time
+
+	gate      *gate
+	chain     chain
+	admission *admission
+	health    *health
+	mux       *http.ServeMux
+	pipe      *pipe
+	stop      context.CancelCauseFunc
+	broken    error // of New, returned by Listen
+
+	listener, admin net.Listener
+}
+
+// New makes a server that does not listen yet. What is wrong with the options
+// is what Listen and Run return.
+func New(o Options) *Server {
+	s := &Server{config: o.Config.withDefaults(), log: o.Log, telemetry: o.Telemetry, clock: o.Clock, mux: http.NewServeMux(), pipe: newPipe()}
+	if s.telemetry == nil {
+		s.telemetry = telemetry.Discard()
+	}
+	if s.log == nil {
+		s.log = s.telemetry.Log
+	}
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	stopping, stop := context.WithCancelCause(context.Background())
+	s.stop = stop
+	s.health = &health{log: s.log, clock: s.clock, stopping: stopping, services: make(map[string]bool)}
+	s.admission = &admission{config: s.config, errors: connect.NewErrorWriter(), stopping: stopping}
+	s.admission.metrics = newMetrics(func() float64 { return float64(s.admission.running.Load()) })
+	s.broken = s.assemble(o)
+	s.mountOwn()
+	return s
+}
+
+// assemble makes the interceptors, in their one order.
+func (s *Server) assemble(o Options) error {
+	if err := s.config.valid(); err != nil {
+		return err
+	}
+	known := new(methods)
+	access := &accessLog{
+		log: s.log, metrics: s.admission.metrics, methods: known, clock: s.clock,
+		errorsOnly: s.config.AccessLog == "errors",
+	}
+	s.gate = &gate{verifier: o.Verifier, key: o.ServiceKey, methods: known, access: access, clock: s.clock}
+	tracer, err := newTracer(s.telemetry)
+	if err != nil {
+		return err
+	}
+	rules, err := newValidator()
+	if err != nil {
+		return err
+	}
+	s.chain = chain{
+		&recoverer{log: s.log},
+		tracer,
+		access,
+		&settler{log: s.log},
+		&authorizer{methods: known},
+		&deadliner{unary: s.config.Deadline, maxUnary: s.config.MaxDeadline, stream: s.config.StreamDeadline},
+		newLimiter(known, s.config.Limits, s.clock),
+		rules,
+	}
+	return s.admission.metrics.register(s.telemetry.Registry)
+}
+
+// HandlerOptions are for every generated handler that is mounted: the gate, the
+// interceptors, the codecs and the limits.
+func (s *Server) HandlerOptions() []connect.HandlerOption {
+	options := s.plainOptions()
+	if s.broken != nil {
+		return options // Listen refuses to start
+	}
+	return append(options,
+		connect.WithRequestGate(s.gate.admit),
+		connect.WithInterceptors(s.chain),
+		connect.WithCodec(binaryCodec{}),
+		connect.WithCodec(jsonCodec{"json"}),
+		connect.WithCodec(jsonCodec{"json; charset=utf-8"}),
+	)
+}
+
+// plainOptions are for health and reflection, which need no token.
+func (s *Server) plainOptions() []connect.HandlerOption {
+	return []connect.HandlerOption{
+		connect.WithCompressMinBytes(compressMin),
+		connect.WithReadMaxBytes(s.config.MaxMessageBytes),
+	}
+}
+
+// Mount serves a handler at a path as generated constructors return it:
+//
+//	path, handler := identityv1connect.NewOrganizationServiceHandler(h, s.HandlerOptions()...)
+//	s.Mount(path, handler)
+//
+// A path that names no protobuf service is served as it is, with the same
+// limits; such a handler calls Authenticate by itself.
+func (s *Server) Mount(path string, handler http.Handler) {
+	kinds := kindsOf(path)
+	if kinds != nil {
+		s.health.serves(strings.Trim(path, "/"))
+	}
+	s.mux.Handle(path, s.admission.admit(kinds, handler))
+}
+
+// Ready adds a condition of being ready. check runs every second with a
+// deadline of one second; one that hangs makes the server unready and delays
+// nothing. Call it before Run.
+func (s *Server) Ready(name string, check func(ctx context.Context) error) { s.health.add(name, check) }
+
+// Client calls this server without a network, through the same interceptors.
+// Calls wait, within their deadline, until Run has begun. Calls that are
+// running when the server stops can still make such calls.
+func (s *Server) Client() connect.HTTPClient { return s.pipe.client }
+
+// Authenticate says who sends a request, for handlers that are not Connect. A
+// service's token must be meant for audience.
+//
+// Errors: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_REJECTED, and unavailable.
+func (s *Server) Authenticate(ctx context.Context, header http.Header, audience string) (principal.Principal, error) {
+	if s.broken != nil {
+		return principal.Principal{}, s.broken
+	}
+	caller, err := s.gate.authenticate(ctx, header, audience)
+	if err != nil {
+		return principal.Principal{}, unauthenticated(ctx, err)
+	}
+	return caller, nil
+}
+
+func (s *Server) mountOwn() {
+	s.mux.HandleFunc("/", s.admission.unknown)
+	s.mux.HandleFunc("GET /livez", s.health.livez)
+	s.mux.HandleFunc("GET /readyz", s.health.readyz)
+	if s.config.Admin == "" {
+		s.mux.Handle("GET /metrics", metricsHandler(s.telemetry.Registry))
+	}
+	path, handler := grpchealth.NewHandler(s.health, s.plainOptions()...)
+	s.mux.Handle(path, s.admission.admit(kindsOf(path), handler))
+	reflector := grpcreflect.NewReflector(grpcreflect.NamerFunc(s.health.names))
+	path, handler = grpcreflect.NewHandlerV1(reflector, s.plainOptions()...)
+	s.mux.Handle(path, s.admission.admit(kindsOf(path), handler))
+	path, handler = grpcreflect.NewHandlerV1Alpha(reflector, s.plainOptions()...)
+	s.mux.Handle(path, s.admission.admit(kindsOf(path), handler))
+}
+
+func (c Config) valid() error {
+	if c.AccessLog != "all" && c.AccessLog != "errors" {
+		return fmt.Errorf("access_log: want all or errors, have %q", c.AccessLog)
+	}
+	for name, d := range map[string]time.Duration{
+		"header_timeout": c.HeaderTimeout, "body_timeout": c.BodyTimeout, "idle_timeout": c.IdleTimeout,
+		"deadline": c.Deadline, "max_deadline": c.MaxDeadline, "stream_deadline": c.StreamDeadline, "stop_timeout": c.StopTimeout,
+	} {
+		if d < 0 {
+			return fmt.Errorf("%s: must not be negative", name)
+		}
+	}
+	for name, n := range map[string]int{
+		"max_header_bytes": c.MaxHeaderBytes, "max_message_bytes": c.MaxMessageBytes,
+		"max_connections": c.MaxConnections, "max_concurrent": c.MaxConcurrent,
+	} {
+		if n < 0 {
+			return fmt.Errorf("%s: must not be negative", name)
+		}
+	}
+	return nil
+}

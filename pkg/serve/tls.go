@@ -1,0 +1,88 @@
+package serve
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// certificateCheck is how often the files are looked at.
+const certificateCheck = 10 * time.Second
+
+// certificate is read from files, and again when they change.
+type certificate struct {
+	files TLS
+	log   *slog.Logger
+	clock func() time.Time
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	version [2]fileVersion
+	checked time.Time
+}
+
+type fileVersion struct {
+	modified time.Time
+	size     int64
+}
+
+func loadCertificate(files TLS, log *slog.Logger, clock func() time.Time) (*certificate, error) {
+	if files.CertFile == "" || files.KeyFile == "" {
+		return nil, errors.New("tls: cert_file and key_file are both needed")
+	}
+	c := &certificate{files: files, log: log, clock: clock}
+	version, err := c.look()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.load(version); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// get implements tls.Config.GetCertificate. New files that do not load leave
+// the old certificate in use.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := c.clock(); now.Sub(c.checked) >= certificateCheck {
+		c.checked = now
+		version, err := c.look()
+		if err == nil && version != c.version {
+			err = c.load(version)
+		}
+		if err != nil {
+			c.log.Error("certificate could not be read again", slog.Any("error", err))
+		}
+	}
+	return c.current, nil
+}
+
+func (c *certificate) look() (version [2]fileVersion, err error) {
+	for i, path := range []string{c.files.CertFile, c.files.KeyFile} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return version, fmt.Errorf("tls: %w", err)
+		}
+		version[i] = fileVersion{info.ModTime(), info.Size()}
+	}
+	return version, nil
+}
+
+func (c *certificate) load(version [2]fileVersion) error {
+	loaded, err := tls.LoadX509KeyPair(c.files.CertFile, c.files.KeyFile)
+	if err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	c.current, c.version = &loaded, version
+	return nil
+}
+
+func (c *certificate) config() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+}
