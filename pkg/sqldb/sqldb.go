@@ -156,6 +156,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 		return p.IdleDuration > pingAfterIdle
 	}
 	settings.MaxConnLifetimeJitter = 5 * time.Minute
+	settings.AfterConnect = preferIndexes
 	settings.ConnConfig.ConnectTimeout = c.ConnectTimeout
 	settings.ConnConfig.Tracer = c.Tracer
 	params := settings.ConnConfig.RuntimeParams
@@ -163,6 +164,18 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	setUnset(params, "statement_timeout", milliseconds(c.StatementTimeout))
 	setUnset(params, "idle_in_transaction_session_timeout", milliseconds(c.IdleInTransactionTimeout))
 	return settings, nil
+}
+
+// preferIndexes keeps PostgreSQL from scanning small tables whole. In a
+// serializable transaction such a scan locks the table against every other
+// writer, which costs far more than the scan: log.logs after an ANALYZE took
+// three times as long. CockroachDB has no such locks.
+func preferIndexes(ctx context.Context, conn *pgx.Conn) error {
+	if conn.PgConn().ParameterStatus("crdb_version") != "" {
+		return nil
+	}
+	_, err := conn.Exec(ctx, "SET enable_seqscan = off")
+	return err
 }
 
 func setUnset(params map[string]string, key, value string) {

@@ -22,7 +22,9 @@ func (v RemoteVerifier) Verify(ctx context.Context, bearer secret.String) (princ
 		return principal.Principal{}, err
 	}
 	t := answer.GetToken()
-	return principal.Principal{
-		Kind: principal.APIToken, ID: t.GetId(), Organization: t.GetOrganization(), Level: t.GetLevel(), Expires: t.GetExpiresAt().AsTime(),
-	}, nil
+	p := principal.Principal{Kind: principal.APIToken, ID: t.GetId(), Organization: t.GetOrganization(), Level: t.GetLevel()}
+	if t.GetExpiresAt() != nil {
+		p.Expires = t.GetExpiresAt().AsTime()
+	}
+	return p, nil
 }

@@ -81,7 +81,7 @@ type VerifyLogsResponse struct {
 	Done bool `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	// The first difference, absent when there is none.
 	Difference *Difference `protobuf:"bytes,5,opt,name=difference,proto3" json:"difference,omitempty"`
-	// Logs in all, and logs finished.
+	// Logs in all, 0 when that is not known; and logs finished.
 	LogsTotal     uint64 `protobuf:"varint,6,opt,name=logs_total,json=logsTotal,proto3" json:"logs_total,omitempty"`
 	LogsDone      uint64 `protobuf:"varint,7,opt,name=logs_done,json=logsDone,proto3" json:"logs_done,omitempty"`
 	unknownFields protoimpl.UnknownFields

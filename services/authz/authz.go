@@ -1,0 +1,96 @@
+// Package authz is the authorization service: models, relationships, and
+// checks that are answered from memory.
+package authz
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/id"
+	"github.com/meridian-iam/meridian/pkg/project"
+	"github.com/meridian-iam/meridian/pkg/sqldb"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
+	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
+	"github.com/meridian-iam/meridian/services/authz/internal/models"
+	"github.com/meridian-iam/meridian/services/authz/internal/rpc"
+	"github.com/meridian-iam/meridian/services/authz/internal/store"
+)
+
+// Options are what the service needs.
+type Options struct {
+	Config   Config
+	DB       *sqldb.DB
+	Log      *eventlog.Store
+	Follower *project.Follower
+	// StreamHead is the last sequence of a log in the region's streams.
+	StreamHead func(ctx context.Context, log string) (sequence uint64, found bool, err error)
+	// Dir holds the snapshots of graphs; it is made when absent.
+	Dir     string
+	Clock   func() time.Time // nil means time.Now
+	Logger  *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Service is the authorization service.
+type Service struct {
+	follower      *project.Follower
+	registry      *models.Registry
+	graphs        *graphs.Registry
+	models        *rpc.Models
+	relationships *rpc.Relationships
+	checks        *rpc.Checks
+}
+
+// New wires the service.
+func New(o Options) (*Service, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of snapshots: %w", err)
+	}
+	config := o.Config.withDefaults()
+	registry := models.New(authzcore.NewNames(), func(ctx context.Context, model string) ([]*eventv1.ModelFile, error) {
+		row, err := store.FindModel(ctx, o.DB.Pool(), model)
+		return row.Files, err
+	})
+	all := graphs.New(graphs.Options{
+		DB: o.DB, Store: o.Log, Follower: o.Follower, StreamHead: o.StreamHead, Models: registry, Dir: o.Dir,
+		MaxGraphBytes: config.MaxGraphBytes, MaxBytes: config.MaxBytes, IdleAfter: config.IdleAfter,
+		Clock: o.Clock, Log: o.Logger, Metrics: o.Metrics,
+	})
+	return &Service{
+		follower: o.Follower, registry: registry, graphs: all,
+		models:        &rpc.Models{DB: o.DB, Log: o.Log, Models: registry, Clock: o.Clock},
+		relationships: &rpc.Relationships{DB: o.DB, Log: o.Log, Models: registry, Graphs: all},
+		checks:        &rpc.Checks{Graphs: all},
+	}, nil
+}
+
+// Mount adds the service's procedures to a server.
+func (s *Service) Mount(mount func(path string, h http.Handler), options ...connect.HandlerOption) {
+	mount(authzv1connect.NewModelServiceHandler(s.models, options...))
+	mount(authzv1connect.NewRelationshipServiceHandler(s.relationships, options...))
+	mount(authzv1connect.NewCheckServiceHandler(s.checks, options...))
+}
+
+// Run keeps the service's replicas up to date until ctx ends, and then writes
+// their snapshots.
+func (s *Service) Run(ctx context.Context) error {
+	platform := s.follower.Attach(id.Platform, 0, s.registry.Apply)
+	defer platform.Close()
+	return s.graphs.Run(ctx)
+}
+
+// Fold rebuilds this service's rows from a log.
+func (s *Service) Fold() eventlog.Fold { return store.Fold{} }

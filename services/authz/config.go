@@ -1,0 +1,28 @@
+package authz
+
+import "time"
+
+// Config is the service's part of the configuration file.
+type Config struct {
+	// MaxGraphBytes bounds one organization's graph; absent: 4 GiB. Checks of
+	// a larger one fail with GRAPH_TOO_LARGE.
+	MaxGraphBytes uint64 `yaml:"max_graph_bytes"`
+	// MaxBytes bounds all graphs of the process; absent: 8 GiB. Above it the
+	// longest unused are evicted.
+	MaxBytes uint64 `yaml:"max_bytes"`
+	// IdleAfter evicts a graph that nobody asked about for so long; absent: 30m.
+	IdleAfter time.Duration `yaml:"idle_after"`
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxGraphBytes == 0 {
+		c.MaxGraphBytes = 4 << 30
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = 8 << 30
+	}
+	if c.IdleAfter == 0 {
+		c.IdleAfter = 30 * time.Minute
+	}
+	return c
+}

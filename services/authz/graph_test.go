@@ -1,0 +1,123 @@
+package authz_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz"
+)
+
+func (f *fixture) snapshot(org string) string { return filepath.Join(f.dir, "graphs", org+".graph") }
+
+// seeded is an organization with one readable document, whose graph is loaded.
+func (f *fixture) seeded(t *testing.T) (org, token string) {
+	t.Helper()
+	org = f.organization(t)
+	token = f.write(t, org, touch, relationship("document:plan", "reader", "user:anna"))
+	f.answers(t, org, token)
+	return org, token
+}
+
+func (f *fixture) answers(t *testing.T, org, token string) {
+	t.Helper()
+	if allowed, err := f.check(t.Context(), org, "user:anna", "can_read", "document:plan", atLeast(token)); err != nil || !allowed {
+		t.Fatalf("check: %v, %v; want allow", allowed, err)
+	}
+}
+
+// A stopped service leaves snapshots; a started one goes on from them, and
+// without any of them from the log.
+func TestRestart(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org, token := f.seeded(t)
+	other, _ := f.seeded(t)
+	f.stopService()
+	if _, err := os.Stat(f.snapshot(org)); err != nil {
+		t.Fatalf("no snapshot: %v", err)
+	}
+	good, err := os.ReadFile(f.snapshot(org))
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := os.ReadFile(f.snapshot(other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := append([]byte(nil), good...)
+	flipped[len(flipped)/2] ^= 1
+	for name, content := range map[string][]byte{
+		"whole": good, "truncated": good[:len(good)-1], "half": good[:len(good)/2], "empty": {},
+		"bit flipped": flipped, "of another organization": foreign, "garbage": []byte("not a snapshot"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(f.snapshot(org), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			f.startService(t)
+			f.answers(t, org, token)
+			f.stopService()
+		})
+	}
+	t.Run("none", func(t *testing.T) {
+		if err := os.Remove(f.snapshot(org)); err != nil {
+			t.Fatal(err)
+		}
+		f.startService(t)
+		f.answers(t, org, token)
+	})
+}
+
+// A snapshot of a log that was replaced is not believed.
+func TestSnapshotOfAnotherLog(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org, _ := f.seeded(t)
+	f.stopService()
+	// The event that the snapshot was made from is another one now.
+	if _, err := f.db.Pool().Exec(t.Context(), `UPDATE log.events SET hash = $2 WHERE log_id = $1 AND sequence = 3`, org, make([]byte, 32)); err != nil {
+		t.Fatal(err)
+	}
+	f.startService(t)
+	_, err := f.check(t.Context(), org, "user:anna", "can_read", "document:plan", nil)
+	if err != nil {
+		// The stream still has the true event: the graph is built from there.
+		t.Errorf("check: %v", err)
+	}
+}
+
+func TestGraphTooLarge(t *testing.T) {
+	f := newFixture(t, authz.Config{MaxGraphBytes: 1})
+	org := f.organization(t)
+	f.write(t, org, touch, relationship("document:plan", "reader", "user:anna"))
+	_, err := f.check(t.Context(), org, "user:anna", "can_read", "document:plan", nil)
+	wantReason(t, err, commonv1.Reason_GRAPH_TOO_LARGE)
+}
+
+func TestExplain(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org := f.organization(t)
+	f.write(t, org, touch, relationship("group:staff", "member", "user:anna"))
+	token := f.write(t, org, touch, relationship("document:plan", "reader", "group:staff#member"))
+	answer, err := f.checks.Explain(t.Context(), &authzv1.ExplainRequest{
+		Organization: org, Subject: "user:anna", Permission: "can_read", Resource: "document:plan", Freshness: atLeast(token),
+	})
+	if err != nil || answer.GetDecision() != authzv1.Decision_DECISION_ALLOW {
+		t.Fatalf("explain: %v, %v", answer, err)
+	}
+	found := map[string]bool{}
+	var walk func(s *authzv1.Step)
+	walk = func(s *authzv1.Step) {
+		found[s.GetRelationship()] = true
+		for _, under := range s.GetSteps() {
+			walk(under)
+		}
+	}
+	walk(answer.GetRoot())
+	for _, r := range []string{"document:plan#reader@group:staff#member", "group:staff#member@user:anna"} {
+		if !found[r] {
+			t.Errorf("the path does not name %s: %v", r, answer.GetRoot())
+		}
+	}
+}

@@ -1,0 +1,155 @@
+// Package graphs keeps the authorization graphs of a process: one for each
+// organization that is asked about, loaded from a snapshot and the log, kept
+// up to date by the log, written back as a snapshot, evicted when cold.
+package graphs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/project"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/models"
+)
+
+// mark is a place in the log with the hash of the event there.
+type mark struct {
+	sequence uint64
+	hash     [32]byte
+}
+
+// replica is one organization's graph.
+type replica struct {
+	organization string
+	models       *models.Registry
+	graph        *authzcore.Graph
+	attachment   *project.Attachment
+	maxBytes     uint64
+
+	// ready is closed when loading ended; err says how, and is read after.
+	ready chan struct{}
+	err   error
+
+	used     atomic.Int64 // unix nanoseconds of the last question
+	applied  atomic.Pointer[mark]
+	snapshot atomic.Uint64 // sequence of the newest snapshot on disk
+	tooLarge atomic.Bool
+}
+
+// apply feeds a batch of the organization's log into the graph. Its error
+// halts the replica.
+func (r *replica) apply(ctx context.Context, batch []eventlog.Recorded) error {
+	applied := make([]authzcore.Applied, len(batch))
+	for i, recorded := range batch {
+		applied[i].Sequence = recorded.Envelope.GetSequence()
+		if err := r.changes(ctx, recorded, &applied[i]); err != nil {
+			return fmt.Errorf("event %d: %w", applied[i].Sequence, err)
+		}
+	}
+	if err := r.graph.ApplyBatch(applied); err != nil {
+		return err
+	}
+	last := batch[len(batch)-1]
+	r.applied.Store(&mark{sequence: last.Envelope.GetSequence(), hash: last.Hash})
+	r.tooLarge.Store(r.graph.View().Size().Bytes > r.maxBytes)
+	return nil
+}
+
+// changes reads what one event changes in the graph.
+func (r *replica) changes(ctx context.Context, recorded eventlog.Recorded, into *authzcore.Applied) error {
+	name := protoreflect.FullName(recorded.Envelope.GetType())
+	if !strings.HasPrefix(string(name), "meridian.authz.event.v1.") {
+		// Other services' facts do not shape this graph yet, but an event that
+		// this binary does not know may be one that does.
+		if _, err := protoregistry.GlobalTypes.FindMessageByName(name); err != nil {
+			return fmt.Errorf("unknown event type %s: %w", name, err)
+		}
+		return nil
+	}
+	event, err := recorded.Message()
+	if err != nil {
+		return err
+	}
+	switch e := event.(type) {
+	case *eventv1.ModelAssigned:
+		into.Model, err = r.model(ctx, e.GetModel())
+		return err
+	case *eventv1.RelationshipsWritten:
+		into.Changes = make([]authzcore.Change, len(e.GetChanges()))
+		for i, c := range e.GetChanges() {
+			into.Changes[i] = authzcore.Change{
+				Relationship: authzcore.Relationship{Resource: c.GetResource(), Relation: c.GetRelation(), Subject: c.GetSubject()},
+				Delete:       c.GetDeleted(),
+			}
+		}
+		return nil
+	default:
+		return fmt.Errorf("event type %s is not known to the graph", name)
+	}
+}
+
+// model waits for a model: a database that is away for a while must not halt
+// the graph for good.
+func (r *replica) model(ctx context.Context, id string) (*authzcore.Model, error) {
+	wait := 50 * time.Millisecond
+	for {
+		model, err := r.models.Get(ctx, id)
+		f, isFault := fault.As(err)
+		if err == nil || !isFault || f.Kind != fault.Unavailable && f.Kind != fault.Deadline {
+			return model, err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, ctx.Err()
+		case <-timer.C:
+			wait = min(2*wait, 2*time.Second)
+		}
+	}
+}
+
+// halted says why the graph follows its log no longer, or nil. It stays so
+// until a binary that can read the event takes over.
+func (r *replica) halted() error {
+	if err := r.attachment.Err(); err != nil {
+		return fault.New(fault.Unavailable, commonv1.Reason_EVENT_CORRUPT,
+			"the organization's graph stopped at an event that it cannot apply").Because(err)
+	}
+	return nil
+}
+
+// wait waits until the graph has reached a sequence.
+func (r *replica) wait(ctx context.Context, sequence uint64) error {
+	err := r.attachment.Wait(ctx, sequence)
+	if halted := r.halted(); err != nil && halted != nil {
+		return halted
+	}
+	return err
+}
+
+// view returns the graph as it is now.
+func (r *replica) view() (*authzcore.View, error) {
+	if err := r.halted(); err != nil {
+		return nil, err
+	}
+	if r.tooLarge.Load() {
+		return nil, fault.New(fault.Exhausted, commonv1.Reason_GRAPH_TOO_LARGE,
+			"the organization's graph does not fit into the memory given to it").With("limit_bytes", fmt.Sprint(r.maxBytes))
+	}
+	view := r.graph.View()
+	if view.Model() == nil {
+		return nil, fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
+	}
+	return view, nil
+}

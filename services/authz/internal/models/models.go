@@ -1,0 +1,95 @@
+// Package models keeps the compiled authorization models of a process.
+package models
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
+)
+
+// Find reads the source files of a model that the log has not brought yet.
+//
+// Errors: NOT_FOUND.
+type Find func(ctx context.Context, model string) ([]*eventv1.ModelFile, error)
+
+// Registry compiles models on first use. Models never change, so what it holds
+// is never stale.
+type Registry struct {
+	names *authzcore.Names
+	find  Find
+
+	mu       sync.Mutex
+	sources  map[string][]authzcore.File
+	compiled map[string]*authzcore.Model
+}
+
+// New returns an empty registry.
+func New(names *authzcore.Names, find Find) *Registry {
+	return &Registry{
+		names: names, find: find,
+		sources: map[string][]authzcore.File{}, compiled: map[string]*authzcore.Model{},
+	}
+}
+
+// Names returns the names that all models of the registry share.
+func (r *Registry) Names() *authzcore.Names { return r.names }
+
+// Apply learns the models in a batch of the platform's log.
+func (r *Registry) Apply(_ context.Context, batch []eventlog.Recorded) error {
+	for _, recorded := range batch {
+		event, err := recorded.Message()
+		if err != nil {
+			return err
+		}
+		if e, ok := event.(*eventv1.ModelPublished); ok {
+			r.mu.Lock()
+			r.sources[e.GetModel()] = Files(e.GetFiles())
+			r.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// Get returns a compiled model.
+//
+// Errors: NOT_FOUND, or that of the database when the log has not brought the
+// model yet.
+func (r *Registry) Get(ctx context.Context, model string) (*authzcore.Model, error) {
+	r.mu.Lock()
+	compiled, files := r.compiled[model], r.sources[model]
+	r.mu.Unlock()
+	if compiled != nil {
+		return compiled, nil
+	}
+	if files == nil {
+		found, err := r.find(ctx, model)
+		if err != nil {
+			return nil, fmt.Errorf("find model: %w", err)
+		}
+		files = Files(found)
+	}
+	compiled, err := authzcore.Compile(r.names, files)
+	if err != nil {
+		return nil, fmt.Errorf("compile stored model %s: %w", model, err)
+	}
+	if compiled.ID() != model {
+		return nil, fmt.Errorf("stored model %s compiles to %s", model, compiled.ID())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.compiled[model] = compiled
+	return compiled, nil
+}
+
+// Files turns recorded files into the compiler's input.
+func Files(files []*eventv1.ModelFile) []authzcore.File {
+	out := make([]authzcore.File, len(files))
+	for i, f := range files {
+		out[i] = authzcore.File{Path: f.GetPath(), Content: f.GetContent()}
+	}
+	return out
+}

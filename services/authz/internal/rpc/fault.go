@@ -1,0 +1,79 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+)
+
+// engineFault turns an error of the decision engine into a fault. prefix is
+// where in the request the engine's input stands, as "updates[3].relationship.".
+// Any other error comes back as it is.
+func engineFault(err error, prefix string) error {
+	var (
+		input     *authzcore.InputError
+		typ       *authzcore.TypeUnknownError
+		relation  *authzcore.RelationUnknownError
+		forbidden *authzcore.ForbiddenError
+		model     *authzcore.ModelError
+	)
+	switch {
+	case errors.As(err, &input):
+		return fault.Field(prefix+input.Field, input.Rule, input.Detail)
+	case errors.As(err, &typ):
+		return fault.New(fault.Invalid, commonv1.Reason_TYPE_UNKNOWN, prefix+typ.Error()).
+			With("field", prefix+typ.Field).With("rule", "type_of_model")
+	case errors.As(err, &relation):
+		return fault.New(fault.Invalid, commonv1.Reason_RELATION_UNKNOWN, prefix+relation.Error()).
+			With("field", prefix+relation.Field).With("rule", "relation_of_type")
+	case errors.As(err, &forbidden):
+		return fault.New(fault.Invalid, commonv1.Reason_RELATIONSHIP_FORBIDDEN, prefix+forbidden.Error()).
+			With("field", prefix+forbidden.Field).With("rule", forbidden.Rule)
+	case errors.As(err, &model):
+		return modelFault(model)
+	}
+	return evaluationFault(err)
+}
+
+// modelFault names the first problem and how many there are.
+func modelFault(m *authzcore.ModelError) error {
+	reason := commonv1.Reason_MODEL_INVALID
+	if m.Conflict() {
+		reason = commonv1.Reason_MODULE_CONFLICT
+	}
+	f := fault.New(fault.Invalid, reason, m.Error()).With("field", "files").With("rule", "compiles").
+		With("problems", strconv.Itoa(len(m.Problems)))
+	if len(m.Problems) > 0 {
+		first := m.Problems[0]
+		f = f.With("file", first.File).With("line", strconv.Itoa(first.Line)).With("column", strconv.Itoa(first.Column))
+	}
+	return f
+}
+
+// evaluationFault turns the errors of an evaluation into faults: none of them
+// is a deny.
+func evaluationFault(err error) error {
+	switch {
+	case errors.Is(err, authzcore.ErrTooDeep):
+		return fault.New(fault.Exhausted, commonv1.Reason_EVALUATION_TOO_DEEP,
+			"the answer lies deeper than the limit; flatten the groups or the hierarchy")
+	case errors.Is(err, authzcore.ErrTooWide):
+		return fault.New(fault.Exhausted, commonv1.Reason_EVALUATION_TOO_WIDE,
+			"the question visits more objects than the limit; put subjects into groups")
+	case errors.Is(err, authzcore.ErrCycle):
+		return fault.New(fault.Precondition, commonv1.Reason_EVALUATION_CYCLE,
+			"the stored relationships make the permission depend on its own absence")
+	case errors.Is(err, authzcore.ErrNoModel):
+		return fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
+	case errors.Is(err, authzcore.ErrNamesFull):
+		return fault.New(fault.Exhausted, commonv1.Reason_MODEL_INVALID, "all models together have too many type or relation names")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return err
+	}
+	return fmt.Errorf("evaluate: %w", err)
+}

@@ -1,0 +1,89 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+
+	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
+	"github.com/meridian-iam/meridian/services/authz/internal/store"
+)
+
+// ImportRelationships implements RelationshipService.
+func (s *Relationships) ImportRelationships(
+	ctx context.Context, stream *connect.ClientStream[authzv1.ImportRelationshipsRequest],
+) (*authzv1.ImportRelationshipsResponse, error) {
+	caller, err := principal.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &authzv1.ImportRelationshipsResponse{}
+	organization := ""
+	for message := 0; stream.Receive(); message++ {
+		req := stream.Msg()
+		switch {
+		case message == 0 && req.GetOrganization() == "":
+			return nil, fault.Field("organization", "required", "is required in the first message")
+		case message == 0:
+			organization = req.GetOrganization()
+		case req.GetOrganization() != "" && req.GetOrganization() != organization:
+			return nil, fault.Field("organization", "same", "differs from the first message's")
+		}
+		if err := s.importMessage(ctx, organization, req, caller, out); err != nil {
+			return nil, err
+		}
+	}
+	if err := stream.Err(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// importMessage commits one message of the stream.
+func (s *Relationships) importMessage(
+	ctx context.Context, organization string, req *authzv1.ImportRelationshipsRequest, caller principal.Principal,
+	out *authzv1.ImportRelationshipsResponse,
+) error {
+	relationships := make([]authzcore.Relationship, len(req.GetRelationships()))
+	for i, r := range req.GetRelationships() {
+		parsed, err := parseRelationship(r)
+		if err != nil {
+			return engineFault(err, fmt.Sprintf("relationships[%d].", i))
+		}
+		relationships[i] = parsed
+	}
+	var (
+		created []authzcore.Relationship
+		token   string
+	)
+	_, err := s.Log.Commit(ctx, eventlog.Request{}, func(ctx context.Context, tx pgx.Tx) error {
+		assignment, model, err := s.assigned(ctx, tx, organization)
+		if err != nil {
+			return err
+		}
+		for i, r := range relationships {
+			if err := model.Validate(r); err != nil {
+				return engineFault(err, fmt.Sprintf("relationships[%d].", i))
+			}
+		}
+		if created, err = store.Touch(ctx, tx, organization, assignment.HomeRegion, relationships); err != nil {
+			return err
+		}
+		token, err = s.record(ctx, tx, organization, caller, relationship.Outcome{Created: created})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	out.Created += uint64(len(created))
+	out.Unchanged += uint64(len(relationships) - len(created))
+	out.Revision = token
+	return nil
+}

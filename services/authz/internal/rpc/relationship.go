@@ -1,0 +1,225 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/page"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/revision"
+	"github.com/meridian-iam/meridian/pkg/sqldb"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
+	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
+	"github.com/meridian-iam/meridian/services/authz/internal/models"
+	"github.com/meridian-iam/meridian/services/authz/internal/store"
+)
+
+// Relationships serves RelationshipService.
+type Relationships struct {
+	DB     *sqldb.DB
+	Log    *eventlog.Store
+	Models *models.Registry
+	Graphs *graphs.Registry
+}
+
+var _ authzv1connect.RelationshipServiceHandler = (*Relationships)(nil)
+
+// WriteRelationships implements RelationshipService.
+func (s *Relationships) WriteRelationships(
+	ctx context.Context, req *authzv1.WriteRelationshipsRequest,
+) (*authzv1.WriteRelationshipsResponse, error) {
+	caller, err := principal.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	command, filters, err := parseWrite(req)
+	if err != nil {
+		return nil, err
+	}
+	out := &authzv1.WriteRelationshipsResponse{}
+	_, err = s.Log.Commit(ctx, eventlog.Request{
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
+		Procedure: authzv1connect.RelationshipServiceWriteRelationshipsProcedure, Message: req, Outcome: out,
+	}, func(ctx context.Context, tx pgx.Tx) error {
+		return s.write(ctx, tx, req.GetOrganization(), command, filters, caller, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func parseWrite(req *authzv1.WriteRelationshipsRequest) (relationship.Write, []store.Filter, error) {
+	var (
+		command relationship.Write
+		filters []store.Filter
+	)
+	for i, u := range req.GetUpdates() {
+		r, err := parseRelationship(u.GetRelationship())
+		if err != nil {
+			return command, nil, engineFault(err, fmt.Sprintf("updates[%d].relationship.", i))
+		}
+		command.Updates = append(command.Updates, relationship.Update{Operation: u.GetOperation(), Relationship: r})
+	}
+	for i, p := range req.GetPreconditions() {
+		f := p.GetFilter()
+		if !strings.Contains(f.GetResource(), ":") {
+			return command, nil, fault.Field(fmt.Sprintf("preconditions[%d].filter.resource", i), "type_and_id", "must be a full type:id")
+		}
+		filters = append(filters, store.Filter{Resource: f.GetResource(), Relation: f.GetRelation(), Subject: f.GetSubject()})
+		command.MustMatch = append(command.MustMatch, p.GetMustMatch())
+	}
+	return command, filters, nil
+}
+
+func parseRelationship(r *authzv1.Relationship) (authzcore.Relationship, error) {
+	out := authzcore.Relationship{Resource: r.GetResource(), Relation: r.GetRelation(), Subject: r.GetSubject()}
+	return out, authzcore.ParseRelationship(out)
+}
+
+// write decides and commits, inside the transaction.
+func (s *Relationships) write(
+	ctx context.Context, tx pgx.Tx, organization string, command relationship.Write, filters []store.Filter,
+	caller principal.Principal, out *authzv1.WriteRelationshipsResponse,
+) error {
+	assignment, model, err := s.assigned(ctx, tx, organization)
+	if err != nil {
+		return err
+	}
+	named := make([]authzcore.Relationship, len(command.Updates))
+	for i, u := range command.Updates {
+		named[i] = u.Relationship
+		if u.Operation == authzv1.Operation_OPERATION_DELETE {
+			continue // what an older model allowed can be removed under a newer one
+		}
+		if err := model.Validate(u.Relationship); err != nil {
+			return engineFault(err, fmt.Sprintf("updates[%d].relationship.", i))
+		}
+	}
+	state, err := readState(ctx, tx, organization, named, filters)
+	if err != nil {
+		return err
+	}
+	outcome, err := command.Decide(state)
+	if err != nil {
+		return err
+	}
+	if err := store.Delete(ctx, tx, organization, outcome.Deleted); err != nil {
+		return err
+	}
+	if _, err := store.Touch(ctx, tx, organization, assignment.HomeRegion, outcome.Created); err != nil {
+		return err
+	}
+	out.Effects = outcome.Effects
+	out.Revision, err = s.record(ctx, tx, organization, caller, outcome)
+	return err
+}
+
+func readState(
+	ctx context.Context, tx pgx.Tx, organization string, named []authzcore.Relationship, filters []store.Filter,
+) (relationship.State, error) {
+	present, err := store.Present(ctx, tx, organization, named)
+	if err != nil {
+		return relationship.State{}, err
+	}
+	state := relationship.State{Present: present, Matches: make([]bool, len(filters))}
+	for i, f := range filters {
+		if state.Matches[i], err = store.Matches(ctx, tx, organization, f); err != nil {
+			return relationship.State{}, err
+		}
+	}
+	return state, nil
+}
+
+// record appends what changed and returns the token of the log's head.
+func (s *Relationships) record(
+	ctx context.Context, tx pgx.Tx, organization string, caller principal.Principal, outcome relationship.Outcome,
+) (string, error) {
+	events := relationship.Events(outcome.Created, outcome.Deleted)
+	if len(events) == 0 {
+		head, err := s.Log.Head(ctx, tx, organization)
+		if err != nil {
+			return "", err
+		}
+		return revision.Token(revision.Revision{Log: organization, Sequence: head.Sequence})
+	}
+	rev, err := s.Log.Append(ctx, tx, eventlog.Append{
+		Log: organization, Expected: eventlog.AnyHead, Actor: caller.Actor(), Events: events,
+	})
+	if err != nil {
+		return "", err
+	}
+	return revision.Token(rev)
+}
+
+// headOf reads the head of an organization's log.
+//
+// Errors: NOT_FOUND for an absent organization.
+func headOf(ctx context.Context, log *eventlog.Store, tx pgx.Tx, organization string) (eventlog.Head, error) {
+	head, err := log.Head(ctx, tx, organization)
+	if fault.Is(err, commonv1.Reason_NOT_FOUND) {
+		return eventlog.Head{}, principal.OrganizationNotFound()
+	}
+	return head, err
+}
+
+// assigned returns the model that an organization uses.
+//
+// Errors: NOT_FOUND for an absent organization, MODEL_NOT_ASSIGNED.
+func (s *Relationships) assigned(ctx context.Context, tx pgx.Tx, organization string) (store.Assignment, *authzcore.Model, error) {
+	if _, err := headOf(ctx, s.Log, tx, organization); err != nil {
+		return store.Assignment{}, nil, err
+	}
+	assignment, err := store.FindAssignment(ctx, tx, organization)
+	if err != nil {
+		return store.Assignment{}, nil, err
+	}
+	model, err := s.Models.Get(ctx, assignment.Model)
+	return assignment, model, err
+}
+
+const standardRelationships = 100
+
+// ReadRelationships implements RelationshipService.
+func (s *Relationships) ReadRelationships(
+	ctx context.Context, req *authzv1.ReadRelationshipsRequest,
+) (*authzv1.ReadRelationshipsResponse, error) {
+	f := authzcore.Filter{
+		Resource: req.GetFilter().GetResource(), Relation: req.GetFilter().GetRelation(), Subject: req.GetFilter().GetSubject(),
+	}
+	query := strings.Join([]string{"relationships", req.GetOrganization(), f.Resource, f.Relation, f.Subject}, "\n")
+	position, err := page.After(query, req.GetCursor())
+	if err != nil {
+		return nil, err
+	}
+	view, evaluated, err := viewOf(ctx, s.Graphs, req.GetOrganization(), req.GetFreshness())
+	if err != nil {
+		return nil, err
+	}
+	var after authzcore.Relationship
+	if parts := strings.Split(position, "\n"); len(parts) == 3 {
+		after = authzcore.Relationship{Resource: parts[0], Relation: parts[1], Subject: parts[2]}
+	}
+	found, more, err := view.Read(f, after, page.Size(req.GetPageSize(), standardRelationships))
+	if err != nil {
+		return nil, engineFault(err, "filter.")
+	}
+	out := &authzv1.ReadRelationshipsResponse{EvaluatedAt: evaluated}
+	for _, r := range found {
+		out.Relationships = append(out.Relationships, &authzv1.Relationship{Resource: r.Resource, Relation: r.Relation, Subject: r.Subject})
+	}
+	if more {
+		last := found[len(found)-1]
+		out.NextCursor = page.Cursor(query, strings.Join([]string{last.Resource, last.Relation, last.Subject}, "\n"))
+	}
+	return out, nil
+}

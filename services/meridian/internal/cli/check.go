@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+)
+
+// freshnessFlags adds the flags that say how fresh an answer must be.
+func freshnessFlags(cmd *cobra.Command) func() *commonv1.Freshness {
+	atLeast := cmd.Flags().String("at-least", "", "answer at this revision token or later")
+	full := cmd.Flags().Bool("fully-consistent", false, "answer at the log's head as it is now")
+	cmd.MarkFlagsMutuallyExclusive("at-least", "fully-consistent")
+	return func() *commonv1.Freshness {
+		switch {
+		case *atLeast != "":
+			return &commonv1.Freshness{Level: &commonv1.Freshness_AtLeast{AtLeast: *atLeast}}
+		case *full:
+			return &commonv1.Freshness{Level: &commonv1.Freshness_FullyConsistent{FullyConsistent: true}}
+		default:
+			return nil
+		}
+	}
+}
+
+func (a *App) check() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "check SUBJECT PERMISSION RESOURCE", GroupID: "ask", Args: cobra.ExactArgs(3),
+		Short: "May this subject do this to this resource?",
+		Long:  "Prints ALLOW or DENY. Exit code: 0 allow, 1 deny, 2 no answer.",
+		Example: `  meridian check user:anna can_select table:orders
+  meridian check user:dana can_scale service:prod --fully-consistent
+  meridian check user:anna can_select table:orders --json | jq .decision`,
+	}
+	freshness := freshnessFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, organization, err := a.inOrganization()
+		if err != nil {
+			return err
+		}
+		answer, err := client.Checks.Check(cmd.Context(), &authzv1.CheckRequest{
+			Organization: organization, Subject: args[0], Permission: args[1], Resource: args[2], Freshness: freshness(),
+		})
+		if err != nil {
+			return err
+		}
+		if a.json {
+			err = a.printMessage(answer)
+		} else {
+			_, err = fmt.Fprintf(a.stdout, "%s  at revision %d, %s old\n", word(answer.GetDecision()),
+				answer.GetEvaluatedAt().GetSequence(), answer.GetEvaluatedAt().GetAge().AsDuration())
+		}
+		return verdict(answer.GetDecision(), err)
+	}
+	return cmd
+}
+
+func word(d authzv1.Decision) string { return strings.TrimPrefix(d.String(), "DECISION_") }
+
+func verdict(d authzv1.Decision, err error) error {
+	if err == nil && d != authzv1.Decision_DECISION_ALLOW {
+		return errNo
+	}
+	return err
+}
+
+func (a *App) explain() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "explain SUBJECT PERMISSION RESOURCE", GroupID: "ask", Args: cobra.ExactArgs(3),
+		Short: "Why, or why not?",
+		Long:  "Prints the decision and the path that led to it; for a deny, all that was tried.\nExit code: 0 allow, 1 deny, 2 no answer.",
+		Example: `  meridian explain user:anna can_select table:orders
+  meridian explain user:mallory can_run pipe:orders-from-kafka`,
+	}
+	freshness := freshnessFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, organization, err := a.inOrganization()
+		if err != nil {
+			return err
+		}
+		answer, err := client.Checks.Explain(cmd.Context(), &authzv1.ExplainRequest{
+			Organization: organization, Subject: args[0], Permission: args[1], Resource: args[2], Freshness: freshness(),
+		})
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return verdict(answer.GetDecision(), a.printMessage(answer))
+		}
+		fmt.Fprintf(a.stdout, "%s  %s %s %s\n\n", word(answer.GetDecision()), args[0], args[1], args[2])
+		a.tree(answer.GetRoot(), "", "")
+		if answer.GetTruncated() {
+			fmt.Fprintln(a.stdout, "… cut at 1,000 steps")
+		}
+		return verdict(answer.GetDecision(), nil)
+	}
+	return cmd
+}
+
+// tree draws a step and what is under it.
+func (a *App) tree(s *authzv1.Step, first, rest string) {
+	mark := "✗"
+	if s.GetDecision() == authzv1.Decision_DECISION_ALLOW {
+		mark = "✓"
+	}
+	line := mark + " " + s.GetQuestion()
+	if kind := strings.ToLower(strings.TrimPrefix(s.GetKind().String(), "STEP_KIND_")); kind != "unspecified" {
+		line += "  (" + kind + ")"
+	}
+	if s.GetRelationship() != "" {
+		line += "  " + s.GetRelationship()
+	}
+	fmt.Fprintln(a.stdout, first+line)
+	for i, under := range s.GetSteps() {
+		if i == len(s.GetSteps())-1 {
+			a.tree(under, rest+"└─ ", rest+"   ")
+		} else {
+			a.tree(under, rest+"├─ ", rest+"│  ")
+		}
+	}
+}

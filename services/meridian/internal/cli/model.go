@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+)
+
+func (a *App) model() *cobra.Command {
+	cmd := &cobra.Command{Use: "model", GroupID: "manage", Short: "Authorization models: validate, publish, assign, list, show"}
+	cmd.AddCommand(a.modelValidate(), a.modelPublish(), a.modelAssign(), a.modelList(), a.modelShow())
+	return cmd
+}
+
+// readModel reads a model: one .fga file, or fga.mod and the modules it lists,
+// or any list of files.
+func readModel(paths []string) ([]authzcore.File, error) {
+	if len(paths) == 1 && filepath.Base(paths[0]) == "fga.mod" {
+		content, err := os.ReadFile(paths[0])
+		if err != nil {
+			return nil, err
+		}
+		var manifest struct {
+			Contents []string `yaml:"contents"`
+		}
+		if err := yaml.Unmarshal(content, &manifest); err != nil {
+			return nil, fmt.Errorf("%s: %w", paths[0], err)
+		}
+		files := []authzcore.File{{Path: "fga.mod", Content: string(content)}}
+		for _, name := range manifest.Contents {
+			if !filepath.IsLocal(name) {
+				return nil, fmt.Errorf("%s: %q is outside its folder", paths[0], name)
+			}
+			module, err := os.ReadFile(filepath.Join(filepath.Dir(paths[0]), name))
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, authzcore.File{Path: name, Content: string(module)})
+		}
+		return files, nil
+	}
+	var files []authzcore.File
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, authzcore.File{Path: filepath.Base(path), Content: string(content)})
+	}
+	return files, nil
+}
+
+func (a *App) modelValidate() *cobra.Command {
+	return &cobra.Command{
+		Use: "validate FILE...", Args: cobra.MinimumNArgs(1),
+		Short:   "Compile a model, without a server",
+		Long:    "Reads one model file, or fga.mod and its modules. Exit code: 0 compiles, 1 does not.",
+		Example: "  meridian model validate model.fga\n  meridian model validate model/fga.mod",
+		RunE: func(_ *cobra.Command, args []string) error {
+			files, err := readModel(args)
+			if err != nil {
+				return err
+			}
+			model, err := authzcore.Compile(authzcore.NewNames(), files)
+			var invalid *authzcore.ModelError
+			if errors.As(err, &invalid) {
+				return a.problems(invalid)
+			}
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]any{"valid": true, "model": model.ID()})
+			}
+			_, err = fmt.Fprintf(a.stdout, "valid  %s  %d types\n", model.ID(), len(model.Types()))
+			return err
+		},
+	}
+}
+
+func (a *App) problems(invalid *authzcore.ModelError) error {
+	if a.json {
+		if err := a.printJSON(map[string]any{"valid": false, "problems": invalid.Problems}); err != nil {
+			return err
+		}
+		return errNo
+	}
+	for _, p := range invalid.Problems {
+		fmt.Fprintf(a.stdout, "%s:%d:%d: %s\n", p.File, p.Line, p.Column, p.Message)
+	}
+	return errNo
+}
+
+func (a *App) modelPublish() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "publish FILE...", Args: cobra.MinimumNArgs(1),
+		Short:   "Publish a model",
+		Long:    "A model never changes; publishing the same again returns the same id.",
+		Example: "  meridian model publish --name cloud model/fga.mod\n  meridian model publish --name cloud --assign model.fga",
+	}
+	name := cmd.Flags().String("name", "", "what people call the model (default: the file's name)")
+	assign := cmd.Flags().Bool("assign", false, "also assign it to --organization")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		files, err := readModel(args)
+		if err != nil {
+			return err
+		}
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		req := &authzv1.PublishModelRequest{
+			Name: first(*name, strings.TrimSuffix(filepath.Base(args[0]), ".fga")), IdempotencyKey: newKey(),
+		}
+		for _, f := range files {
+			req.Files = append(req.Files, &authzv1.ModelFile{Path: f.Path, Content: f.Content})
+		}
+		answer, err := client.Models.PublishModel(cmd.Context(), req)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			answer.Model.Files = nil
+			err = a.printMessage(answer)
+		} else {
+			_, err = fmt.Fprintf(a.stdout, "published  %s  %s\n", answer.GetModel().GetId(), answer.GetModel().GetName())
+		}
+		if err != nil || !*assign {
+			return err
+		}
+		return a.assign(cmd, answer.GetModel().GetId())
+	}
+	return cmd
+}
+
+func (a *App) modelAssign() *cobra.Command {
+	return &cobra.Command{
+		Use: "assign MODEL", Args: cobra.ExactArgs(1),
+		Short:   "Make an organization's checks use a model",
+		Example: "  meridian model assign mdl_… --organization org_…",
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.assign(cmd, args[0]) },
+	}
+}
+
+func (a *App) assign(cmd *cobra.Command, model string) error {
+	client, organization, err := a.inOrganization()
+	if err != nil {
+		return err
+	}
+	answer, err := client.Models.AssignModel(cmd.Context(), &authzv1.AssignModelRequest{
+		Organization: organization, Model: model, IdempotencyKey: newKey(),
+	})
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printMessage(answer)
+	}
+	_, err = fmt.Fprintf(a.stdout, "assigned   %s  to %s\nrevision   %s\n", model, organization, answer.GetRevision())
+	return err
+}
+
+func (a *App) modelList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Args: cobra.NoArgs, Short: "List models, newest first",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			for req := (&authzv1.ListModelsRequest{PageSize: 200}); ; {
+				answer, err := client.Models.ListModels(cmd.Context(), req)
+				if err != nil {
+					return err
+				}
+				for _, m := range answer.GetModels() {
+					if a.json {
+						if err := a.printMessage(m); err != nil {
+							return err
+						}
+					}
+					rows = append(rows, []string{m.GetId(), m.GetName(), m.GetCreatedAt().AsTime().Format(time.RFC3339)})
+				}
+				if req.Cursor = answer.GetNextCursor(); req.Cursor == "" {
+					break
+				}
+			}
+			if a.json {
+				return nil
+			}
+			return a.table([]string{"MODEL", "NAME", "CREATED"}, rows)
+		},
+	}
+}
+
+func (a *App) modelShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show MODEL", Args: cobra.ExactArgs(1), Short: "Print a model's source",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			answer, err := client.Models.ReadModel(cmd.Context(), &authzv1.ReadModelRequest{Model: args[0]})
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printMessage(answer)
+			}
+			for _, f := range answer.GetModel().GetFiles() {
+				fmt.Fprintf(a.stdout, "# file: %s\n%s\n", f.GetPath(), f.GetContent())
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/term"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// printMessage prints a protobuf message as one line of JSON.
+func (a *App) printMessage(m proto.Message) error {
+	content, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	// protojson varies its white space on purpose; machines compare lines.
+	var compact any
+	if err := json.Unmarshal(content, &compact); err != nil {
+		return err
+	}
+	return a.printJSON(compact)
+}
+
+func (a *App) printJSON(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
+
+// table prints rows under a header, in columns.
+func (a *App) table(header []string, rows [][]string) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, row := range rows {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// isTerminal says whether people look at w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// progress draws a bar on a terminal and nothing else elsewhere.
+type progress struct {
+	w     io.Writer
+	label string
+	shown bool
+	last  int
+}
+
+func (a *App) progress(label string) *progress {
+	return &progress{w: a.stderr, label: label, shown: isTerminal(a.stderr) && !a.json}
+}
+
+const barWidth = 30
+
+// set draws the bar: done of total; a total of 0 is not known.
+func (p *progress) set(done, total uint64) {
+	if !p.shown {
+		return
+	}
+	line := fmt.Sprintf("%s %d", p.label, done)
+	if total > 0 {
+		filled := int(min(done, total) * barWidth / total)
+		line = fmt.Sprintf("%s [%s%s] %3d%%", p.label, strings.Repeat("█", filled), strings.Repeat("·", barWidth-filled), min(done, total)*100/total)
+	}
+	pad := max(p.last-len(line), 0)
+	p.last = len(line)
+	fmt.Fprintf(p.w, "\r%s%s", line, strings.Repeat(" ", pad))
+}
+
+// end removes the bar.
+func (p *progress) end() {
+	if p.shown {
+		fmt.Fprintf(p.w, "\r%s\r", strings.Repeat(" ", p.last))
+	}
+}

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	"github.com/meridian-iam/meridian/services/meridian/internal/relcsv"
+)
+
+func (a *App) rel() *cobra.Command {
+	cmd := &cobra.Command{Use: "rel", GroupID: "manage", Short: "Relationships: write, import, read"}
+	cmd.AddCommand(a.relWrite(), a.relImport(), a.relRead())
+	return cmd
+}
+
+func (a *App) relWrite() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "write RELATIONSHIP...", Args: cobra.MinimumNArgs(1),
+		Short: "Write up to 100 relationships in one commit",
+		Example: `  meridian rel write 'table:orders#reader@user:zoe'
+  meridian rel write --delete 'table:orders#banned@user:mallory'
+  meridian rel write --create 'group:data#member@group:interns#member'`,
+	}
+	create := cmd.Flags().Bool("create", false, "fail when one exists already")
+	remove := cmd.Flags().Bool("delete", false, "remove instead of add")
+	key := cmd.Flags().String("idempotency-key", "", "repeat a write safely under this key (default: a new one)")
+	cmd.MarkFlagsMutuallyExclusive("create", "delete")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		operation := authzv1.Operation_OPERATION_TOUCH
+		switch {
+		case *create:
+			operation = authzv1.Operation_OPERATION_CREATE
+		case *remove:
+			operation = authzv1.Operation_OPERATION_DELETE
+		}
+		client, organization, err := a.inOrganization()
+		if err != nil {
+			return err
+		}
+		req := &authzv1.WriteRelationshipsRequest{Organization: organization, IdempotencyKey: first(*key, newKey())}
+		for _, text := range args {
+			r, err := parseRelationship(text)
+			if err != nil {
+				return err
+			}
+			req.Updates = append(req.Updates, &authzv1.RelationshipUpdate{Operation: operation, Relationship: r})
+		}
+		answer, err := client.Relationships.WriteRelationships(cmd.Context(), req)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printMessage(answer)
+		}
+		for i, effect := range answer.GetEffects() {
+			fmt.Fprintf(a.stdout, "%-9s  %s\n", strings.ToLower(strings.TrimPrefix(effect.String(), "EFFECT_")), args[i])
+		}
+		_, err = fmt.Fprintln(a.stdout, "revision ", answer.GetRevision())
+		return err
+	}
+	return cmd
+}
+
+// parseRelationship reads resource#relation@subject.
+func parseRelationship(text string) (*authzv1.Relationship, error) {
+	resource, rest, ok := strings.Cut(text, "#")
+	relation, subject, ok2 := strings.Cut(rest, "@")
+	if !ok || !ok2 {
+		return nil, fmt.Errorf("%q is not a relationship: write type:id#relation@subject, as table:orders#reader@user:zoe", text)
+	}
+	return &authzv1.Relationship{Resource: resource, Relation: relation, Subject: subject}, nil
+}
+
+func (a *App) relImport() *cobra.Command {
+	return &cobra.Command{
+		Use: "import FILE", Args: cobra.ExactArgs(1),
+		Short: "Import relationships from CSV",
+		Long: "Touches every relationship of a CSV file with the header\n" + strings.Join(relcsv.Header, ",") + ".\n" +
+			"Commits as it goes; importing a file again changes nothing. - reads standard input.",
+		Example: `  meridian rel import tuples.csv
+  zcat tuples.csv.gz | meridian rel import -`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, organization, err := a.inOrganization()
+			if err != nil {
+				return err
+			}
+			from, size := a.stdin, int64(0)
+			if args[0] != "-" {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return err
+				}
+				defer f.Close() //nolint:errcheck // only read
+				if info, err := f.Stat(); err == nil {
+					size = info.Size()
+				}
+				from = f
+			}
+			counted := &countingReader{r: from}
+			bar := a.progress("importing")
+			answer, err := relcsv.Import(cmd.Context(), client, organization, counted, func(sent int) {
+				if size > 0 {
+					bar.set(uint64(counted.read), uint64(size)) //nolint:gosec // neither is negative
+				} else {
+					bar.set(uint64(sent), 0) //nolint:gosec // not negative
+				}
+			})
+			bar.end()
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printMessage(answer)
+			}
+			_, err = fmt.Fprintf(a.stdout, "%d created, %d unchanged\nrevision  %s\n", answer.GetCreated(), answer.GetUnchanged(), answer.GetRevision())
+			return err
+		},
+	}
+}
+
+// countingReader counts what was read, for a progress bar.
+type countingReader struct {
+	r    io.Reader
+	read int64
+}
+
+func (c *countingReader) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.read += int64(n)
+	return n, err
+}
+
+func (a *App) relRead() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "read", Args: cobra.NoArgs,
+		Short: "List relationships",
+		Example: `  meridian rel read --resource table:orders
+  meridian rel read --subject user:anna
+  meridian rel read --resource service --relation viewer --limit 20`,
+	}
+	filter := &authzv1.RelationshipFilter{}
+	cmd.Flags().StringVar(&filter.Resource, "resource", "", "type:id or type")
+	cmd.Flags().StringVar(&filter.Relation, "relation", "", "relation")
+	cmd.Flags().StringVar(&filter.Subject, "subject", "", "type:id, type:*, type:id#relation or type")
+	limit := cmd.Flags().Uint32("limit", 100, "how many at most")
+	freshness := freshnessFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		client, organization, err := a.inOrganization()
+		if err != nil {
+			return err
+		}
+		var rows [][]string
+		req := &authzv1.ReadRelationshipsRequest{Organization: organization, Filter: filter, Freshness: freshness()}
+		more := false
+		for left := *limit; left > 0; {
+			req.PageSize = min(left, 1000)
+			answer, err := client.Relationships.ReadRelationships(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			for _, r := range answer.GetRelationships() {
+				if a.json {
+					if err := a.printMessage(r); err != nil {
+						return err
+					}
+				}
+				rows = append(rows, []string{r.GetResource(), r.GetRelation(), r.GetSubject()})
+			}
+			left -= uint32(len(answer.GetRelationships())) //nolint:gosec // at most a page
+			if req.Cursor = answer.GetNextCursor(); req.Cursor == "" {
+				more = false
+				break
+			}
+			more = true
+		}
+		if a.json {
+			return nil
+		}
+		if err := a.table([]string{"RESOURCE", "RELATION", "SUBJECT"}, rows); err != nil {
+			return err
+		}
+		if more {
+			fmt.Fprintf(a.stderr, "there are more than %d; raise --limit to see them\n", *limit)
+		}
+		return nil
+	}
+	return cmd
+}

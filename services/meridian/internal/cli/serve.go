@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meridian-iam/meridian/pkg/config"
+	"github.com/meridian-iam/meridian/services/meridian/internal/dev"
+	"github.com/meridian-iam/meridian/services/meridian/internal/node"
+)
+
+func (a *App) dev() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "dev", GroupID: "run", Args: cobra.NoArgs,
+		Short: "Run everything on this machine, with a demo organization",
+		Long: "Starts a database, NATS and all services, publishes the demo model, makes a demo\n" +
+			"organization, and writes where they are into DIR/dev.json. Everything is kept in DIR:\n" +
+			"the same folder again continues. Ctrl-C stops it.",
+		Example: "  meridian dev\n  meridian dev --dir /tmp/m --listen 127.0.0.1:0",
+	}
+	listen := cmd.Flags().String("listen", "127.0.0.1:8080", "host:port; port 0 takes a free one")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		began := time.Now()
+		dir, err := filepath.Abs(a.dir)
+		if err != nil {
+			return err
+		}
+		step := func(text string) { fmt.Fprintf(a.stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), text) }
+		err = dev.Run(cmd.Context(), dev.Options{Dir: dir, Listen: *listen, Step: step}, func(ready dev.Ready) {
+			step("ready")
+			a.welcome(ready)
+		})
+		if err == nil {
+			step("stopped; the data is in " + a.dir)
+		}
+		return err
+	}
+	return cmd
+}
+
+func (a *App) welcome(ready dev.Ready) {
+	if a.json {
+		_ = a.printJSON(ready)
+		return
+	}
+	me := "meridian"
+	if strings.Contains(os.Args[0], "go-build") {
+		me = "go run ./services/meridian"
+	}
+	if a.dir != ".meridian" {
+		me += " --dir " + a.dir
+	}
+	fmt.Fprintf(a.stdout, `
+Meridian is at %s, the demo organization is %s.
+Try, in another terminal:
+
+  %[3]s check user:anna can_select table:orders
+  %[3]s explain user:anna can_select table:salaries
+  %[3]s rel write 'table:orders#reader@user:zoe'
+  %[3]s log tail --follow
+  %[3]s log verify
+
+  curl -s %[1]s/meridian.authz.v1.CheckService/Check \
+    -H "Authorization: Bearer $(jq -r .admin_token %[4]s)" -H 'Content-Type: application/json' \
+    -d '{"organization":"%[2]s","subject":"user:anna","permission":"can_select","resource":"table:orders"}'
+`, ready.URL, ready.Organization, me, filepath.Join(a.dir, "dev.json"))
+}
+
+func (a *App) serve() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve", GroupID: "run", Args: cobra.NoArgs,
+		Short:   "Run services from a configuration file",
+		Example: "  meridian serve --config /etc/meridian.yaml\n  meridian serve --config /etc/meridian.yaml --services authz",
+	}
+	path := configFlag(cmd)
+	services := cmd.Flags().StringSlice("services", nil, "services to host: identity, authz, relay (default: as in the file, else all)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withNode(cmd.Context(), *path, *services, func(n *node.Node) error {
+			address, err := n.Listen(cmd.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(a.stderr, "meridian serves on %s\n", address)
+			return n.Run(cmd.Context())
+		})
+	}
+	return cmd
+}
+
+func configFlag(cmd *cobra.Command) *string {
+	path := cmd.Flags().String("config", "", "configuration file (required)")
+	if err := cmd.MarkFlagRequired("config"); err != nil {
+		panic(err) // the flag was just defined
+	}
+	return path
+}
+
+// withNode opens the node that a configuration file describes.
+func withNode(ctx context.Context, path string, services []string, fn func(n *node.Node) error) error {
+	var c node.Config
+	if err := config.Load(path, &c); err != nil {
+		return err
+	}
+	if len(services) > 0 {
+		c.Services = services
+	}
+	n, err := node.Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	return fn(n)
+}
+
+func (a *App) migrate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "migrate", GroupID: "run", Args: cobra.NoArgs, Short: "Bring the database's schemas up to date",
+		Long:    "Safe to run from many processes at once, and before or after the services start.",
+		Example: "  meridian migrate --config /etc/meridian.yaml",
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var c node.Config
+		if err := config.Load(*path, &c); err != nil {
+			return err
+		}
+		if err := node.Migrate(cmd.Context(), c); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(a.stdout, "the schemas are up to date")
+		return err
+	}
+	return cmd
+}
+
+func (a *App) keys() *cobra.Command {
+	return &cobra.Command{
+		Use: "keys FOLDER", GroupID: "run", Args: cobra.ExactArgs(1),
+		Short: "Make the key files of a deployment; existing ones are kept",
+		RunE: func(_ *cobra.Command, args []string) error {
+			keys, err := node.MakeKeys(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s\n%s\n", keys.ServiceFile, keys.RegionalFile)
+			return err
+		},
+	}
+}
+
+func (a *App) bootstrap() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "bootstrap", GroupID: "run", Args: cobra.NoArgs, Short: "Make the platform's first admin token",
+		Long: "Writes to the database directly, so whoever has the configuration can. The secret is shown once.",
+	}
+	path := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withNode(cmd.Context(), *path, nil, func(n *node.Node) error {
+			token, err := n.Bootstrap(cmd.Context(), "bootstrap", 0)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(a.stdout, token.Reveal())
+			return err
+		})
+	}
+	return cmd
+}
+
+func (a *App) version() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Args: cobra.NoArgs, Short: "Print the version",
+		RunE: func(*cobra.Command, []string) error {
+			v := map[string]string{"version": "development", "go": "", "commit": ""}
+			if info, ok := debug.ReadBuildInfo(); ok {
+				v["go"] = info.GoVersion
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						v["commit"] = s.Value
+					}
+				}
+			}
+			if a.json {
+				return a.printJSON(v)
+			}
+			_, err := fmt.Fprintf(a.stdout, "meridian %s %s %s\n", v["version"], v["commit"], v["go"])
+			return err
+		},
+	}
+}

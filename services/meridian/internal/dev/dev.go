@@ -1,0 +1,163 @@
+// Package dev runs a whole Meridian on one machine, for development: database,
+// bus, services, the demo model and a demo organization.
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meridian-iam/meridian/pkg/secret"
+	"github.com/meridian-iam/meridian/pkg/serve"
+	"github.com/meridian-iam/meridian/pkg/sqldb/pglocal"
+	"github.com/meridian-iam/meridian/pkg/telemetry"
+	"github.com/meridian-iam/meridian/services/meridian/internal/node"
+)
+
+// Region is the only region of a development deployment.
+const Region = "local"
+
+// Options say where and how.
+type Options struct {
+	// Dir keeps everything; the same folder again continues.
+	Dir string
+	// Listen is host:port; port 0 takes a free one.
+	Listen string
+	// Step is told what happens, for people.
+	Step func(text string)
+	// LogFile gets the log; empty means Dir/meridian.log.
+	LogFile string
+}
+
+// Run runs until ctx ends. started is called once everything answers, after
+// Dir/dev.json was written.
+func Run(ctx context.Context, o Options, started func(Ready)) (err error) {
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil { //nolint:gosec // the database's own account passes through it
+		return fmt.Errorf("folder %s: %w", o.Dir, err)
+	}
+	unlock, err := lock(o.Dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	logFile, err := openLog(o)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close() //nolint:errcheck // a log
+	o.Step("starting the database")
+	t, stopTelemetry, err := telemetry.New(telemetry.Config{Format: "text", Output: logFile, Region: Region})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stopTelemetry(context.WithoutCancel(ctx)) }()
+	database, err := pglocal.Start(ctx, pglocal.Options{Dir: filepath.Join(o.Dir, "database"), Log: t.Log})
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, database.Stop(stopping))
+	}()
+	keys, err := node.MakeKeys(filepath.Join(o.Dir, "keys"))
+	if err != nil {
+		return err
+	}
+	o.Step("starting the services (" + database.Kind() + ", embedded NATS)")
+	n, err := node.Open(ctx, node.Config{
+		Region: Region, DataDir: o.Dir, Keys: keys,
+		Database:  node.DatabaseConfig{URL: database.URL()},
+		Server:    serve.Config{Listen: o.Listen, StopTimeout: 3 * time.Second},
+		Telemetry: telemetry.Config{Format: "text", Output: logFile},
+	})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	if err := n.Migrate(ctx); err != nil {
+		return err
+	}
+	return serveNode(ctx, n, o, started)
+}
+
+// serveNode runs the node, seeds it and says when it is ready.
+func serveNode(ctx context.Context, n *node.Node, o Options, started func(Ready)) error {
+	address, err := n.Listen(ctx)
+	if err != nil {
+		return listenError(o.Listen, err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.Run(ctx) })
+	group.Go(func() error {
+		ready, err := prepare(ctx, n, o, "http://"+address.String())
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		if err := write(o.Dir, ready); err != nil {
+			return err
+		}
+		started(ready)
+		return nil
+	})
+	return group.Wait()
+}
+
+// prepare makes the admin token and the demo data, or finds those of an
+// earlier run.
+func prepare(ctx context.Context, n *node.Node, o Options, url string) (Ready, error) {
+	ready := Ready{URL: url, PID: os.Getpid()}
+	earlier, err := Read(o.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ready, err
+	}
+	ready.AdminToken = earlier.AdminToken
+	if ready.AdminToken != "" {
+		if _, err := n.Verifier().Verify(ctx, secret.NewString(ready.AdminToken)); err != nil {
+			ready.AdminToken = ""
+		}
+	}
+	if ready.AdminToken == "" {
+		token, err := n.Bootstrap(ctx, "meridian dev", 0)
+		if err != nil {
+			return ready, fmt.Errorf("admin token: %w", err)
+		}
+		ready.AdminToken = token.Reveal()
+	}
+	o.Step("seeding the demo model and the demo organization")
+	ready.Organization, err = seed(ctx, url, ready.AdminToken)
+	if err != nil {
+		return ready, fmt.Errorf("demo data: %w", err)
+	}
+	return ready, nil
+}
+
+func listenError(listen string, err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("cannot listen on %s: %w; choose another with --listen, as --listen 127.0.0.1:0", listen, op.Err)
+	}
+	return err
+}
+
+func openLog(o Options) (*os.File, error) {
+	path := o.LogFile
+	if path == "" {
+		path = filepath.Join(o.Dir, "meridian.log")
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("log file: %w", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,144 @@
+// Package node wires one process: database, bus, log, services, server. It
+// decides nothing.
+package node
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/meridian-iam/meridian/pkg/secret"
+	"github.com/meridian-iam/meridian/pkg/serve"
+	"github.com/meridian-iam/meridian/pkg/telemetry"
+	"github.com/meridian-iam/meridian/services/authz"
+)
+
+// Services that a node can host.
+const (
+	Identity = "identity"
+	Authz    = "authz"
+	// Relay publishes the region's outbox.
+	Relay = "relay"
+)
+
+// Config is the configuration file of `meridian serve`.
+type Config struct {
+	// Region is where this process runs, as eu-west. Required.
+	Region string `yaml:"region"`
+	// Regions are those of the deployment, the platform's home first; absent:
+	// Region alone.
+	Regions []string `yaml:"regions"`
+	// Services to host: identity, authz, relay; absent: all.
+	Services []string `yaml:"services"`
+	// DataDir holds snapshots and, without bus.url, JetStream. Required.
+	DataDir string `yaml:"data_dir"`
+
+	// Database is where the log and the state rows are.
+	Database DatabaseConfig `yaml:"database"`
+	// Bus is the NATS cluster of the region.
+	Bus BusConfig `yaml:"bus"`
+	// Keys are files with key material, mode 0600.
+	Keys KeysConfig `yaml:"keys"`
+	// IdentityURL is where the identity service is when this process does not
+	// host it, as https://identity.internal:8443.
+	IdentityURL string `yaml:"identity_url"`
+
+	Server    serve.Config     `yaml:"server"`
+	Telemetry telemetry.Config `yaml:"telemetry"`
+	Authz     authz.Config     `yaml:"authz"`
+}
+
+// DatabaseConfig says how to reach CockroachDB or PostgreSQL.
+type DatabaseConfig struct {
+	// URLFile holds the URL, which contains a password; MERIDIAN_DATABASE_URL
+	// in the environment wins over it.
+	URLFile string `yaml:"url_file"`
+	// MaxConnections of this process; absent: 16.
+	MaxConnections int32 `yaml:"max_connections"`
+
+	// URL is set by `meridian dev` and the environment.
+	URL secret.String `yaml:"-"`
+}
+
+// BusConfig says how to reach NATS.
+type BusConfig struct {
+	// URL of the region's NATS cluster; absent: an embedded server that stores
+	// below DataDir, for development and tests.
+	URL string `yaml:"url"`
+	// CredentialsFile of the NATS user; absent: none.
+	CredentialsFile string `yaml:"credentials_file"`
+	// Replicas of the region's stream; absent: 1.
+	Replicas int `yaml:"replicas"`
+}
+
+// KeysConfig names files with key material.
+type KeysConfig struct {
+	// ServiceFile holds the 32-byte key with which services vouch for each
+	// other. Required.
+	ServiceFile string `yaml:"service_file"`
+	// RegionalFile holds the Tink keyset that wraps the keys of users whose
+	// home is this region. Required.
+	RegionalFile string `yaml:"regional_file"`
+}
+
+// hosts says whether this node hosts a service.
+func (c Config) hosts(service string) bool {
+	return len(c.Services) == 0 || slices.Contains(c.Services, service)
+}
+
+// resolve fills in what follows from other settings and from the environment,
+// and names the first setting that is wrong.
+func (c Config) resolve() (Config, error) {
+	if len(c.Regions) == 0 {
+		c.Regions = []string{c.Region}
+	}
+	url, err := c.databaseURL()
+	if err != nil {
+		return c, err
+	}
+	c.Database.URL = url
+	return c, c.check()
+}
+
+// databaseURL returns the URL of the database: the environment's, else the
+// file's.
+func (c Config) databaseURL() (secret.String, error) {
+	if !c.Database.URL.IsZero() {
+		return c.Database.URL, nil
+	}
+	if url := os.Getenv("MERIDIAN_DATABASE_URL"); url != "" {
+		return secret.NewString(url), nil
+	}
+	if c.Database.URLFile == "" {
+		return secret.String{}, fmt.Errorf("database.url_file: is required, or MERIDIAN_DATABASE_URL in the environment")
+	}
+	url, err := os.ReadFile(c.Database.URLFile)
+	if err != nil {
+		return secret.String{}, fmt.Errorf("database.url_file: %w", err)
+	}
+	return secret.NewString(strings.TrimSpace(string(url))), nil
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Region == "":
+		return fmt.Errorf("region: is required, as eu-west")
+	case !slices.Contains(c.Regions, c.Region):
+		return fmt.Errorf("regions: %q does not contain this node's region %q", c.Regions, c.Region)
+	case c.DataDir == "":
+		return fmt.Errorf("data_dir: is required")
+	case c.Keys.ServiceFile == "":
+		return fmt.Errorf("keys.service_file: is required; `meridian keys` makes one")
+	case c.Keys.RegionalFile == "":
+		return fmt.Errorf("keys.regional_file: is required; `meridian keys` makes one")
+	case !c.hosts(Identity) && c.IdentityURL == "":
+		return fmt.Errorf("identity_url: is required when this node does not host identity")
+	}
+	for _, s := range c.Services {
+		if s != Identity && s != Authz && s != Relay {
+			return fmt.Errorf("services: there is no service %q; there are %q", s, []string{Identity, Authz, Relay})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meridian-iam/meridian/pkg/bus"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/project"
+	"github.com/meridian-iam/meridian/pkg/relay"
+	"github.com/meridian-iam/meridian/pkg/secret"
+	"github.com/meridian-iam/meridian/pkg/serve"
+	"github.com/meridian-iam/meridian/pkg/sqldb"
+	"github.com/meridian-iam/meridian/pkg/telemetry"
+	"github.com/meridian-iam/meridian/services/authz"
+	"github.com/meridian-iam/meridian/services/identity"
+)
+
+// Node is one wired process.
+type Node struct {
+	config    Config
+	telemetry *telemetry.Telemetry
+	db        *sqldb.DB
+	bus       *bus.Bus
+	log       *eventlog.Store
+	follower  *project.Follower
+	relay     *relay.Relay
+	identity  *identity.Service
+	authz     *authz.Service
+	server    *serve.Server
+
+	// close undoes what Open did, in reverse.
+	close []func()
+}
+
+// Open wires a node. Nothing is served before Run.
+func Open(ctx context.Context, c Config) (_ *Node, err error) {
+	if c, err = c.resolve(); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	n := &Node{config: c}
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		n.openTelemetry, n.openDatabase, n.openBus, n.openLog, n.openServices, n.openServer,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) openTelemetry(context.Context) error {
+	if n.config.Telemetry.Region == "" {
+		n.config.Telemetry.Region = n.config.Region
+	}
+	t, stop, err := telemetry.New(n.config.Telemetry)
+	if err != nil {
+		return err
+	}
+	n.telemetry = t
+	n.onClose(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = stop(ctx) // what cannot be sent in a second is lost
+	})
+	return nil
+}
+
+func (n *Node) openDatabase(ctx context.Context) error {
+	db, err := sqldb.Open(ctx, sqldb.Config{URL: n.config.Database.URL, MaxConns: n.config.Database.MaxConnections})
+	if err != nil {
+		return err
+	}
+	n.db = db
+	n.onClose(db.Close)
+	return nil
+}
+
+func (n *Node) openBus(ctx context.Context) error {
+	b, err := bus.Open(ctx, bus.Config{
+		URL: n.config.Bus.URL, CredentialsFile: n.config.Bus.CredentialsFile, Replicas: n.config.Bus.Replicas,
+		StoreDir: filepath.Join(n.config.DataDir, "jetstream"), Region: n.config.Region,
+	}, n.telemetry.Log)
+	if err != nil {
+		return err
+	}
+	n.bus = b
+	n.onClose(b.Close)
+	return nil
+}
+
+func (n *Node) openLog(context.Context) error {
+	key, err := eventlog.LoadRegionalKey(n.config.Keys.RegionalFile)
+	if err != nil {
+		return err
+	}
+	n.log = eventlog.New(eventlog.Config{
+		DB: n.db, Region: n.config.Region, Vault: eventlog.NewVault(key), Nudge: n.nudge,
+	})
+	n.follower = project.NewFollower(project.Config{
+		Bus: n.bus, Store: n.log, DB: n.db, Log: n.telemetry.Log, Metrics: n.telemetry.Registry,
+	})
+	if !n.config.hosts(Relay) {
+		return nil
+	}
+	holder, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("name of this host: %w", err)
+	}
+	n.relay = relay.New(relay.Config{
+		DB: n.db, Store: n.log, Bus: n.bus, Region: n.config.Region,
+		Holder:  fmt.Sprintf("%s/%d/%s", holder, os.Getpid(), uuid.NewString()),
+		Metrics: n.telemetry.Registry, Log: n.telemetry.Log,
+	})
+	return nil
+}
+
+// nudge wakes the relay of a region after a commit: directly when it is in this
+// process, over the bus else.
+func (n *Node) nudge(region string) {
+	if n.relay != nil && region == n.config.Region {
+		n.relay.Nudge(region)
+		return
+	}
+	n.bus.Nudge(region)
+}
+
+func (n *Node) openServices(context.Context) (err error) {
+	if n.config.hosts(Identity) {
+		n.identity = identity.New(identity.Options{
+			DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions,
+		})
+	}
+	if n.config.hosts(Authz) {
+		n.authz, err = authz.New(authz.Options{
+			Config: n.config.Authz, DB: n.db, Log: n.log, Follower: n.follower, StreamHead: n.bus.Last,
+			Dir:    filepath.Join(n.config.DataDir, "graphs"),
+			Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
+		})
+	}
+	return err
+}
+
+func (n *Node) onClose(f func()) { n.close = append(n.close, f) }
+
+// Close lets go of everything. It must be called after Run has returned, or
+// instead of it.
+func (n *Node) Close() {
+	for i := len(n.close) - 1; i >= 0; i-- {
+		n.close[i]()
+	}
+	n.close = nil
+}
+
+// Migrate brings the schemas of a configuration's database up to date. It needs
+// nothing but the database.
+func Migrate(ctx context.Context, c Config) error {
+	url, err := c.databaseURL()
+	if err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	db, err := sqldb.Open(ctx, sqldb.Config{URL: url, MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return sqldb.Migrate(ctx, db, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+}
+
+// Migrate brings the schemas of the node's database up to date.
+func (n *Node) Migrate(ctx context.Context) error {
+	return sqldb.Migrate(ctx, n.db, n.telemetry.Log)
+}
+
+// Bootstrap makes the platform's first token.
+func (n *Node) Bootstrap(ctx context.Context, name string, lifetime time.Duration) (secret.String, error) {
+	if n.identity == nil {
+		return secret.String{}, errors.New("this node does not host identity")
+	}
+	return n.identity.Bootstrap(ctx, name, lifetime)
+}
+
+// Verifier says whose token it is.
+func (n *Node) Verifier() principal.Verifier { return n.identity.Verifier() }
+
+// Listen opens the node's port and returns its address.
+func (n *Node) Listen(ctx context.Context) (net.Addr, error) { return n.server.Listen(ctx) }
+
+// Run serves until ctx ends: then it refuses new calls, finishes what it
+// accepted, publishes what was committed, writes snapshots and returns.
+func (n *Node) Run(ctx context.Context) error {
+	// What the server needs goes on until the server has finished.
+	below, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	group, below := errgroup.WithContext(below)
+	group.Go(func() error { return ended(below, n.follower.Run(below)) })
+	if n.relay != nil {
+		group.Go(func() error { return ended(below, n.relay.Run(below)) })
+	}
+	if n.authz != nil {
+		group.Go(func() error { return ended(below, n.authz.Run(below)) })
+	}
+	group.Go(func() error {
+		defer stop()
+		// A part that fails ends the server too.
+		serving, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(below, cancel)()
+		return n.server.Run(serving)
+	})
+	return group.Wait()
+}
+
+// ended tells a part that stopped because it was told to from one that failed.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err == nil {
+		return errors.New("a part of the node ended by itself")
+	}
+	return err
+}

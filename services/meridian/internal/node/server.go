@@ -1,0 +1,65 @@
+package node
+
+import (
+	"context"
+
+	"github.com/meridian-iam/meridian/pkg/dial"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/serve"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1/logv1connect"
+	"github.com/meridian-iam/meridian/services/identity"
+	"github.com/meridian-iam/meridian/services/meridian/internal/logrpc"
+)
+
+func (n *Node) openServer(context.Context) error {
+	key, err := principal.LoadServiceKey(n.config.Keys.ServiceFile)
+	if err != nil {
+		return err
+	}
+	n.server = serve.New(serve.Options{
+		Config: n.config.Server, Verifier: n.verifier(key), ServiceKey: key, Log: n.telemetry.Log, Telemetry: n.telemetry,
+	})
+	n.server.Ready("database", func(ctx context.Context) error { return n.db.Pool().Ping(ctx) })
+	n.server.Ready("bus", n.bus.Ready)
+	options := n.server.HandlerOptions()
+	logs := &logrpc.Logs{Store: n.log, DB: n.db, Follower: n.follower, Copy: n.bus.Copy}
+	if n.identity != nil {
+		n.identity.Mount(n.server.Mount, options...)
+		logs.Folds = append(logs.Folds, n.identity.Fold())
+	}
+	if n.authz != nil {
+		n.authz.Mount(n.server.Mount, options...)
+		logs.Folds = append(logs.Folds, n.authz.Fold())
+	}
+	n.server.Mount(logv1connect.NewLogServiceHandler(logs, options...))
+	return nil
+}
+
+// verifier says whose a bearer token is: from identity's table or by asking
+// identity, through a cache that revocations in the log empty.
+func (n *Node) verifier(key *principal.ServiceKey) principal.Verifier {
+	var upstream principal.Verifier
+	if n.identity != nil {
+		upstream = n.identity.Verifier()
+	} else {
+		c := dial.New(dial.Options{
+			BaseURL: n.config.IdentityURL, Target: Identity, Service: Authz, Key: key, Telemetry: n.telemetry,
+		})
+		upstream = identity.RemoteVerifier{Client: identityv1connect.NewApiTokenServiceClient(c.HTTP, c.BaseURL, c.Options...)}
+	}
+	cache := principal.NewCache(principal.CacheConfig{Upstream: upstream, Metrics: n.telemetry.Registry})
+	n.onClose(n.follower.Watch(func(r eventlog.Recorded) {
+		if r.Envelope.GetType() != string((&eventv1.ApiTokenRevoked{}).ProtoReflect().Descriptor().FullName()) {
+			return
+		}
+		if event, err := r.Message(); err == nil {
+			if revoked, ok := event.(*eventv1.ApiTokenRevoked); ok {
+				cache.Drop(revoked.GetToken())
+			}
+		}
+	}))
+	return cache
+}
