@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -179,7 +180,7 @@ func TestOnlyIdempotentCallsAreRepeated(t *testing.T) {
 			connect.IdempotencyUnknown: 1, connect.IdempotencyIdempotent: 3, connect.IdempotencyNoSideEffects: 3,
 		} {
 			s.calls.Store(0)
-			options := append(c.Options[:len(c.Options):len(c.Options)], connect.WithIdempotency(level))
+			options := slices.Concat(c.Options, []connect.ClientOption{connect.WithIdempotency(level)})
 			one := connect.NewClient[identityv1.GetOrganizationRequest, identityv1.GetOrganizationResponse](
 				client, c.BaseURL+identityv1connect.OrganizationServiceGetOrganizationProcedure, options...)
 			_, err := one.CallUnary(t.Context(), connect.NewRequest(&identityv1.GetOrganizationRequest{}))
@@ -230,7 +231,7 @@ func TestBreaker(t *testing.T) {
 		}
 		stream, err := logs.TailLog(t.Context(), &logv1.TailLogRequest{})
 		if err == nil {
-			for stream.Receive() { //nolint:revive // until the end
+			for stream.Receive() {
 			}
 			err = stream.Err()
 		}

@@ -160,7 +160,7 @@ func (s *Store) keysOf(ctx context.Context, q sqldb.Querier, events []Recorded) 
 		}
 	}
 	if len(users) == 0 {
-		return nil, nil
+		return map[string]tink.AEAD{}, nil
 	}
 	if s.vault == nil {
 		return nil, defect("there is no vault to open personal data with")

@@ -2,6 +2,7 @@ package eventlog_test
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -200,9 +201,7 @@ func TestAsOfCoversEveryAcknowledgedCommit(t *testing.T) {
 			for _, p := range pending {
 				upTo[p.Log] = p.Last
 			}
-			for log, sequence := range upTo {
-				seen[log] = sequence
-			}
+			maps.Copy(seen, upTo)
 			rounds = append(rounds, round{asOf, seen})
 			if err := f.MarkPublished(ctx, region, pending); err != nil || last {
 				return err

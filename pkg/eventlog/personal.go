@@ -139,10 +139,10 @@ func misuse(field protoreflect.FieldDescriptor, detail string) error {
 // plan returns the plan of a type. Plans are kept: types are few.
 func (s *Store) plan(m protoreflect.MessageDescriptor) *personal {
 	if p, ok := s.personal.Load(m); ok {
-		return p.(*personal)
+		return p.(*personal) //nolint:forcetypeassert // only plans are stored
 	}
 	p, _ := s.personal.LoadOrStore(m, planPersonal(m))
-	return p.(*personal)
+	return p.(*personal) //nolint:forcetypeassert // only plans are stored
 }
 
 // draft is an event before it has a place in its log: encoded, its personal

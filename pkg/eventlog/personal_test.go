@@ -19,10 +19,15 @@ import (
 )
 
 func people(t testing.TB) schema {
+	t.Helper()
 	return newSchema(t,
 		message{"UserCreated", []field{
-			{"user", "string", ""}, {"email", "string", "user"}, {"phones", "[]string", "user"}, {"locale", "string", ""},
-			{"address", "Address", "user"}, {"invited_by", "Contact", ""},
+			{"user", "string", ""},
+			{"email", "string", "user"},
+			{"phones", "[]string", "user"},
+			{"locale", "string", ""},
+			{"address", "Address", "user"},
+			{"invited_by", "Contact", ""},
 		}},
 		message{"Address", []field{{"city", "string", ""}}},
 		message{"Contact", []field{{"user", "string", ""}, {"name", "string", "user"}, {"via", "string", ""}}},

@@ -30,11 +30,11 @@ type message struct {
 func newSchema(t testing.TB, messages ...message) schema {
 	t.Helper()
 	file := &descriptorpb.FileDescriptorProto{
-		Name: proto.String("test.proto"), Package: proto.String("test.v1"), Syntax: proto.String("proto3"),
+		Name: new("test.proto"), Package: new("test.v1"), Syntax: new("proto3"),
 		Dependency: []string{"meridian/common/v1/options.proto"},
 	}
 	for _, m := range messages {
-		d := &descriptorpb.DescriptorProto{Name: proto.String(m.name)}
+		d := &descriptorpb.DescriptorProto{Name: new(m.name)}
 		for i, f := range m.fields {
 			d.Field = append(d.Field, f.describe(int32(i+1)))
 		}
@@ -49,7 +49,7 @@ func newSchema(t testing.TB, messages ...message) schema {
 
 func (f field) describe(number int32) *descriptorpb.FieldDescriptorProto {
 	d := &descriptorpb.FieldDescriptorProto{
-		Name: proto.String(f.name), Number: proto.Int32(number),
+		Name: new(f.name), Number: new(number),
 		Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(),
 	}
 	kind, list := strings.CutPrefix(f.kind, "[]")
@@ -59,7 +59,7 @@ func (f field) describe(number int32) *descriptorpb.FieldDescriptorProto {
 	if kind == "string" {
 		d.Type = descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum()
 	} else {
-		d.Type, d.TypeName = descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), proto.String(".test.v1."+kind)
+		d.Type, d.TypeName = descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(), new(".test.v1."+kind)
 	}
 	if f.personal != "" {
 		d.Options = &descriptorpb.FieldOptions{}

@@ -102,8 +102,7 @@ func (v *Verifier) Verify(ctx context.Context, log string, progress func(events 
 	}
 	w := v.start(log, progress)
 	err := w.run(ctx)
-	var found *differs
-	if errors.As(err, &found) {
+	if found, ok := errors.AsType[*differs](err); ok {
 		w.result.Difference = found.difference
 		err = nil
 	}

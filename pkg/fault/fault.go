@@ -7,6 +7,7 @@ package fault
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -79,9 +80,7 @@ func Field(field, rule, detail string) *Fault {
 func (f *Fault) With(key, value string) *Fault {
 	g := *f
 	g.Meta = make(map[string]string, len(f.Meta)+1)
-	for k, v := range f.Meta {
-		g.Meta[k] = v
-	}
+	maps.Copy(g.Meta, f.Meta)
 	g.Meta[key] = value
 	return &g
 }

@@ -57,7 +57,7 @@ func (e *entries) lookup(key tokenHash, usable func(*entry) bool) (found lookedU
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if element, ok := e.byKey[key]; ok {
-		known := element.Value.(*entry)
+		known := element.Value.(*entry) //nolint:forcetypeassert // the list holds entries only
 		if usable(known) {
 			e.listOf(known).MoveToFront(element)
 			return lookedUp{entry: *known, answered: true}, false
@@ -114,7 +114,7 @@ func (e *entries) pause(key tokenHash, now time.Time, staleFor, pause time.Durat
 	if !ok {
 		return Principal{}, false
 	}
-	known := element.Value.(*entry)
+	known := element.Value.(*entry) //nolint:forcetypeassert // the list holds entries only
 	if known.err != nil || now.Sub(known.confirmed) >= staleFor {
 		e.remove(key)
 		return Principal{}, false
@@ -140,7 +140,7 @@ func (e *entries) put(added *entry) {
 		most = min(maxRefused, e.size)
 	}
 	for into.Len() >= most {
-		e.remove(into.Back().Value.(*entry).key)
+		e.remove(into.Back().Value.(*entry).key) //nolint:forcetypeassert // the list holds entries only
 	}
 	e.byKey[added.key] = into.PushFront(added)
 	if added.err == nil {
@@ -158,7 +158,7 @@ func (e *entries) remove(key tokenHash) {
 	if !ok {
 		return
 	}
-	known := element.Value.(*entry)
+	known := element.Value.(*entry) //nolint:forcetypeassert // the list holds entries only
 	e.listOf(known).Remove(element)
 	delete(e.byKey, key)
 	keys := e.byID[known.principal.ID]

@@ -69,7 +69,7 @@ func LoadServiceKey(path string) (*ServiceKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service key: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	key, err := io.ReadAll(io.LimitReader(f, keySize+1))
 	if err != nil {
 		return nil, fmt.Errorf("service key: %w", err)

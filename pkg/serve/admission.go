@@ -25,11 +25,12 @@ const shedRetry = 250 * time.Millisecond
 // admission decides at the door, before connect sees a request, and gives each
 // request the time it has on the wire.
 type admission struct {
-	config   Config
-	metrics  *metrics
-	errors   *connect.ErrorWriter
-	running  atomic.Int64
-	stopping context.Context // its cause is the STOPPING fault
+	config  Config
+	metrics *metrics
+	errors  *connect.ErrorWriter
+	running atomic.Int64
+	// stopping has the STOPPING fault as its cause.
+	stopping context.Context //nolint:containedctx // the life of the server, not of a call
 }
 
 // inProcess marks requests over the in-memory pipe. They belong to calls that

@@ -3,7 +3,6 @@ package serve_test
 import (
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -110,7 +109,7 @@ func BenchmarkServeHTTP(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			observed := telemetry.Discard()
-			observed.Log = slog.New(telemetry.WithTrace(slog.NewJSONHandler(io.Discard, nil)))
+			observed.Log = slog.New(telemetry.WithTrace(slog.DiscardHandler))
 			s := serve.New(serve.Options{Config: config, Verifier: known, Telemetry: observed})
 			_, handler := identityv1connect.NewOrganizationServiceHandler(&organizations{}, s.HandlerOptions()...)
 			serveOne(b, handler)

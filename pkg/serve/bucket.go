@@ -63,11 +63,11 @@ func (b *buckets) take(key string) verdict {
 func (b *buckets) bucket(key string, now time.Time) *bucket {
 	if element, ok := b.byKey[key]; ok {
 		b.recent.MoveToFront(element)
-		return element.Value.(*bucket)
+		return element.Value.(*bucket) //nolint:forcetypeassert // the list holds buckets only
 	}
 	if b.recent.Len() >= maxBuckets {
 		oldest := b.recent.Back()
-		delete(b.byKey, oldest.Value.(*bucket).key)
+		delete(b.byKey, oldest.Value.(*bucket).key) //nolint:forcetypeassert // the list holds buckets only
 		b.recent.Remove(oldest)
 	}
 	added := &bucket{key: key, tokens: float64(b.rate.Burst), at: now}

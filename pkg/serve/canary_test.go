@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -114,7 +115,8 @@ func provoke(t *testing.T, url, token, value string, handled int) string {
 // describe is everything that a client can read of an error.
 func describe(err error) string {
 	text := fmt.Sprintf("%+v ", err)
-	if answer, ok := err.(*connect.Error); ok {
+	answer := &connect.Error{}
+	if errors.As(err, &answer) {
 		for _, detail := range answer.Details() {
 			if value, err := detail.Value(); err == nil {
 				text += protojson.Format(value)

@@ -1,6 +1,10 @@
 package serve
 
-import "connectrpc.com/connect"
+import (
+	"slices"
+
+	"connectrpc.com/connect"
+)
 
 // chain is a list of interceptors, the outermost first. It is one interceptor,
 // so that connect adds nothing between them.
@@ -8,16 +12,16 @@ type chain []connect.Interceptor
 
 // WrapUnary implements connect.Interceptor.
 func (c chain) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	for i := len(c) - 1; i >= 0; i-- {
-		next = c[i].WrapUnary(next)
+	for _, v := range slices.Backward(c) {
+		next = v.WrapUnary(next)
 	}
 	return next
 }
 
 // WrapStreamingHandler implements connect.Interceptor.
 func (c chain) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	for i := len(c) - 1; i >= 0; i-- {
-		next = c[i].WrapStreamingHandler(next)
+	for _, v := range slices.Backward(c) {
+		next = v.WrapStreamingHandler(next)
 	}
 	return next
 }

@@ -3,7 +3,6 @@ package serve_test
 import (
 	"bytes"
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -151,7 +150,7 @@ func start(t testing.TB, with setup) *server {
 		t.Fatal(err)
 	}
 	if with.quiet {
-		observed.Log = slog.New(slog.NewJSONHandler(io.Discard, nil))
+		observed.Log = slog.New(slog.DiscardHandler)
 	}
 	s := serve.New(serve.Options{
 		Config: with.config, Verifier: known, ServiceKey: with.key, Telemetry: observed, Clock: with.clock,

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,9 +47,7 @@ func (m *methods) add(spec connect.Spec) *method {
 	defer m.mu.Unlock()
 	grown := make(map[string]*method)
 	if all := m.all.Load(); all != nil {
-		for procedure, known := range *all {
-			grown[procedure] = known
-		}
+		maps.Copy(grown, *all)
 	}
 	if known, ok := grown[spec.Procedure]; ok {
 		return known

@@ -54,7 +54,7 @@ func TestOrderOfInterceptors(t *testing.T) {
 	if !waitFor(t, func() bool { return strings.Count(s.log.String(), `"msg":"call"`) == 6 }) {
 		t.Errorf("want one line for each of 6 calls:\n%s", s.log)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(s.log.String()), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(s.log.String()), "\n") {
 		if !strings.Contains(line, `"msg":"call"`) {
 			continue
 		}

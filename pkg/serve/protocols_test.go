@@ -173,10 +173,12 @@ func TestTLSReadsNewCertificates(t *testing.T) {
 	files := serve.TLS{CertFile: filepath.Join(t.TempDir(), "cert.pem"), KeyFile: filepath.Join(t.TempDir(), "key.pem")}
 	writeCertificate(t, files, 1)
 	var ahead atomic.Int64
-	s := start(t, setup{config: serve.Config{TLS: files}, scheme: "https",
-		clock: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+	s := start(t, setup{
+		config: serve.Config{TLS: files}, scheme: "https",
+		clock: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+	})
 	serial := func() int64 {
-		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true} //nolint:gosec // the serial is what is tested
+		transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 		defer transport.CloseIdleConnections()
 		client := &http.Client{Transport: transport}
 		response, err := client.Get(s.url + "/livez")

@@ -33,7 +33,7 @@ const (
 type health struct {
 	log      *slog.Logger
 	clock    func() time.Time
-	stopping context.Context
+	stopping context.Context //nolint:containedctx // the life of the server, not of a call
 
 	mu       sync.Mutex
 	checks   []*check

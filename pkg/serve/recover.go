@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -49,7 +50,7 @@ func (r *recoverer) WrapStreamingHandler(next connect.StreamingHandlerFunc) conn
 // panicked logs a panic and returns its fault. The value is logged only when
 // the runtime made it: others may hold what the request held.
 func panicked(ctx context.Context, log *slog.Logger, procedure string, value any) *fault.Fault {
-	if value == http.ErrAbortHandler {
+	if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(value)
 	}
 	text := "a value that is not logged"

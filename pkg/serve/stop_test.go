@@ -95,7 +95,7 @@ func TestStopEndsStreams(t *testing.T) {
 	}
 	begun := time.Now()
 	s.stop()
-	for stream.Receive() { //nolint:revive // until the end
+	for stream.Receive() {
 	}
 	if f := faultconnect.FromConnect(stream.Err()); f == nil || f.Reason != commonv1.Reason_STOPPING {
 		t.Errorf("the stream ended with %v, want STOPPING", stream.Err())

@@ -20,8 +20,10 @@ func TestLocalityStatements(t *testing.T) {
 	for name, p := range map[string]placement{
 		"first_run":         {database: "meridian", cluster: three},
 		"regions_of_choice": {database: "meridian", primary: "europe-west1", regions: three, cluster: append(slices.Clone(three), "us-west1")},
-		"half_done": {database: "meridian", primary: "europe-west1", regions: []string{"europe-west1"}, cluster: three,
-			placed: append([]string{"authz.models"}, rowTables()[:8]...)},
+		"half_done": {
+			database: "meridian", primary: "europe-west1", regions: []string{"europe-west1"}, cluster: three,
+			placed: append([]string{"authz.models"}, rowTables()[:8]...),
+		},
 		"hostile_names": {database: `a"b`, cluster: []string{`r'1`, `r"2`, `r\3`}, placed: append(rowTables()[1:], globalTables()...)},
 	} {
 		t.Run(name, func(t *testing.T) {

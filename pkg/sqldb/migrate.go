@@ -48,7 +48,7 @@ func Migrate(ctx context.Context, db *DB, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	defer conns.Close()
+	defer func() { _ = conns.Close() }()
 	if err := migrateLocked(ctx, conns, schemas, log); err != nil {
 		return Unavailable(err)
 	}

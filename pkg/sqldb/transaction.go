@@ -50,8 +50,7 @@ func (db *DB) Read(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx) 
 	options := pgx.TxOptions{IsoLevel: pgx.Serializable, AccessMode: pgx.ReadOnly}
 	return db.repeat(ctx, func() error {
 		err := db.attempt(ctx, options, fn)
-		var broken *commitError
-		if errors.As(err, &broken) {
+		if broken, ok := errors.AsType[*commitError](err); ok {
 			return broken.cause // nothing was to be written: the outcome is known
 		}
 		return err
@@ -102,7 +101,7 @@ func settle(ctx context.Context, err error) error {
 // pause waits for a random time that grows with n, or until ctx ends.
 func pause(ctx context.Context, n int) error {
 	bound := min(longPause, firstPause<<min(n, 10))
-	timer := time.NewTimer(rand.N(bound)) //nolint:gosec // spreads load, guards nothing
+	timer := time.NewTimer(rand.N(bound))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -73,7 +73,7 @@ func TestErrorsOfWork(t *testing.T) {
 			},
 		},
 		"a duplicate is left to the caller": {
-			func(ctx context.Context, tx pgx.Tx) error { return insert(ctx, tx) },
+			insert,
 			func(t *testing.T, err error) {
 				if name, ok := sqldb.UniqueViolation(err); !ok || name != "notes_pkey" {
 					t.Fatalf("got %v", err)

@@ -28,8 +28,7 @@ func Settle(ctx context.Context, err error) *fault.Fault {
 	if connect.IsWireError(err) {
 		return FromConnect(err)
 	}
-	var made *connect.Error
-	if errors.As(err, &made) {
+	if made, ok := errors.AsType[*connect.Error](err); ok {
 		return local(made)
 	}
 	return fault.New(fault.Internal, commonv1.Reason_DEFECT, "internal error").Because(err)

@@ -17,7 +17,7 @@ type account struct{ uid, gid uint32 }
 // nil when this process is not root.
 func unprivileged() (*account, error) {
 	if os.Geteuid() != 0 {
-		return nil, nil
+		return nil, nil //nolint:nilnil // nobody else is needed
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		found, err := user.Lookup(name)
@@ -39,7 +39,7 @@ func (a *account) own(root string) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, int(a.uid), int(a.gid))
+		return os.Lchown(path, int(a.uid), int(a.gid)) //nolint:gosec // G122: only root and the account itself can write there
 	})
 	if err != nil {
 		return fmt.Errorf("give directory to the server's user: %w", err)

@@ -30,7 +30,7 @@ func (c cockroach) start(ctx context.Context, o Options) (*Server, error) {
 	if err := os.Remove(filepath.Join(home, urlFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	process, err := launch(ctx, exec.Command(c.binary, cockroachArgs(home)...), nil, o.Log) //nolint:gosec // the path was looked up
+	process, err := launch(ctx, exec.Command(c.binary, cockroachArgs(home)...), nil, o.Log)
 	if err != nil {
 		return nil, err
 	}

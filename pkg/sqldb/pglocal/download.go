@@ -57,7 +57,7 @@ func unpack(ctx context.Context, scratch, cache string) error {
 	}
 	programs := filepath.Join(scratch, "programs")
 	fetch := embedded.NewDatabase(embedded.DefaultConfig().
-		Version(downloaded).Port(uint32(port)).CachePath(cache).BinariesPath(programs). //nolint:gosec // a port
+		Version(downloaded).Port(uint32(port)).CachePath(cache).BinariesPath(programs).
 		RuntimePath(filepath.Join(scratch, "runtime")).DataPath(filepath.Join(scratch, "data")).
 		Encoding("none").Logger(discard{}))
 	ended := make(chan error, 1)

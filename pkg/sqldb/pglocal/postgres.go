@@ -110,7 +110,7 @@ func (l *launchpad) command(program string, args func(inside func(string) string
 	if l.handle != nil {
 		seen, inherit = handleOf(l.home)
 	}
-	cmd := exec.Command(filepath.Join(l.bin, program), args(func(name string) string { //nolint:gosec // the path was looked up
+	cmd := exec.Command(filepath.Join(l.bin, program), args(func(name string) string {
 		return seen + "/" + name
 	})...)
 	if inherit {
@@ -222,6 +222,6 @@ func freePort(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
+	port := listener.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on tcp4
 	return port, listener.Close()
 }

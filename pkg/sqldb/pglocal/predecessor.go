@@ -57,7 +57,7 @@ func readPID(path string) (int, error) {
 func endServer(ctx context.Context, pid int, dir string) error {
 	process, err := os.FindProcess(pid)
 	if err != nil {
-		return nil //nolint:nilerr // it is gone
+		return nil
 	}
 	defer func() { _ = process.Release() }() // no resource behind it that could be lost
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT} {

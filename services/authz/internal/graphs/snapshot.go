@@ -27,7 +27,7 @@ func (r *Registry) restore(ctx context.Context, rep *replica, databaseAway bool)
 	}
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			r.Log.Warn("snapshot not used", slog.String("organization", rep.organization), slog.Any("error", err))
+			r.Log.WarnContext(ctx, "snapshot not used", slog.String("organization", rep.organization), slog.Any("error", err))
 		}
 		rep.graph = authzcore.NewGraph(r.Models.Names())
 		return 0

@@ -90,7 +90,7 @@ func PutAssignment(ctx context.Context, tx pgx.Tx, a Assignment) error {
 	_, err := tx.Exec(ctx,
 		`INSERT INTO authz.assignments (organization_id, home_region, model_id, sequence) VALUES ($1, $2, $3, $4)
 		 ON CONFLICT (organization_id) DO UPDATE SET model_id = excluded.model_id, sequence = excluded.sequence`,
-		a.Organization, a.HomeRegion, a.Model, int64(a.Sequence)) //nolint:gosec // sequences stay below 2^63
+		a.Organization, a.HomeRegion, a.Model, int64(a.Sequence))
 	if err != nil {
 		return fmt.Errorf("put assignment: %w", err)
 	}
@@ -111,7 +111,7 @@ func FindAssignment(ctx context.Context, q sqldb.Querier, organization string) (
 	if err != nil {
 		return Assignment{}, fmt.Errorf("find assignment: %w", err)
 	}
-	a.Sequence = uint64(sequence) //nolint:gosec // sequences are positive
+	a.Sequence = uint64(sequence)
 	return a, nil
 }
 

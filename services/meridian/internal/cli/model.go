@@ -71,8 +71,7 @@ func (a *App) modelValidate() *cobra.Command {
 				return err
 			}
 			model, err := authzcore.Compile(authzcore.NewNames(), files)
-			var invalid *authzcore.ModelError
-			if errors.As(err, &invalid) {
+			if invalid, ok := errors.AsType[*authzcore.ModelError](err); ok {
 				return a.problems(invalid)
 			}
 			if err != nil {
@@ -177,28 +176,17 @@ func (a *App) modelList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var rows [][]string
-			for req := (&authzv1.ListModelsRequest{PageSize: 200}); ; {
-				answer, err := client.Models.ListModels(cmd.Context(), req)
-				if err != nil {
-					return err
-				}
-				for _, m := range answer.GetModels() {
-					if a.json {
-						if err := a.printMessage(m); err != nil {
-							return err
-						}
-					}
-					rows = append(rows, []string{m.GetId(), m.GetName(), m.GetCreatedAt().AsTime().Format(time.RFC3339)})
-				}
-				if req.Cursor = answer.GetNextCursor(); req.Cursor == "" {
-					break
-				}
-			}
-			if a.json {
-				return nil
-			}
-			return a.table([]string{"MODEL", "NAME", "CREATED"}, rows)
+			req := &authzv1.ListModelsRequest{PageSize: 200}
+			_, err = list(a, []string{"MODEL", "NAME", "CREATED"}, 0,
+				func(cursor string) ([]*authzv1.Model, string, error) {
+					req.Cursor = cursor
+					answer, err := client.Models.ListModels(cmd.Context(), req)
+					return answer.GetModels(), answer.GetNextCursor(), err
+				},
+				func(m *authzv1.Model) []string {
+					return []string{m.GetId(), m.GetName(), m.GetCreatedAt().AsTime().Format(time.RFC3339)}
+				})
+			return err
 		},
 	}
 }

@@ -49,28 +49,17 @@ func (a *App) orgList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var rows [][]string
-			for req := (&identityv1.ListOrganizationsRequest{PageSize: 200}); ; {
-				answer, err := client.Organizations.ListOrganizations(cmd.Context(), req)
-				if err != nil {
-					return err
-				}
-				for _, o := range answer.GetOrganizations() {
-					if a.json {
-						if err := a.printMessage(o); err != nil {
-							return err
-						}
-					}
-					rows = append(rows, []string{o.GetId(), o.GetSlug(), o.GetName(), o.GetHomeRegion(), o.GetCreatedAt().AsTime().Format(time.RFC3339)})
-				}
-				if req.Cursor = answer.GetNextCursor(); req.Cursor == "" {
-					break
-				}
-			}
-			if a.json {
-				return nil
-			}
-			return a.table([]string{"ORGANIZATION", "SLUG", "NAME", "HOME", "CREATED"}, rows)
+			req := &identityv1.ListOrganizationsRequest{PageSize: 200}
+			_, err = list(a, []string{"ORGANIZATION", "SLUG", "NAME", "HOME", "CREATED"}, 0,
+				func(cursor string) ([]*identityv1.Organization, string, error) {
+					req.Cursor = cursor
+					answer, err := client.Organizations.ListOrganizations(cmd.Context(), req)
+					return answer.GetOrganizations(), answer.GetNextCursor(), err
+				},
+				func(o *identityv1.Organization) []string {
+					return []string{o.GetId(), o.GetSlug(), o.GetName(), o.GetHomeRegion(), o.GetCreatedAt().AsTime().Format(time.RFC3339)}
+				})
+			return err
 		},
 	}
 }
@@ -129,32 +118,21 @@ func (a *App) tokenList(scope func() string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var rows [][]string
-			for req := (&identityv1.ListApiTokensRequest{Organization: scope(), PageSize: 200}); ; {
-				answer, err := client.Tokens.ListApiTokens(cmd.Context(), req)
-				if err != nil {
-					return err
-				}
-				for _, t := range answer.GetTokens() {
-					if a.json {
-						if err := a.printMessage(t); err != nil {
-							return err
-						}
-					}
+			req := &identityv1.ListApiTokensRequest{Organization: scope(), PageSize: 200}
+			_, err = list(a, []string{"TOKEN", "NAME", "LEVEL", "STATE"}, 0,
+				func(cursor string) ([]*identityv1.ApiToken, string, error) {
+					req.Cursor = cursor
+					answer, err := client.Tokens.ListApiTokens(cmd.Context(), req)
+					return answer.GetTokens(), answer.GetNextCursor(), err
+				},
+				func(t *identityv1.ApiToken) []string {
 					state := "until " + t.GetExpiresAt().AsTime().Format(time.DateOnly)
 					if t.GetRevokedAt() != nil {
 						state = "revoked"
 					}
-					rows = append(rows, []string{t.GetId(), t.GetName(), strings.ToLower(strings.TrimPrefix(t.GetLevel().String(), "LEVEL_")), state})
-				}
-				if req.Cursor = answer.GetNextCursor(); req.Cursor == "" {
-					break
-				}
-			}
-			if a.json {
-				return nil
-			}
-			return a.table([]string{"TOKEN", "NAME", "LEVEL", "STATE"}, rows)
+					return []string{t.GetId(), t.GetName(), strings.ToLower(strings.TrimPrefix(t.GetLevel().String(), "LEVEL_")), state}
+				})
+			return err
 		},
 	}
 }

@@ -39,6 +39,45 @@ func (a *App) table(header []string, rows [][]string) error {
 	return w.Flush()
 }
 
+// list fetches pages until there are no more, or limit items (0 means all), and
+// prints them: a table for people, a line of JSON each for machines. more says
+// that there is more than limit.
+func list[T proto.Message](
+	a *App, header []string, limit int, fetch func(cursor string) (items []T, next string, err error), row func(T) []string,
+) (more bool, err error) {
+	var rows [][]string
+	for cursor := ""; ; {
+		items, next, err := fetch(cursor)
+		if err != nil {
+			return false, err
+		}
+		for _, item := range items {
+			if limit > 0 && len(rows) == limit {
+				more = true
+				break
+			}
+			rows = append(rows, row(item))
+			if !a.json {
+				continue
+			}
+			if err := a.printMessage(item); err != nil {
+				return false, err
+			}
+		}
+		if cursor = next; cursor == "" || more {
+			break
+		}
+		if limit > 0 && len(rows) == limit {
+			more = true
+			break
+		}
+	}
+	if a.json {
+		return more, nil
+	}
+	return more, a.table(header, rows)
+}
+
 // isTerminal says whether people look at w.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

@@ -105,9 +105,9 @@ func (a *App) relImport() *cobra.Command {
 			bar := a.progress("importing")
 			answer, err := relcsv.Import(cmd.Context(), client, organization, counted, func(sent int) {
 				if size > 0 {
-					bar.set(uint64(counted.read), uint64(size)) //nolint:gosec // neither is negative
+					bar.set(uint64(counted.read), uint64(size))
 				} else {
-					bar.set(uint64(sent), 0) //nolint:gosec // not negative
+					bar.set(uint64(sent), 0)
 				}
 			})
 			bar.end()
@@ -154,40 +154,20 @@ func (a *App) relRead() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var rows [][]string
-		req := &authzv1.ReadRelationshipsRequest{Organization: organization, Filter: filter, Freshness: freshness()}
-		more := false
-		for left := *limit; left > 0; {
-			req.PageSize = min(left, 1000)
-			answer, err := client.Relationships.ReadRelationships(cmd.Context(), req)
-			if err != nil {
-				return err
-			}
-			for _, r := range answer.GetRelationships() {
-				if a.json {
-					if err := a.printMessage(r); err != nil {
-						return err
-					}
-				}
-				rows = append(rows, []string{r.GetResource(), r.GetRelation(), r.GetSubject()})
-			}
-			left -= uint32(len(answer.GetRelationships())) //nolint:gosec // at most a page
-			if req.Cursor = answer.GetNextCursor(); req.Cursor == "" {
-				more = false
-				break
-			}
-			more = true
-		}
-		if a.json {
-			return nil
-		}
-		if err := a.table([]string{"RESOURCE", "RELATION", "SUBJECT"}, rows); err != nil {
-			return err
-		}
-		if more {
+		req := &authzv1.ReadRelationshipsRequest{Organization: organization, Filter: filter, Freshness: freshness(), PageSize: min(*limit, 1000)}
+		more, err := list(a, []string{"RESOURCE", "RELATION", "SUBJECT"}, int(*limit),
+			func(cursor string) ([]*authzv1.Relationship, string, error) {
+				req.Cursor = cursor
+				answer, err := client.Relationships.ReadRelationships(cmd.Context(), req)
+				return answer.GetRelationships(), answer.GetNextCursor(), err
+			},
+			func(r *authzv1.Relationship) []string {
+				return []string{r.GetResource(), r.GetRelation(), r.GetSubject()}
+			})
+		if err == nil && more && !a.json {
 			fmt.Fprintf(a.stderr, "there are more than %d; raise --limit to see them\n", *limit)
 		}
-		return nil
+		return err
 	}
 	return cmd
 }

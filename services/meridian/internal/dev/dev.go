@@ -98,10 +98,10 @@ func serveNode(ctx context.Context, n *node.Node, o Options, started func(Ready)
 	group.Go(func() error { return n.Run(ctx) })
 	group.Go(func() error {
 		ready, err := prepare(ctx, n, o, "http://"+address.String())
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // stopped while it started
+		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
 			return err
 		}
 		if err := write(o.Dir, ready); err != nil {
@@ -143,8 +143,7 @@ func prepare(ctx context.Context, n *node.Node, o Options, url string) (Ready, e
 }
 
 func listenError(listen string, err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return fmt.Errorf("cannot listen on %s: %w; choose another with --listen, as --listen 127.0.0.1:0", listen, op.Err)
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -161,8 +162,8 @@ func (n *Node) onClose(f func()) { n.close = append(n.close, f) }
 // Close lets go of everything. It must be called after Run has returned, or
 // instead of it.
 func (n *Node) Close() {
-	for i := len(n.close) - 1; i >= 0; i-- {
-		n.close[i]()
+	for _, v := range slices.Backward(n.close) {
+		v()
 	}
 	n.close = nil
 }
@@ -228,11 +229,12 @@ func (n *Node) Run(ctx context.Context) error {
 
 // ended tells a part that stopped because it was told to from one that failed.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	if err == nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil //nolint:nilerr // it was told to stop
+	case err == nil:
 		return errors.New("a part of the node ended by itself")
+	default:
+		return err
 	}
-	return err
 }

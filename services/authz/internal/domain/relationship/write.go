@@ -118,7 +118,7 @@ func Events(created, deleted []authzcore.Relationship) []proto.Message {
 	)
 	add := func(r authzcore.Relationship, removed bool) {
 		length := len(r.Resource) + len(r.Relation) + len(r.Subject)
-		if event == nil || len(event.Changes) == maxChanges || size+length > maxBytes {
+		if event == nil || len(event.GetChanges()) == maxChanges || size+length > maxBytes {
 			event, size = &eventv1.RelationshipsWritten{}, 0
 			out = append(out, event)
 		}
