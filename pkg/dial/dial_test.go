@@ -278,8 +278,12 @@ func TestBreakerCountsFailuresOnly(t *testing.T) {
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := &target{answer: func(ctx context.Context, _ int64) error {
-			<-ctx.Done()
+		// The caller's deadline reaches the server too: only one that stays silent
+		// beyond it gives no answer.
+		ended := make(chan struct{})
+		defer close(ended)
+		s := &target{answer: func(context.Context, int64) error {
+			<-ended
 			return io.ErrUnexpectedEOF
 		}}
 		orgs, _ := clients(t, s)
