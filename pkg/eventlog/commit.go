@@ -31,6 +31,9 @@ type Request struct {
 	// Key is the caller's idempotency key, at most 256 bytes. Empty: there is no
 	// idempotency and nothing is stored; for imports that may be repeated anyway.
 	Key string
+	// Log is the log that work appends to, when it is one only: commits of one
+	// log wait for each other instead of competing. Empty: no waiting.
+	Log string
 	// Procedure and Message are what the key stands for. The key may not be used
 	// again with others.
 	Procedure string
@@ -80,6 +83,13 @@ func (s *Store) Commit(
 	fingerprint, err := r.fingerprint()
 	if err != nil {
 		return false, err
+	}
+	if r.Log != "" {
+		leave, err := s.lanes.enter(ctx, r.Log)
+		if err != nil {
+			return false, err
+		}
+		defer leave()
 	}
 	var touched map[string]struct{}
 	err = s.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {

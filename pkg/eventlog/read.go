@@ -52,6 +52,23 @@ func (h *Head) scan(scan func(...any) error) error {
 
 const selectHead = `SELECT home_region, head, head_hash, head_time FROM log.logs WHERE log_id = $1`
 
+// Lock locks a log until the transaction ends and returns its head. A work that
+// reads state rows before it appends locks first: else it reads, and may do much
+// more, only to find at its Append that another process was faster.
+//
+// Errors: NOT_FOUND.
+func (s *Store) Lock(ctx context.Context, tx pgx.Tx, log string) (Head, error) {
+	h := Head{Log: log}
+	err := h.scan(tx.QueryRow(ctx, lockLog, log).Scan)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Head{}, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such log")
+	}
+	if err != nil {
+		return Head{}, failed(tx, "lock log", err)
+	}
+	return h, nil
+}
+
 const selectHeads = `SELECT log_id, home_region, head, head_hash, head_time
 FROM log.logs WHERE log_id > $1 ORDER BY log_id LIMIT $2`
 

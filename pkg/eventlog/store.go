@@ -45,6 +45,7 @@ type Store struct {
 	types  Types
 	// personal has a *personal for each protoreflect.MessageDescriptor seen.
 	personal sync.Map
+	lanes    lanes
 }
 
 // New returns a store. It does not touch the database.

@@ -63,7 +63,7 @@ func (s *Relationships) importMessage(
 		created []authzcore.Relationship
 		token   string
 	)
-	_, err := s.Log.Commit(ctx, eventlog.Request{}, func(ctx context.Context, tx pgx.Tx) error {
+	_, err := s.Log.Commit(ctx, eventlog.Request{Log: organization}, func(ctx context.Context, tx pgx.Tx) error {
 		assignment, model, err := s.assigned(ctx, tx, organization)
 		if err != nil {
 			return err

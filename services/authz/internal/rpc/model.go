@@ -52,7 +52,7 @@ func (s *Models) PublishModel(ctx context.Context, req *authzv1.PublishModelRequ
 	}
 	out := &authzv1.PublishModelResponse{}
 	_, err = s.Log.Commit(ctx, eventlog.Request{
-		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: id.Platform,
 		Procedure: authzv1connect.ModelServicePublishModelProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) error {
 		model := store.Model{ID: compiled.ID(), Name: req.GetName(), Files: files, CreatedAt: s.Clock().UTC().Truncate(time.Microsecond)}
@@ -144,7 +144,7 @@ func (s *Models) AssignModel(ctx context.Context, req *authzv1.AssignModelReques
 	}
 	out := &authzv1.AssignModelResponse{}
 	_, err = s.Log.Commit(ctx, eventlog.Request{
-		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: req.GetOrganization(),
 		Procedure: authzv1connect.ModelServiceAssignModelProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) error {
 		return s.assign(ctx, tx, req, caller, out)
@@ -161,7 +161,7 @@ func (s *Models) assign(
 	if _, err := store.FindModel(ctx, tx, req.GetModel()); err != nil {
 		return err
 	}
-	head, err := headOf(ctx, s.Log, tx, req.GetOrganization())
+	head, err := lockOf(ctx, s.Log, tx, req.GetOrganization())
 	if err != nil {
 		return err
 	}

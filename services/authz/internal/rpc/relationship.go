@@ -47,7 +47,7 @@ func (s *Relationships) WriteRelationships(
 	}
 	out := &authzv1.WriteRelationshipsResponse{}
 	_, err = s.Log.Commit(ctx, eventlog.Request{
-		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: req.GetOrganization(),
 		Procedure: authzv1connect.RelationshipServiceWriteRelationshipsProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) error {
 		return s.write(ctx, tx, req.GetOrganization(), command, filters, caller, out)
@@ -161,11 +161,11 @@ func (s *Relationships) record(
 	return revision.Token(rev)
 }
 
-// headOf reads the head of an organization's log.
+// lockOf locks an organization's log and reads its head.
 //
 // Errors: NOT_FOUND for an absent organization.
-func headOf(ctx context.Context, log *eventlog.Store, tx pgx.Tx, organization string) (eventlog.Head, error) {
-	head, err := log.Head(ctx, tx, organization)
+func lockOf(ctx context.Context, log *eventlog.Store, tx pgx.Tx, organization string) (eventlog.Head, error) {
+	head, err := log.Lock(ctx, tx, organization)
 	if fault.Is(err, commonv1.Reason_NOT_FOUND) {
 		return eventlog.Head{}, principal.OrganizationNotFound()
 	}
@@ -176,7 +176,7 @@ func headOf(ctx context.Context, log *eventlog.Store, tx pgx.Tx, organization st
 //
 // Errors: NOT_FOUND for an absent organization, MODEL_NOT_ASSIGNED.
 func (s *Relationships) assigned(ctx context.Context, tx pgx.Tx, organization string) (store.Assignment, *authzcore.Model, error) {
-	if _, err := headOf(ctx, s.Log, tx, organization); err != nil {
+	if _, err := lockOf(ctx, s.Log, tx, organization); err != nil {
 		return store.Assignment{}, nil, err
 	}
 	assignment, err := store.FindAssignment(ctx, tx, organization)

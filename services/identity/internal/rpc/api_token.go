@@ -50,7 +50,7 @@ func (s *APITokens) CreateApiToken(
 	out := &identityv1.CreateApiTokenResponse{}
 	var text secret.String
 	_, err = s.Log.Commit(ctx, eventlog.Request{
-		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: logOf(req.GetOrganization()),
 		Procedure: identityv1connect.ApiTokenServiceCreateApiTokenProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) (err error) {
 		text, err = s.create(ctx, tx, command, caller.Actor(), out)
@@ -73,7 +73,7 @@ func (s *APITokens) Bootstrap(ctx context.Context, name string, lifetime time.Du
 	}
 	operator := principal.Principal{Kind: principal.Operator, ID: "bootstrap", Level: commonv1.Level_LEVEL_ADMIN}
 	var text secret.String
-	_, err := s.Log.Commit(ctx, eventlog.Request{}, func(ctx context.Context, tx pgx.Tx) (err error) {
+	_, err := s.Log.Commit(ctx, eventlog.Request{Log: id.Platform}, func(ctx context.Context, tx pgx.Tx) (err error) {
 		text, err = s.create(ctx, tx, command, operator.Actor(), &identityv1.CreateApiTokenResponse{})
 		return err
 	})
@@ -114,6 +114,14 @@ func (s *APITokens) create(
 	out.Token = tokenMessage(row)
 	out.Revision, err = revision.Token(rev)
 	return text, err
+}
+
+// logOf is the log of an organization or, for "", the platform's.
+func logOf(organization string) string {
+	if organization == "" {
+		return id.Platform
+	}
+	return organization
 }
 
 // append puts events into the log of an organization or, for "", into the
@@ -167,7 +175,7 @@ func (s *APITokens) RevokeApiToken(
 	}
 	out := &identityv1.RevokeApiTokenResponse{}
 	_, err = s.Log.Commit(ctx, eventlog.Request{
-		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: logOf(req.GetOrganization()),
 		Procedure: identityv1connect.ApiTokenServiceRevokeApiTokenProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) error {
 		return s.revoke(ctx, tx, req, caller, out)
@@ -189,10 +197,7 @@ func (s *APITokens) revoke(
 	if err != nil {
 		return err
 	}
-	log := req.GetOrganization()
-	if log == "" {
-		log = id.Platform
-	}
+	log := logOf(req.GetOrganization())
 	var rev revision.Revision
 	if len(events) == 0 {
 		head, err := s.Log.Head(ctx, tx, log)
