@@ -102,10 +102,21 @@ func configFlag(cmd *cobra.Command) *string {
 	return path
 }
 
-// withNode opens the node that a configuration file describes.
-func withNode(ctx context.Context, path string, services []string, fn func(n *node.Node) error) error {
+// loadConfig reads a configuration file; MERIDIAN_* variables win over it.
+func loadConfig(path string) (node.Config, error) {
 	var c node.Config
 	if err := config.Load(path, &c); err != nil {
+		return c, err
+	}
+	// What is no setting is another's: the command line's own, Kubernetes'.
+	_, err := config.Override(&c, os.Environ())
+	return c, err
+}
+
+// withNode opens the node that a configuration file describes.
+func withNode(ctx context.Context, path string, services []string, fn func(n *node.Node) error) error {
+	c, err := loadConfig(path)
+	if err != nil {
 		return err
 	}
 	if len(services) > 0 {
@@ -127,14 +138,14 @@ func (a *App) migrate() *cobra.Command {
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		var c node.Config
-		if err := config.Load(*path, &c); err != nil {
+		c, err := loadConfig(*path)
+		if err != nil {
 			return err
 		}
 		if err := node.Migrate(cmd.Context(), c); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(a.stdout, "the schemas are up to date")
+		_, err = fmt.Fprintln(a.stdout, "the schemas are up to date")
 		return err
 	}
 	return cmd

@@ -216,6 +216,10 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.authz != nil {
 		group.Go(func() error { return ended(below, n.authz.Run(below)) })
 	}
+	if n.db.Flavor() == sqldb.PostgreSQL {
+		// CockroachDB removes expired rows by itself.
+		group.Go(func() error { return ended(below, n.sweep(below)) })
+	}
 	group.Go(func() error {
 		defer stop()
 		// A part that fails ends the server too.
@@ -225,6 +229,31 @@ func (n *Node) Run(ctx context.Context) error {
 		return n.server.Run(serving)
 	})
 	return group.Wait()
+}
+
+// The outcomes of mutations are kept for 24 h, so a look each minute keeps up.
+const (
+	sweepEvery = time.Minute
+	sweepPage  = 1000
+)
+
+// sweep removes the outcomes of mutations that have expired.
+func (n *Node) sweep(ctx context.Context) error {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		for deleted := int64(sweepPage); deleted == sweepPage; {
+			var err error
+			if deleted, err = n.log.Sweep(ctx, sweepPage); err != nil {
+				n.telemetry.Log.WarnContext(ctx, "expired outcomes not removed", slog.Any("error", err))
+			}
+		}
+	}
 }
 
 // ended tells a part that stopped because it was told to from one that failed.
