@@ -1,0 +1,194 @@
+package authzcore_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+)
+
+// sizes are 10 k and 1 M relationships; AUTHZCORE_BENCH_LARGE adds 10 M.
+func sizes() []int {
+	out := []int{10_000, 1_000_000}
+	if os.Getenv("AUTHZCORE_BENCH_LARGE") != "" {
+		out = append(out, 10_000_000)
+	}
+	return out
+}
+
+func compileCloud(tb testing.TB, names *authzcore.Names) *authzcore.Model {
+	tb.Helper()
+	m, err := authzcore.Compile(names, []authzcore.File{{Path: "cloud.fga", Content: cloudModel}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m
+}
+
+// replay feeds relationships as one event each, in batches.
+func replay(tb testing.TB, g *authzcore.Graph, m *authzcore.Model, relationships []authzcore.Relationship) {
+	tb.Helper()
+	if err := g.Apply(1, nil, m); err != nil {
+		tb.Fatal(err)
+	}
+	sequence := uint64(1)
+	for part := range slices.Chunk(relationships, 1000) {
+		batch := make([]authzcore.Applied, len(part))
+		changes := make([]authzcore.Change, len(part))
+		for i, r := range part {
+			sequence++
+			changes[i].Relationship = r
+			batch[i] = authzcore.Applied{Sequence: sequence, Changes: changes[i : i+1]}
+		}
+		if err := g.ApplyBatch(batch); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func heapBytes() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkCheck prints the latency of single checks over the graph, in
+// nanoseconds, beside a naive evaluator over Go maps in the same run.
+func BenchmarkCheck(b *testing.B) {
+	for _, n := range sizes() {
+		s := drawShape(n, 200_000)
+		names := authzcore.NewNames()
+		m := compileCloud(b, names)
+		g := authzcore.NewGraph(names)
+		replay(b, g, m, s.relationships)
+		v := g.View()
+		b.Run(fmt.Sprintf("engine/%d", n), func(b *testing.B) {
+			measure(b, s.questions, func(q authzcore.Question) bool {
+				ok, err := v.Check(q)
+				if err != nil {
+					b.Fatal(err)
+				}
+				return ok
+			})
+		})
+		naive := authzcore.NaiveCheck(m, s.relationships)
+		b.Run(fmt.Sprintf("naive/%d", n), func(b *testing.B) { measure(b, s.questions, naive) })
+	}
+}
+
+func measure(b *testing.B, questions []authzcore.Question, check func(authzcore.Question) bool) {
+	b.ReportAllocs()
+	took := make([]time.Duration, 0, 1<<20)
+	yes, i, warm := 0, 0, 0
+	for b.Loop() {
+		q := questions[i%len(questions)]
+		i++
+		warm += touch(q) // a caller has just written its question
+		start := time.Now()
+		ok := check(q)
+		if d := time.Since(start); len(took) < cap(took) {
+			took = append(took, d)
+		}
+		if ok {
+			yes++
+		}
+	}
+	runtime.KeepAlive(warm)
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2]), "p50-ns")
+	b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
+	b.ReportMetric(100*float64(yes)/float64(i), "%yes")
+}
+
+func touch(q authzcore.Question) int {
+	return strings.Count(q.Subject, ":") + strings.Count(q.Permission, ":") + strings.Count(q.Resource, ":")
+}
+
+// BenchmarkReplay prints how many events of one change each a graph takes in
+// per second, and what it weighs then.
+func BenchmarkReplay(b *testing.B) {
+	for _, n := range sizes() {
+		s := drawShape(n, 1)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var g *authzcore.Graph
+			before := heapBytes()
+			for b.Loop() {
+				names := authzcore.NewNames()
+				g = authzcore.NewGraph(names)
+				replay(b, g, compileCloud(b, names), s.relationships)
+			}
+			size := g.View().Size()
+			b.ReportMetric(float64(len(s.relationships)*b.N)/b.Elapsed().Seconds(), "events/s")
+			b.ReportMetric(float64(size.Bytes)/float64(size.Relationships), "est-B/rel")
+			b.ReportMetric(float64(heapBytes()-before)/float64(size.Relationships), "heap-B/rel")
+			runtime.KeepAlive(g)
+		})
+	}
+}
+
+// BenchmarkSnapshot prints how fast snapshots are written and loaded.
+func BenchmarkSnapshot(b *testing.B) {
+	for _, n := range sizes() {
+		s := drawShape(n, 1)
+		names := authzcore.NewNames()
+		m := compileCloud(b, names)
+		g := authzcore.NewGraph(names)
+		replay(b, g, m, s.relationships)
+		v := g.View()
+		var out bytes.Buffer
+		b.Run(fmt.Sprintf("write/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				out.Reset()
+				if err := v.WriteSnapshot(&out, authzcore.Header{Organization: "org_1"}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(v.Size().Relationships)*float64(b.N)/b.Elapsed().Seconds(), "rel/s")
+			b.ReportMetric(float64(out.Len())/float64(v.Size().Relationships), "B/rel")
+		})
+		b.Run(fmt.Sprintf("load/%d", n), func(b *testing.B) {
+			find := func(string) (*authzcore.Model, error) { return m, nil }
+			var loaded *authzcore.Graph
+			before := heapBytes()
+			for b.Loop() {
+				var err error
+				if loaded, _, err = authzcore.LoadSnapshot(bytes.NewReader(out.Bytes()), names, find, authzcore.SnapshotLimits{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(v.Size().Relationships)*float64(b.N)/b.Elapsed().Seconds(), "rel/s")
+			b.ReportMetric(float64(heapBytes()-before)/float64(v.Size().Relationships), "heap-B/rel")
+			runtime.KeepAlive(loaded)
+		})
+	}
+}
+
+// BenchmarkApply prints what one event costs that is published on its own.
+func BenchmarkApply(b *testing.B) {
+	for _, n := range sizes() {
+		s := drawShape(n, 1)
+		names := authzcore.NewNames()
+		g := authzcore.NewGraph(names)
+		replay(b, g, compileCloud(b, names), s.relationships)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			sequence, i := g.View().Sequence(), 0
+			for b.Loop() {
+				sequence++
+				r := s.relationships[(i/2*7919)%len(s.relationships)]
+				if err := g.Apply(sequence, []authzcore.Change{{Relationship: r, Delete: i%2 == 0}}, nil); err != nil {
+					b.Fatal(err)
+				}
+				i++
+			}
+		})
+	}
+}

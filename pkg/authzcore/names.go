@@ -1,0 +1,70 @@
+package authzcore
+
+import "sync"
+
+const maxNames = 1<<16 - 1
+
+// Names numbers the type and relation names of all models and graphs of one
+// process. It is safe for concurrent use. At most 65,535 of each.
+type Names struct {
+	types     nameTable
+	relations nameTable
+	// scratch holds *checker values between checks.
+	scratch sync.Pool
+}
+
+// NewNames returns an empty table.
+func NewNames() *Names {
+	return &Names{}
+}
+
+// nameTable gives each name a number from 1 up.
+type nameTable struct {
+	mu    sync.RWMutex
+	ids   map[string]uint16
+	names []string
+}
+
+// intern returns the number of a name, giving it one when it is new.
+//
+// Errors: ErrNamesFull.
+func (t *nameTable) intern(name string) (uint16, error) {
+	if id, ok := t.find(name); ok {
+		return id, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if id, ok := t.ids[name]; ok {
+		return id, nil
+	}
+	if len(t.names) >= maxNames {
+		return 0, ErrNamesFull
+	}
+	if t.ids == nil {
+		t.ids = make(map[string]uint16)
+	}
+	// The name may be cut from a larger text: keep only its own bytes.
+	name = string(append([]byte(nil), name...))
+	t.names = append(t.names, name)
+	id := uint16(len(t.names))
+	t.ids[name] = id
+	return id, nil
+}
+
+func (t *nameTable) find(name string) (uint16, bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	id, ok := t.ids[name]
+	return id, ok
+}
+
+// all returns the names; number n is at n-1. The result is never written to.
+func (t *nameTable) all() []string {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.names[:len(t.names):len(t.names)]
+}
+
+func (t *nameTable) name(id uint16) string {
+	return t.all()[id-1]
+}

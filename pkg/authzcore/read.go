@@ -1,0 +1,260 @@
+package authzcore
+
+import (
+	"bytes"
+	"container/heap"
+	"slices"
+	"strings"
+)
+
+// Filter matches relationships. Each field is empty (all match), or full, or
+// only a type in Resource and Subject. A full Subject matches itself only.
+type Filter struct {
+	Resource, Relation, Subject string
+}
+
+// Read returns up to limit relationships that match a filter and come after a
+// relationship (the zero one: from the start), and whether there are more. The
+// order is that of the bytes of resource, relation and subject.
+//
+// The cost follows the resource's or subject's own relationships when one of
+// them is full, else the size of the graph.
+//
+// Errors: *InputError with field resource, relation or subject.
+func (v *View) Read(f Filter, after Relationship, limit int) ([]Relationship, bool, error) {
+	m, err := v.matcher(f)
+	if err != nil {
+		return nil, false, err
+	}
+	if m.nothing || limit <= 0 {
+		return nil, false, nil
+	}
+	page := newPage(v, after, limit+1)
+	m.scan(func(s *set, ref uint32) { page.offer(s, ref) })
+	out := page.sorted()
+	if len(out) > limit {
+		return out[:limit], true, nil
+	}
+	return out, false, nil
+}
+
+// All calls yield for every relationship, in no order, until it returns false.
+func (v *View) All(yield func(Relationship) bool) {
+	t := v.texts()
+	for i := range v.sets.n {
+		s := v.sets.at(i)
+		more := true
+		v.each(s.members, func(ref uint32) bool {
+			more = yield(t.relationship(s, ref))
+			return more
+		})
+		if !more {
+			return
+		}
+	}
+}
+
+// matcher is a filter with its names and ids resolved.
+type matcher struct {
+	view *View
+	// nothing: a name or id that the graph has never seen.
+	nothing                   bool
+	resourceType, subjectType uint16
+	relation                  uint16
+	resource, subject         uint32
+	hasResource, hasSubject   bool
+}
+
+func (v *View) matcher(f Filter) (*matcher, error) {
+	m := &matcher{view: v}
+	if err := m.resolveResource(f.Resource); err != nil {
+		return nil, err
+	}
+	if f.Relation != "" {
+		if err := checkName("relation", "relation_name", f.Relation); err != nil {
+			return nil, err
+		}
+		m.relation = m.relationID(f.Relation)
+	}
+	return m, m.resolveSubject(f.Subject)
+}
+
+func (m *matcher) typeID(name string) uint16 {
+	id, ok := m.view.graph.names.types.find(name)
+	m.nothing = m.nothing || !ok
+	return id
+}
+
+func (m *matcher) relationID(name string) uint16 {
+	id, ok := m.view.graph.names.relations.find(name)
+	m.nothing = m.nothing || !ok
+	return id
+}
+
+func (m *matcher) objectOf(typ uint16, id string) uint32 {
+	if m.nothing {
+		return 0
+	}
+	n, ok := m.view.find(typ, id)
+	m.nothing = !ok
+	return n
+}
+
+func (m *matcher) resolveResource(text string) error {
+	switch {
+	case text == "":
+		return nil
+	case !strings.Contains(text, ":"):
+		m.resourceType = m.typeID(text)
+		return checkName("resource", "type_name", text)
+	}
+	o, err := parseObject("resource", text)
+	if err != nil {
+		return err
+	}
+	m.resource, m.hasResource = m.objectOf(m.typeID(o.Type), o.ID), true
+	return nil
+}
+
+func (m *matcher) resolveSubject(text string) error {
+	switch {
+	case text == "":
+		return nil
+	case !strings.Contains(text, ":"):
+		m.subjectType = m.typeID(text)
+		return checkName("subject", "type_name", text)
+	}
+	s, err := ParseSubject(text)
+	if err != nil {
+		return err
+	}
+	m.hasSubject = true
+	m.subject = m.objectOf(m.typeID(s.Type), s.ID)
+	if s.Relation == "" || m.nothing {
+		return nil
+	}
+	relation := m.relationID(s.Relation)
+	if m.nothing {
+		return nil
+	}
+	n, ok := m.view.setOf(m.subject, relation)
+	m.subject, m.nothing = n|setFlag, !ok
+	return nil
+}
+
+// scan calls fn for every relationship that matches.
+func (m *matcher) scan(fn func(s *set, ref uint32)) {
+	v := m.view
+	switch {
+	case m.hasResource:
+		for next := v.nodes.at(m.resource).sets; next != 0; {
+			s := v.sets.at(next - 1)
+			m.scanSet(s, fn)
+			next = s.next
+		}
+	case m.hasSubject:
+		held := v.heldBy(m.subject)
+		for _, l := range []list{held.groups, held.others} {
+			v.each(l, func(n uint32) bool {
+				m.scanSet(v.sets.at(n), fn)
+				return true
+			})
+		}
+	default:
+		for i := range v.sets.n {
+			m.scanSet(v.sets.at(i), fn)
+		}
+	}
+}
+
+func (m *matcher) scanSet(s *set, fn func(s *set, ref uint32)) {
+	if m.relation != 0 && s.relation != m.relation || m.resourceType != 0 && s.typ != m.resourceType {
+		return
+	}
+	if m.hasSubject {
+		if m.view.contains(s.members, m.subject) {
+			fn(s, m.subject)
+		}
+		return
+	}
+	m.view.each(s.members, func(ref uint32) bool {
+		if m.subjectType == 0 || m.view.typeOf(ref) == m.subjectType {
+			fn(s, ref)
+		}
+		return true
+	})
+}
+
+// typeOf returns the type of an object or of a userset's object.
+func (v *View) typeOf(ref uint32) uint16 {
+	if ref&setFlag != 0 {
+		return v.sets.at(ref &^ setFlag).typ
+	}
+	return v.nodes.at(ref).typ
+}
+
+// page keeps the first relationships after a place, as keys whose bytes order
+// as the relationships do: the parts never hold a NUL.
+type page struct {
+	texts *texts
+	limit int
+	after []byte
+	// keys is a heap with the largest on top.
+	keys    keyHeap
+	scratch []byte
+	// prefix is the part of a key that a set's members share.
+	of     *set
+	prefix int
+}
+
+type keyHeap [][]byte
+
+func (h keyHeap) Len() int           { return len(h) }
+func (h keyHeap) Less(i, j int) bool { return bytes.Compare(h[i], h[j]) > 0 }
+func (h keyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *keyHeap) Push(x any)        { *h = append(*h, x.([]byte)) }
+func (h *keyHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}
+
+func newPage(v *View, after Relationship, limit int) *page {
+	p := &page{texts: v.texts(), limit: limit}
+	if after != (Relationship{}) {
+		p.after = []byte(after.Resource + "\x00" + after.Relation + "\x00" + after.Subject)
+	}
+	return p
+}
+
+func (p *page) offer(s *set, ref uint32) {
+	if p.of != s {
+		p.scratch = p.texts.appendObject(p.scratch[:0], s.object)
+		p.scratch = append(p.scratch, 0)
+		p.scratch = append(p.scratch, p.texts.relation(s.relation)...)
+		p.scratch = append(p.scratch, 0)
+		p.of, p.prefix = s, len(p.scratch)
+	}
+	p.scratch = p.texts.appendRef(p.scratch[:p.prefix], ref)
+	if p.after != nil && bytes.Compare(p.scratch, p.after) <= 0 {
+		return
+	}
+	switch {
+	case len(p.keys) < p.limit:
+		heap.Push(&p.keys, slices.Clone(p.scratch))
+	case bytes.Compare(p.scratch, p.keys[0]) < 0:
+		p.keys[0] = append(p.keys[0][:0], p.scratch...)
+		heap.Fix(&p.keys, 0)
+	}
+}
+
+func (p *page) sorted() []Relationship {
+	slices.SortFunc(p.keys, bytes.Compare)
+	out := make([]Relationship, len(p.keys))
+	for i, k := range p.keys {
+		parts := strings.Split(string(k), "\x00")
+		out[i] = Relationship{Resource: parts[0], Relation: parts[1], Subject: parts[2]}
+	}
+	return out
+}

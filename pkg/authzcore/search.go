@@ -1,0 +1,301 @@
+package authzcore
+
+const noLow = ^uint32(0)
+
+// search answers whether the subject is in a state of an object. It walks
+// breadth first, so that every object is met at its least depth, and a union
+// of whatever size is one walk. An object met twice adds nothing: what a cycle
+// of unions does not reach otherwise, it does not reach at all.
+func (c *checker) search(start int32, object uint32, depth int32) verdict {
+	if !c.model.states[start].reach.has(c.kind) {
+		return denied
+	}
+	c.gen++
+	gen, first := c.gen, len(c.queue)
+	c.queue = append(c.queue, visit{object, start, depth})
+	worst := denied
+	for head := first; head < len(c.queue); head++ {
+		if c.visits++; c.visits > c.view.limits.Visits {
+			worst = worst.or(tooWide)
+			break
+		}
+		worst = worst.or(c.visit(c.queue[head], first, gen))
+		if worst == allowed {
+			break
+		}
+	}
+	c.queue = c.queue[:first]
+	return worst
+}
+
+// visit asks one object and queues what it leads to.
+func (c *checker) visit(at visit, first int, gen uint32) verdict {
+	st := c.model.states[at.state]
+	if c.isSet && at.object == c.own && st.asks(c.ownTyp, c.ownRelation) {
+		return allowed
+	}
+	worst := denied
+	if at.object != phantom {
+		breadth := c.view.limits.Breadth
+		for next := c.view.nodes.at(at.object).sets; next != 0; {
+			s := c.view.sets.at(next - 1)
+			next = s.next
+			if s.members.n == 0 {
+				continue
+			}
+			e := st.entry(s.relation)
+			if e == nil {
+				continue
+			}
+			x := c.stored(e, s, at, first, gen, &breadth)
+			if x == allowed {
+				return allowed
+			}
+			worst = worst.or(x)
+		}
+	}
+	for _, e := range st.exprs {
+		x := c.expr(e, at)
+		if x == allowed {
+			return allowed
+		}
+		worst = worst.or(x)
+	}
+	return worst
+}
+
+func (s *state) entry(relation uint16) *entry {
+	for i := range s.entries {
+		if s.entries[i].relation == relation {
+			return &s.entries[i]
+		}
+	}
+	return nil
+}
+
+// asks says whether a relation is among those of the question.
+func (s *state) asks(typ, relation uint16) bool {
+	if s.typ != typ {
+		return false
+	}
+	for _, r := range s.relations {
+		if r == relation {
+			return true
+		}
+	}
+	return false
+}
+
+// stored looks at the stored subjects of one relation.
+func (c *checker) stored(e *entry, s *set, at visit, first int, gen uint32, breadth *int) verdict {
+	worst := denied
+	if r := e.rule; r != nil {
+		if c.hasSubject && r.kinds.has(c.kind) && c.view.contains(s.members, c.subject) {
+			return allowed
+		}
+		if c.hasAnyone && r.kinds.has(c.anyoneKind) && c.view.contains(s.members, c.anyone) {
+			return allowed
+		}
+		usersets := c.view.hasFlagged(s.members)
+		forward := usersets && r.impure.has(c.kind)
+		if usersets && r.pure.has(c.kind) {
+			if !c.gather() {
+				forward = true
+			} else if c.inGroups(r, s) {
+				return allowed
+			}
+		}
+		if forward {
+			worst = c.forward(r, s, at, first, gen, breadth)
+		}
+	}
+	if len(e.hops) > 0 {
+		worst = worst.or(c.hop(e, s, at, first, gen, breadth))
+	}
+	return worst
+}
+
+// hop queues the objects that a tupleset leads to.
+func (c *checker) hop(e *entry, s *set, at visit, first int, gen uint32, breadth *int) verdict {
+	var single [1]uint32
+	objects := c.view.objects(s.members, &single)
+	if *breadth -= objects.count(*breadth); *breadth < 0 {
+		return tooWide
+	}
+	worst := denied
+	for refs := objects.next(); len(refs) > 0; refs = objects.next() {
+		for _, ref := range refs {
+			typ := c.view.nodes.at(ref).typ
+			for _, h := range e.hops {
+				if h.typ == typ {
+					worst = worst.or(c.enqueue(h.state, ref, at.depth+1, first, gen))
+				}
+			}
+		}
+	}
+	return worst
+}
+
+// forward queues the usersets that cannot be answered from the subject's
+// groups.
+func (c *checker) forward(r *rule, s *set, at visit, first int, gen uint32, breadth *int) verdict {
+	var single [1]uint32
+	sets := c.view.flagged(s.members, &single)
+	overflow := c.groups.overflow
+	worst := denied
+	for refs := sets.next(); len(refs) > 0; refs = sets.next() {
+		for _, ref := range refs {
+			m := c.view.sets.at(ref &^ setFlag)
+			rule := r.set(pair(m.typ, m.relation))
+			if rule == nil || rule.pure && !overflow {
+				continue
+			}
+			if *breadth--; *breadth < 0 {
+				return worst.or(tooWide)
+			}
+			worst = worst.or(c.enqueue(rule.state, m.object, at.depth+1, first, gen))
+		}
+	}
+	return worst
+}
+
+func (r *rule) set(pair uint32) *setRule {
+	for i := range r.sets {
+		if r.sets[i].pair == pair {
+			return &r.sets[i]
+		}
+	}
+	return nil
+}
+
+// scanned is how many visits of a search are compared one by one before they
+// are looked up.
+const scanned = 8
+
+// enqueue adds a question to the search unless it was asked before.
+func (c *checker) enqueue(state int32, object uint32, depth int32, first int, gen uint32) verdict {
+	if !c.model.states[state].reach.has(c.kind) {
+		return denied
+	}
+	asked := c.queue[first:]
+	if len(asked) <= scanned {
+		for i := range asked {
+			if asked[i].object == object && asked[i].state == state {
+				return denied
+			}
+		}
+		if len(asked) == scanned {
+			for i := range asked {
+				c.seen.add(visitKey(asked[i].state, asked[i].object), gen, c.base)
+			}
+			c.seen.add(visitKey(state, object), gen, c.base)
+		}
+	} else if !c.seen.add(visitKey(state, object), gen, c.base) {
+		return denied
+	}
+	if int(depth) > c.view.limits.Depth {
+		return tooDeep
+	}
+	c.queue = append(c.queue, visit{object, state, depth})
+	return denied
+}
+
+func visitKey(state int32, object uint32) uint64 {
+	return uint64(state)<<32 | uint64(object)
+}
+
+// Answers of exprs in the memo; larger values are exprs under evaluation, by
+// their place on the stack.
+const (
+	memoNone = iota
+	memoAllowed
+	memoDenied
+	memoOpen
+)
+
+// expr answers an intersection or exclusion of an object, once per check.
+//
+// An expr that is under evaluation already is a cycle: it adds nothing, as in
+// any least fixed point, unless a subtraction lies on the cycle. A deny that
+// leaned on such an assumption is not remembered; an allow needs none.
+func (c *checker) expr(e *expr, at visit) verdict {
+	if !e.reach.has(c.kind) {
+		return denied
+	}
+	key := uint64(e.id)<<32 | uint64(at.object)
+	switch m := c.memo.get(key, c.base); m {
+	case memoNone:
+	case memoAllowed:
+		return allowed
+	case memoDenied:
+		return denied
+	default:
+		open := m - memoOpen
+		if open < c.floor {
+			return cyclic
+		}
+		c.low = min(c.low, open)
+		return denied
+	}
+	place, low := c.stack, c.low
+	c.stack++
+	c.low = noLow
+	c.memo.put(key, c.base, c.base, memoOpen+place)
+	x := c.evaluate(e, at)
+	c.stack--
+	switch {
+	case x == allowed:
+		c.memo.put(key, c.base, c.base, memoAllowed)
+	case x == denied && c.low >= place:
+		c.memo.put(key, c.base, c.base, memoDenied)
+	default:
+		c.memo.put(key, c.base, c.base, memoNone)
+	}
+	if c.low >= place {
+		c.low = noLow
+	}
+	c.low = min(c.low, low)
+	return x
+}
+
+// evaluate combines the operands, the cheap ones first: the rules of or, and
+// and not give the same answer in any order.
+func (c *checker) evaluate(e *expr, at visit) verdict {
+	switch e.op {
+	case opState:
+		return c.search(e.state, at.object, at.depth)
+	case opUnion:
+		x := denied
+		for _, o := range e.operands {
+			if x = x.or(c.operand(o, at)); x == allowed {
+				return x
+			}
+		}
+		return x
+	default:
+		x := allowed
+		for _, o := range e.operands {
+			y := denied
+			if o == e.subtract {
+				floor := c.floor
+				c.floor = c.stack
+				y = c.operand(o, at).not()
+				c.floor = floor
+			} else {
+				y = c.operand(o, at)
+			}
+			if x = x.and(y); x == denied {
+				return x
+			}
+		}
+		return x
+	}
+}
+
+// operand answers a part of an expr: exprs of their own are remembered.
+func (c *checker) operand(e *expr, at visit) verdict {
+	if e.op == opIntersection || e.op == opExclusion {
+		return c.expr(e, at)
+	}
+	return c.evaluate(e, at)
+}
