@@ -49,7 +49,7 @@ func (g *Graph) ApplyBatch(batch []Applied) error {
 			g.w.markGroups(m)
 		}
 		for j := range batch[i].Changes {
-			g.w.change(&batch[i].Changes[j], &next[0])
+			g.w.change(&batch[i].Changes[j], &next[0]) //nolint:gosec // one was parsed for each change
 			next = next[1:]
 		}
 	}

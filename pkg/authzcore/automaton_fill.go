@@ -222,6 +222,7 @@ func (b *builder) reachExpr(e *expr) {
 		b.reachExpr(e.subtract)
 		e.reach.join(base.reach)
 		return
+	case opUnion, opIntersection:
 	}
 	for _, o := range e.operands {
 		b.reachExpr(o)

@@ -1,5 +1,7 @@
 package authzcore
 
+import "slices"
+
 // change applies one prepared change.
 func (w *writer) change(c *Change, p *parsedChange) {
 	if c.Delete {
@@ -75,7 +77,7 @@ func (w *writer) node(typ uint16, id string) uint32 {
 	}
 	n := w.nodes.add(object{id: w.ids.add(id), idLen: uint16(len(id)), typ: typ}, w.batch)
 	if id == wildcard {
-		w.anyone = append(w.anyone[:len(w.anyone):len(w.anyone)], typedObject{typ, n})
+		w.anyone = append(slices.Clip(w.anyone), typedObject{typ, n})
 	}
 	t := w.graph.slots.Load()
 	if grown := t.insert(hashID(w.graph.seed, typ, id), n); grown != t {

@@ -48,7 +48,7 @@ type InputError struct {
 // Error names the field and says what is wrong.
 func (e *InputError) Error() string { return e.Field + ": " + e.Detail }
 
-// TypeUnknownError: the model has no such type.
+// TypeUnknownError says that the model has no such type.
 type TypeUnknownError struct {
 	// Field is resource or subject.
 	Field string
@@ -60,7 +60,7 @@ func (e *TypeUnknownError) Error() string {
 	return fmt.Sprintf("%s: the model has no type %q", e.Field, e.Type)
 }
 
-// RelationUnknownError: the type has no such relation or permission.
+// RelationUnknownError says that the type has no such relation or permission.
 type RelationUnknownError struct {
 	// Field is relation, permission or subject.
 	Field    string
@@ -73,8 +73,8 @@ func (e *RelationUnknownError) Error() string {
 	return fmt.Sprintf("%s: type %q has no relation %q", e.Field, e.Type, e.Relation)
 }
 
-// ForbiddenError: the model knows all names but does not let this relationship
-// be stored.
+// ForbiddenError says that the model knows all names but does not let this
+// relationship be stored.
 type ForbiddenError struct {
 	Relationship Relationship
 	// Field is relation (it is computed only) or subject (its kind is not among

@@ -191,12 +191,12 @@ func (x *explainer) adopt(out, child *Step) *Step {
 }
 
 // keep adds a tried step; an allowed one replaces all that was tried.
-func (out *Step) keep(child *Step) bool {
+func (s *Step) keep(child *Step) bool {
 	if child.Allowed {
-		out.Allowed, out.Steps = true, []*Step{child}
+		s.Allowed, s.Steps = true, []*Step{child}
 		return true
 	}
-	out.Steps = append(out.Steps, child)
+	s.Steps = append(s.Steps, child)
 	return false
 }
 

@@ -106,7 +106,7 @@ func (c *checker) inGroups(r *rule, s *set) bool {
 }
 
 // add enters a group and says whether it is new.
-func (g *groups) add(set uint32, base uint32) bool {
+func (g *groups) add(set, base uint32) bool {
 	if len(g.list) < scanned {
 		for _, x := range g.list {
 			if x.set == set {
@@ -123,7 +123,7 @@ func (g *groups) add(set uint32, base uint32) bool {
 	return g.known.add(uint64(set), base, base)
 }
 
-func (g *groups) has(set uint32, base uint32) bool {
+func (g *groups) has(set, base uint32) bool {
 	if len(g.list) <= scanned {
 		for _, x := range g.list {
 			if x.set == set {

@@ -80,7 +80,7 @@ func (v *View) find(typ uint16, id string) (uint32, bool) {
 			return 0, false
 		}
 		n := uint32(s) - 1
-		if uint32(s>>32) != hash || n >= v.nodes.n {
+		if uint32(s>>32) != hash || n >= v.nodes.n { //nolint:gocritic // the upper half is the hash
 			continue
 		}
 		if o := v.nodes.at(n); o.typ == typ && string(v.idBytes(o)) == id {

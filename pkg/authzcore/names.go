@@ -1,6 +1,9 @@
 package authzcore
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 const maxNames = 1<<16 - 1
 
@@ -62,9 +65,5 @@ func (t *nameTable) find(name string) (uint16, bool) {
 func (t *nameTable) all() []string {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.names[:len(t.names):len(t.names)]
-}
-
-func (t *nameTable) name(id uint16) string {
-	return t.all()[id-1]
+	return slices.Clip(t.names)
 }

@@ -54,7 +54,7 @@ func (s Subject) String() string {
 //
 // Errors: *InputError with field resource, relation or subject.
 func ParseRelationship(r Relationship) error {
-	if _, err := parseObject("resource", r.Resource); err != nil {
+	if _, err := ParseObject(r.Resource); err != nil {
 		return err
 	}
 	if err := checkName("relation", "relation_name", r.Relation); err != nil {
@@ -73,10 +73,7 @@ func ParseRelationship(r Relationship) error {
 //
 // Errors: *InputError with field resource.
 func ParseObject(text string) (Object, error) {
-	return parseObject("resource", text)
-}
-
-func parseObject(field, text string) (Object, error) {
+	const field = "resource"
 	typ, id, err := splitObject(field, text)
 	if err != nil {
 		return Object{}, err

@@ -38,7 +38,7 @@ func (m *Model) resolve(q Question) (Parsed, error) {
 	typ, id, found := strings.Cut(q.Resource, ":")
 	t := m.schema.byName[typ]
 	if !found || t == nil {
-		if _, err := parseObject("resource", q.Resource); err != nil {
+		if _, err := ParseObject(q.Resource); err != nil {
 			return p, err
 		}
 		return p, &TypeUnknownError{Field: "resource", Type: typ}
@@ -83,7 +83,7 @@ func (p *Parsed) resolveSubject(m *Model, text string) error {
 
 // checkIDs checks what resolve left out.
 func (p *Parsed) checkIDs() error {
-	if _, err := parseObject("resource", p.question.Resource); err != nil {
+	if _, err := ParseObject(p.question.Resource); err != nil {
 		return err
 	}
 	_, err := ParseSubject(p.question.Subject)

@@ -92,8 +92,7 @@ func newWorld(t testing.TB, r *rand.Rand) *world {
 	for range 1000 {
 		source := randomModel(r)
 		m, err := Compile(names, []File{{Path: "model.fga", Content: source}})
-		var invalid *ModelError
-		if errors.As(err, &invalid) {
+		if _, ok := errors.AsType[*ModelError](err); ok {
 			continue
 		}
 		if err != nil {

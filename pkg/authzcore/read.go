@@ -108,7 +108,7 @@ func (m *matcher) resolveResource(text string) error {
 		m.resourceType = m.typeID(text)
 		return checkName("resource", "type_name", text)
 	}
-	o, err := parseObject("resource", text)
+	o, err := ParseObject(text)
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ type keyHeap [][]byte
 func (h keyHeap) Len() int           { return len(h) }
 func (h keyHeap) Less(i, j int) bool { return bytes.Compare(h[i], h[j]) > 0 }
 func (h keyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *keyHeap) Push(x any)        { *h = append(*h, x.([]byte)) }
+func (h *keyHeap) Push(x any)        { *h = append(*h, x.([]byte)) } //nolint:forcetypeassert // it holds keys only
 func (h *keyHeap) Pop() any {
 	old := *h
 	x := old[len(old)-1]

@@ -45,9 +45,25 @@ func TestReadPages(t *testing.T) {
 		all = append(all, rel(text))
 	}
 	slices.SortFunc(all, order)
-	filters := []authzcore.Filter{{}, {Resource: "doc:1"}, {Resource: "doc"}, {Relation: "a"}, {Subject: "user:1"}, {Subject: "group:1#member"},
-		{Subject: "group:1"}, {Subject: "group"}, {Subject: "user:*"}, {Resource: "group", Relation: "member", Subject: "user"}, {Resource: "doc:2", Subject: "user:2"},
-		{Resource: "nothing"}, {Subject: "user:nobody"}, {Resource: "doc:nothing"}, {Relation: "nothing"}, {Subject: "user:1#member"}, {Resource: "user:1"}}
+	filters := []authzcore.Filter{
+		{},
+		{Resource: "doc:1"},
+		{Resource: "doc"},
+		{Relation: "a"},
+		{Subject: "user:1"},
+		{Subject: "group:1#member"},
+		{Subject: "group:1"},
+		{Subject: "group"},
+		{Subject: "user:*"},
+		{Resource: "group", Relation: "member", Subject: "user"},
+		{Resource: "doc:2", Subject: "user:2"},
+		{Resource: "nothing"},
+		{Subject: "user:nobody"},
+		{Resource: "doc:nothing"},
+		{Relation: "nothing"},
+		{Subject: "user:1#member"},
+		{Resource: "user:1"},
+	}
 	for _, f := range filters {
 		var want []authzcore.Relationship
 		for _, x := range all {

@@ -1,6 +1,9 @@
 package authzcore
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // reference answers questions by plain recursion over the definitions and a map
 // of texts. It shares nothing with the engine but the parsed model.
@@ -63,7 +66,7 @@ func (f *reference) check(q Question, p asking, object, relation string) answer 
 	}
 	typ, _, _ := strings.Cut(object, ":")
 	rel := f.schema.byName[typ].byName[relation]
-	p.asked = append(p.asked[:len(p.asked):len(p.asked)], key)
+	p.asked = append(slices.Clip(p.asked), key)
 	return f.rewrite(q, p, object, rel, rel.rewrite)
 }
 

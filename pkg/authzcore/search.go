@@ -1,5 +1,7 @@
 package authzcore
 
+import "slices"
+
 const noLow = ^uint32(0)
 
 // search answers whether the subject is in a state of an object. It walks
@@ -78,12 +80,7 @@ func (s *state) asks(typ, relation uint16) bool {
 	if s.typ != typ {
 		return false
 	}
-	for _, r := range s.relations {
-		if r == relation {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.relations, relation)
 }
 
 // stored looks at the stored subjects of one relation.
@@ -275,7 +272,7 @@ func (c *checker) evaluate(e *expr, at visit) verdict {
 	default:
 		x := allowed
 		for _, o := range e.operands {
-			y := denied
+			var y verdict
 			if o == e.subtract {
 				floor := c.floor
 				c.floor = c.stack

@@ -11,7 +11,7 @@ import (
 // *ForbiddenError (the relation is computed only, or the subject is not among
 // its type restrictions).
 func (m *Model) Validate(r Relationship) error {
-	resource, err := parseObject("resource", r.Resource)
+	resource, err := ParseObject(r.Resource)
 	if err != nil {
 		return err
 	}

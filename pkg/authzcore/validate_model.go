@@ -69,6 +69,7 @@ func (r *reader) validateRewrite(rel *relationDef, w *rewrite) {
 		}
 	case rewriteFrom:
 		r.validateFrom(rel, w)
+	case rewriteThis, rewriteUnion, rewriteIntersection, rewriteExclusion:
 	}
 }
 
@@ -161,6 +162,7 @@ func (r *reader) inOrder() []*relationDef {
 				for _, x := range rel.typ.byName[w.tupleset].restrictions {
 					visit(r.schema.relation(x.typ, w.relation))
 				}
+			case rewriteUnion, rewriteIntersection, rewriteExclusion: // walk comes to their operands
 			}
 		})
 		order = append(order, rel)
