@@ -1,0 +1,160 @@
+package bus_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/meridian-iam/meridian/pkg/bus"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+)
+
+// publishUntil publishes while the server may be starting.
+func publishUntil(t testing.TB, b *bus.Bus, events []eventlog.Recorded) {
+	t.Helper()
+	ctx := bounded(t)
+	for i := 0; i < len(events); {
+		if _, err := b.Publish(ctx, events[i]); err == nil {
+			i++
+		} else if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// messy publishes a log as relays may: with repeats that JetStream does not
+// know, and with a part before its predecessors. Ids differ, so nothing is
+// recognized as a repeat.
+func messy(t testing.TB, b *bus.Bus, events []eventlog.Recorded) {
+	t.Helper()
+	publish(t, b, events[:100]...)
+	publish(t, b, chain(t, newLog(), 50)...)
+	publish(t, b, events[200:300]...) // ahead
+	publish(t, b, events[100:200]...)
+	publish(t, b, chain(t, newLog(), 50)...)
+	publish(t, b, events[300:]...)
+}
+
+func TestTail(t *testing.T) {
+	b := open(t)
+	log := newLog()
+	const n = 4000 // enough for a consumer
+	events := chain(t, log, n)
+	messy(t, b, events)
+	for _, from := range []uint64{1, 2, 60, 401, 2500, n} {
+		tail := b.Tail(log, from)
+		defer tail.Close()
+		for want := from; want <= n; {
+			messages, err := tail.Next(t.Context(), 97)
+			if err != nil || len(messages) == 0 {
+				t.Fatalf("from %d: at %d: %d messages, %v", from, want, len(messages), err)
+			}
+			for _, m := range messages {
+				if m.LogSequence != want || !bytes.Equal(m.Bytes, events[want-1].Bytes) {
+					t.Fatalf("from %d: got %d, want %d", from, m.LogSequence, want)
+				}
+				want++
+			}
+		}
+		if messages, err := tail.Next(t.Context(), 1); err != nil || len(messages) != 0 {
+			t.Fatalf("after the end: %d, %v", len(messages), err)
+		}
+	}
+}
+
+func TestTailSeesWhatComes(t *testing.T) {
+	b := open(t)
+	log := newLog()
+	events := chain(t, log, 3)
+	tail := b.Tail(log, 1)
+	for i, e := range events {
+		if m, err := tail.Next(t.Context(), 5); err != nil || len(m) != 0 {
+			t.Fatalf("before event %d: %d, %v", i+1, len(m), err)
+		}
+		publish(t, b, e)
+		if m, err := tail.Next(t.Context(), 5); err != nil || len(m) != 1 || m[0].LogSequence != uint64(i)+1 {
+			t.Fatalf("event %d: %+v, %v", i+1, m, err)
+		}
+	}
+}
+
+func TestCopyFindsEveryEvent(t *testing.T) {
+	b := open(t)
+	log := newLog()
+	events := chain(t, log, 600)
+	missing := uint64(450)
+	messy(t, b, append(append([]eventlog.Recorded(nil), events[:missing-1]...), events[missing:]...))
+	order := make([]uint64, 0, 1200)
+	for i := range uint64(600) {
+		order = append(order, i+1)
+	}
+	for range 100 {
+		order = append(order, rand.Uint64N(600)+1)
+	}
+	c := b.Copy()
+	for _, sequence := range order {
+		got, found, err := c.Event(t.Context(), log, sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found != (sequence != missing) || found && !bytes.Equal(got, events[sequence-1].Bytes) {
+			t.Fatalf("event %d: found %v", sequence, found)
+		}
+	}
+	if _, found, err := c.Event(t.Context(), newLog(), 1); found || err != nil {
+		t.Fatalf("another log: %v, %v", found, err)
+	}
+}
+
+func TestLastIsWhatTheLeaderHas(t *testing.T) {
+	b := open(t)
+	log := newLog()
+	if _, found, err := b.Last(t.Context(), log); found || err != nil {
+		t.Fatalf("an empty log: %v, %v", found, err)
+	}
+	publish(t, b, chain(t, log, 7)...)
+	publish(t, b, chain(t, newLog(), 9)...)
+	if last, found, err := b.Last(t.Context(), log); last != 7 || !found || err != nil {
+		t.Fatalf("got %d, %v, %v", last, found, err)
+	}
+}
+
+// BenchmarkCopy reads a log in order, as verifying does.
+func BenchmarkCopy(b *testing.B) {
+	bus := open(b)
+	log := newLog()
+	events := chain(b, log, 5000)
+	publish(b, bus, events...)
+	b.ResetTimer()
+	c := bus.Copy()
+	for i := range b.N {
+		if _, found, err := c.Event(b.Context(), log, uint64(i%5000)+1); !found || err != nil {
+			b.Fatal(found, err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkReader replays a stream.
+func BenchmarkReader(b *testing.B) {
+	for name, direct := range map[string]bool{"consumer": false, "direct": true} {
+		b.Run(name, func(b *testing.B) {
+			bus1 := open(b)
+			publish(b, bus1, chain(b, newLog(), 20_000)...)
+			b.ResetTimer()
+			for range b.N {
+				r, err := bus1.Read(b.Context(), bus.ReadOptions{Stream: "LOG_EU_WEST", Direct: direct})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for range 20_000 {
+					if _, err := r.Next(b.Context()); err != nil {
+						b.Fatal(err)
+					}
+				}
+				r.Close()
+			}
+			b.ReportMetric(20_000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
