@@ -2,8 +2,7 @@ package authzcore_test
 
 import (
 	"bytes"
-	"fmt"
-	"os"
+	"flag"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,18 +12,20 @@ import (
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 )
 
-// sizes are 10 k and 1 M relationships; AUTHZCORE_BENCH_LARGE adds 10 M.
-func sizes() []int {
-	out := []int{10_000, 1_000_000}
-	if os.Getenv("AUTHZCORE_BENCH_LARGE") != "" {
-		out = append(out, 10_000_000)
+// large adds the work set of 10 M relationships: go test -bench . -args -large.
+var large = flag.Bool("large", false, "benchmarks: also with 10 M relationships")
+
+// sizes are 10 k and 1 M relationships, and 10 M on demand.
+func sizes() []string {
+	if *large {
+		return []string{"small", "medium", "large"}
 	}
-	return out
+	return []string{"small", "medium"}
 }
 
 func compileCloud(tb testing.TB, names *authzcore.Names) *authzcore.Model {
 	tb.Helper()
-	m, err := authzcore.Compile(names, []authzcore.File{{Path: "cloud.fga", Content: cloudModel}})
+	m, err := authzcore.Compile(names, []authzcore.File{{Path: "cloud.fga", Content: cloudModel(tb)}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -64,13 +65,18 @@ func heapBytes() uint64 {
 // nanoseconds, beside a naive evaluator over Go maps in the same run.
 func BenchmarkCheck(b *testing.B) {
 	for _, n := range sizes() {
-		s := drawShape(n, 200_000)
+		s := readWorkSet(b, n)
 		names := authzcore.NewNames()
 		m := compileCloud(b, names)
 		g := authzcore.NewGraph(names)
 		replay(b, g, m, s.relationships)
 		v := g.View()
-		b.Run(fmt.Sprintf("engine/%d", n), func(b *testing.B) {
+		for i, q := range s.questions {
+			if ok, err := v.Check(q); err != nil || ok != s.answers[i] {
+				b.Fatalf("%v: %v, %v; want %v", q, ok, err, s.answers[i])
+			}
+		}
+		b.Run("engine/"+n, func(b *testing.B) {
 			measure(b, s.questions, func(q authzcore.Question) bool {
 				ok, err := v.Check(q)
 				if err != nil {
@@ -80,7 +86,7 @@ func BenchmarkCheck(b *testing.B) {
 			})
 		})
 		naive := authzcore.NaiveCheck(m, s.relationships)
-		b.Run(fmt.Sprintf("naive/%d", n), func(b *testing.B) { measure(b, s.questions, naive) })
+		b.Run("naive/"+n, func(b *testing.B) { measure(b, s.questions, naive) })
 	}
 }
 
@@ -116,8 +122,8 @@ func touch(q authzcore.Question) int {
 // per second, and what it weighs then.
 func BenchmarkReplay(b *testing.B) {
 	for _, n := range sizes() {
-		s := drawShape(n, 1)
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		s := readWorkSet(b, n)
+		b.Run(n, func(b *testing.B) {
 			var g *authzcore.Graph
 			before := heapBytes()
 			for b.Loop() {
@@ -137,14 +143,14 @@ func BenchmarkReplay(b *testing.B) {
 // BenchmarkSnapshot prints how fast snapshots are written and loaded.
 func BenchmarkSnapshot(b *testing.B) {
 	for _, n := range sizes() {
-		s := drawShape(n, 1)
+		s := readWorkSet(b, n)
 		names := authzcore.NewNames()
 		m := compileCloud(b, names)
 		g := authzcore.NewGraph(names)
 		replay(b, g, m, s.relationships)
 		v := g.View()
 		var out bytes.Buffer
-		b.Run(fmt.Sprintf("write/%d", n), func(b *testing.B) {
+		b.Run("write/"+n, func(b *testing.B) {
 			for b.Loop() {
 				out.Reset()
 				if err := v.WriteSnapshot(&out, authzcore.Header{Organization: "org_1"}); err != nil {
@@ -154,7 +160,7 @@ func BenchmarkSnapshot(b *testing.B) {
 			b.ReportMetric(float64(v.Size().Relationships)*float64(b.N)/b.Elapsed().Seconds(), "rel/s")
 			b.ReportMetric(float64(out.Len())/float64(v.Size().Relationships), "B/rel")
 		})
-		b.Run(fmt.Sprintf("load/%d", n), func(b *testing.B) {
+		b.Run("load/"+n, func(b *testing.B) {
 			find := func(string) (*authzcore.Model, error) { return m, nil }
 			var loaded *authzcore.Graph
 			before := heapBytes()
@@ -174,11 +180,11 @@ func BenchmarkSnapshot(b *testing.B) {
 // BenchmarkApply prints what one event costs that is published on its own.
 func BenchmarkApply(b *testing.B) {
 	for _, n := range sizes() {
-		s := drawShape(n, 1)
+		s := readWorkSet(b, n)
 		names := authzcore.NewNames()
 		g := authzcore.NewGraph(names)
 		replay(b, g, compileCloud(b, names), s.relationships)
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(n, func(b *testing.B) {
 			b.ReportAllocs()
 			sequence, i := g.View().Sequence(), 0
 			for b.Loop() {

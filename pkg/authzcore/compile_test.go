@@ -190,7 +190,7 @@ func TestModelIDIsCanonical(t *testing.T) {
 
 func FuzzCompile(f *testing.F) {
 	f.Add(core)
-	f.Add(cloudModel)
+	f.Add(cloudModel(f))
 	f.Add("model\n  schema 1.1\ntype a\n  relations\n    define b: [a with c]\ncondition c(x: int) { x > 1 }\n")
 	f.Add("model\n  schema 1.1\ntype a\n  relations\n    define b: ((([a] or b) and b)) but not (b from c)\n")
 	f.Fuzz(func(t *testing.T, content string) {

@@ -21,7 +21,7 @@ func write(t testing.TB, v *authzcore.View, h authzcore.Header) []byte {
 }
 
 func TestSnapshotRoundTrip(t *testing.T) {
-	s := drawShape(30_000, 500)
+	s := readWorkSet(t, "small")
 	names := authzcore.NewNames()
 	m := compileCloud(t, names)
 	g := authzcore.NewGraph(names)
