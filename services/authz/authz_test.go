@@ -66,13 +66,15 @@ type fixture struct {
 	relationships authzv1connect.RelationshipServiceClient
 	models        authzv1connect.ModelServiceClient
 	service       *authz.Service
+	server        *serve.Server
+	address       string
 	stopService   func()
 	stopRelay     func()
 	wake          atomic.Pointer[relay.Relay]
 	keys          atomic.Int64
 }
 
-func newFixture(t *testing.T, config authz.Config) *fixture {
+func newFixture(t testing.TB, config authz.Config) *fixture {
 	t.Helper()
 	f := &fixture{db: sqltest.New(t), dir: t.TempDir(), config: config}
 	var err error
@@ -92,7 +94,7 @@ func newFixture(t *testing.T, config authz.Config) *fixture {
 	return f
 }
 
-func (f *fixture) startRelay(t *testing.T) {
+func (f *fixture) startRelay(t testing.TB) {
 	t.Helper()
 	r := relay.New(relay.Config{DB: f.db, Store: f.log, Bus: f.bus, Region: region, Holder: "test"})
 	f.wake.Store(r)
@@ -100,7 +102,7 @@ func (f *fixture) startRelay(t *testing.T) {
 }
 
 // run runs a part until the returned function, or the test's end, stops it.
-func run(t *testing.T, name string, part func(context.Context) error) (stop func()) {
+func run(t testing.TB, name string, part func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -154,7 +156,7 @@ func (bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.St
 }
 
 // startService starts the service, as a process that just started.
-func (f *fixture) startService(t *testing.T) {
+func (f *fixture) startService(t testing.TB) {
 	t.Helper()
 	follower := project.NewFollower(project.Config{Bus: f.bus, Store: f.log, DB: f.db})
 	service, err := authz.New(authz.Options{
@@ -169,9 +171,11 @@ func (f *fixture) startService(t *testing.T) {
 	}
 	server := serve.New(serve.Options{Verifier: caller{}, ServiceKey: key, Telemetry: telemetry.Discard()})
 	service.Mount(server.Mount, server.HandlerOptions()...)
-	if _, err := server.Listen(t.Context()); err != nil {
+	address, err := server.Listen(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
+	f.server, f.address = server, "http://"+address.String()
 	stopFollower := run(t, "follower", follower.Run)
 	stopGraphs := run(t, "service", service.Run)
 	stopServer := run(t, "server", server.Run)
@@ -187,7 +191,7 @@ func (f *fixture) startService(t *testing.T) {
 
 func (f *fixture) key() string { return fmt.Sprintf("key-%d", f.keys.Add(1)) }
 
-func (f *fixture) append(t *testing.T, log string, expected uint64, events ...proto.Message) {
+func (f *fixture) append(t testing.TB, log string, expected uint64, events ...proto.Message) {
 	t.Helper()
 	_, err := f.log.Commit(t.Context(), eventlog.Request{}, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := f.log.Append(ctx, tx, eventlog.Append{Log: log, Expected: expected, HomeRegion: region, Actor: actor, Events: events})
@@ -199,7 +203,7 @@ func (f *fixture) append(t *testing.T, log string, expected uint64, events ...pr
 }
 
 // organization opens an organization's log and assigns the test's model.
-func (f *fixture) organization(t *testing.T) string {
+func (f *fixture) organization(t testing.TB) string {
 	t.Helper()
 	org := id.New(id.Organization)
 	f.append(t, org, 0, &eventv1.OrganizationCreated{Organization: org, Slug: org, Name: org, HomeRegion: region})
@@ -207,7 +211,7 @@ func (f *fixture) organization(t *testing.T) string {
 	return org
 }
 
-func (f *fixture) assign(t *testing.T, org, source string) string {
+func (f *fixture) assign(t testing.TB, org, source string) string {
 	t.Helper()
 	published, err := f.models.PublishModel(t.Context(), &authzv1.PublishModelRequest{
 		Name: "test", Files: []*authzv1.ModelFile{{Path: "model.fga", Content: source}}, IdempotencyKey: f.key(),
@@ -228,7 +232,7 @@ func relationship(resource, relation, subject string) *authzv1.Relationship {
 	return &authzv1.Relationship{Resource: resource, Relation: relation, Subject: subject}
 }
 
-func (f *fixture) write(t *testing.T, org string, op authzv1.Operation, r *authzv1.Relationship) string {
+func (f *fixture) write(t testing.TB, org string, op authzv1.Operation, r *authzv1.Relationship) string {
 	t.Helper()
 	written, err := f.relationships.WriteRelationships(t.Context(), &authzv1.WriteRelationshipsRequest{
 		Organization: org, IdempotencyKey: f.key(), Updates: []*authzv1.RelationshipUpdate{{Operation: op, Relationship: r}},
@@ -255,7 +259,7 @@ func (f *fixture) check(ctx context.Context, org, subject, permission, resource 
 }
 
 // wantReason fails the test unless err has the reason.
-func wantReason(t *testing.T, err error, want commonv1.Reason) {
+func wantReason(t testing.TB, err error, want commonv1.Reason) {
 	t.Helper()
 	if err == nil {
 		t.Fatalf("no error, want %v", want)

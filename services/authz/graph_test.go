@@ -13,7 +13,7 @@ import (
 func (f *fixture) snapshot(org string) string { return filepath.Join(f.dir, "graphs", org+".graph") }
 
 // seeded is an organization with one readable document, whose graph is loaded.
-func (f *fixture) seeded(t *testing.T) (org, token string) {
+func (f *fixture) seeded(t testing.TB) (org, token string) {
 	t.Helper()
 	org = f.organization(t)
 	token = f.write(t, org, touch, relationship("document:plan", "reader", "user:anna"))
@@ -21,7 +21,7 @@ func (f *fixture) seeded(t *testing.T) (org, token string) {
 	return org, token
 }
 
-func (f *fixture) answers(t *testing.T, org, token string) {
+func (f *fixture) answers(t testing.TB, org, token string) {
 	t.Helper()
 	if allowed, err := f.check(t.Context(), org, "user:anna", "can_read", "document:plan", atLeast(token)); err != nil || !allowed {
 		t.Fatalf("check: %v, %v; want allow", allowed, err)

@@ -163,7 +163,7 @@ func TestConcurrentWriters(t *testing.T) {
 }
 
 // importAll streams messages and returns the answer.
-func (f *fixture) importAll(t *testing.T, messages ...*authzv1.ImportRelationshipsRequest) (*authzv1.ImportRelationshipsResponse, error) {
+func (f *fixture) importAll(t testing.TB, messages ...*authzv1.ImportRelationshipsRequest) (*authzv1.ImportRelationshipsResponse, error) {
 	t.Helper()
 	stream, err := f.relationships.ImportRelationships(t.Context())
 	if err != nil {
