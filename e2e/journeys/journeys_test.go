@@ -153,7 +153,7 @@ func TestPlainHTTP(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer res.Body.Close() //nolint:errcheck // read whole
+		defer res.Body.Close()
 		var answer map[string]any
 		if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
 			t.Fatal(err)

@@ -24,7 +24,9 @@ func (a *App) client() (*meridian.Client, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--token-file: %w", err)
 		}
-		token = strings.TrimSpace(string(content))
+		if token = strings.TrimSpace(string(content)); token == "" {
+			return nil, fmt.Errorf("--token-file: %s is empty", a.tokenFile)
+		}
 	}
 	if url == "" || token == "" || a.organization == "" {
 		ready, err := dev.Read(a.dir)
@@ -85,6 +87,8 @@ func describe(err error) string {
 		return "Meridian cannot be reached: " + e.Err.Message() + "; is `meridian dev` running?"
 	case e.Reason == commonv1.Reason_REASON_UNSPECIFIED:
 		return text
+	case e.Reason == commonv1.Reason_TOKEN_MALFORMED, e.Reason == commonv1.Reason_TOKEN_REJECTED:
+		text += "; check --token-file or MERIDIAN_TOKEN"
 	}
 	return fmt.Sprintf("%s (%s)", text, e.Reason)
 }

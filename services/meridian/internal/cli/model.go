@@ -171,6 +171,7 @@ func (a *App) assign(cmd *cobra.Command, model string) error {
 func (a *App) modelList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Args: cobra.NoArgs, Short: "List models, newest first",
+		Example: "  meridian model list --json | jq -r .id",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -194,6 +195,7 @@ func (a *App) modelList() *cobra.Command {
 func (a *App) modelShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show MODEL", Args: cobra.ExactArgs(1), Short: "Print a model's source",
+		Example: "  meridian model show mdl_…",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {

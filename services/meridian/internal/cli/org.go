@@ -44,6 +44,7 @@ func (a *App) org() *cobra.Command {
 func (a *App) orgList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Args: cobra.NoArgs, Short: "List organizations",
+		Example: "  meridian org list --json | jq -r .id",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -113,6 +114,7 @@ func (a *App) tokenCreate(scope func() string) *cobra.Command {
 func (a *App) tokenList(scope func() string) *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Args: cobra.NoArgs, Short: "List tokens, newest first",
+		Example: "  meridian token list\n  meridian token list --platform",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.client()
 			if err != nil {
@@ -140,6 +142,7 @@ func (a *App) tokenList(scope func() string) *cobra.Command {
 func (a *App) tokenRevoke(scope func() string) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke TOKEN", Args: cobra.ExactArgs(1), Short: "End a token now",
+		Example: "  meridian token revoke tok_…\n  meridian token revoke tok_… --platform",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.client()
 			if err != nil {

@@ -117,8 +117,11 @@ func (a *App) relImport() *cobra.Command {
 			if a.json {
 				return a.printMessage(answer)
 			}
-			_, err = fmt.Fprintf(a.stdout, "%d created, %d unchanged\nrevision  %s\n", answer.GetCreated(), answer.GetUnchanged(), answer.GetRevision())
-			return err
+			fmt.Fprintf(a.stdout, "%d created, %d unchanged\n", answer.GetCreated(), answer.GetUnchanged())
+			if answer.GetRevision() != "" { // nothing was sent
+				fmt.Fprintln(a.stdout, "revision ", answer.GetRevision())
+			}
+			return nil
 		},
 	}
 }

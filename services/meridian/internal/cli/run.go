@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,10 @@ type App struct {
 	dir          string
 	organization string
 	json         bool
+
+	// understood says that flags and arguments are in order: an error after
+	// that is not one of typing.
+	understood bool
 }
 
 // Run runs the command line and returns the exit code.
@@ -45,12 +50,15 @@ func Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errNo):
 		return exitNo
+	case !app.understood:
+		fmt.Fprintf(stderr, "meridian: %v\nSee %s --help\n", err, cmd.CommandPath())
+		return exitError
 	default:
 		fmt.Fprintln(stderr, "meridian:", describe(err))
 		return exitError
@@ -69,11 +77,13 @@ Start with:  meridian dev
 Exit codes: 0 yes or done · 1 the answer is no · 2 no answer`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		PersistentPreRun: func(*cobra.Command, []string) { a.understood = true },
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.url, "url", os.Getenv("MERIDIAN_URL"), "where Meridian is (MERIDIAN_URL; default: the running `meridian dev`)")
+	flags.StringVar(&a.url, "url", os.Getenv("MERIDIAN_URL"), "where Meridian is (MERIDIAN_URL; default: the running 'meridian dev')")
 	flags.StringVar(&a.tokenFile, "token-file", os.Getenv("MERIDIAN_TOKEN_FILE"), "file with the API token (MERIDIAN_TOKEN_FILE, or the token itself in MERIDIAN_TOKEN)")
-	flags.StringVar(&a.dir, "dir", ".meridian", "folder of `meridian dev`")
+	flags.StringVar(&a.dir, "dir", ".meridian", "folder of 'meridian dev'")
 	flags.StringVarP(&a.organization, "organization", "o", os.Getenv("MERIDIAN_ORGANIZATION"), "organization id (MERIDIAN_ORGANIZATION; default: the demo organization)")
 	flags.BoolVar(&a.json, "json", false, "print JSON for machines")
 	root.AddGroup(
@@ -84,8 +94,25 @@ Exit codes: 0 yes or done · 1 the answer is no · 2 no answer`,
 	root.AddCommand(
 		a.dev(), a.serve(), a.migrate(), a.keys(), a.bootstrap(),
 		a.check(), a.explain(),
-		a.model(), a.rel(), a.org(), a.token(), a.log(),
+		noun(a.model()), noun(a.rel()), noun(a.org()), noun(a.token()), noun(a.log()),
 		a.version(),
 	)
 	return root
+}
+
+// noun makes a command that only groups others refuse to be called itself, and
+// others that do not exist.
+func noun(cmd *cobra.Command) *cobra.Command {
+	var verbs []string
+	for _, under := range cmd.Commands() {
+		verbs = append(verbs, under.Name())
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("%s what? %s", cmd.CommandPath(), strings.Join(verbs, ", "))
+		}
+		return fmt.Errorf("unknown command %q for %q; there are %s", args[0], cmd.CommandPath(), strings.Join(verbs, ", "))
+	}
+	cmd.RunE = func(*cobra.Command, []string) error { return nil } // Args refuses all
+	return cmd
 }

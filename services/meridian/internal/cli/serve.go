@@ -47,7 +47,10 @@ func (a *App) dev() *cobra.Command {
 
 func (a *App) welcome(ready dev.Ready) {
 	if a.json {
-		_ = a.printJSON(ready)
+		// Without the token: what is printed ends up in logs of builds.
+		_ = a.printJSON(map[string]any{
+			"url": ready.URL, "organization": ready.Organization, "pid": ready.PID, "file": filepath.Join(a.dir, "dev.json"),
+		})
 		return
 	}
 	me := "meridian"
@@ -154,11 +157,15 @@ func (a *App) migrate() *cobra.Command {
 func (a *App) keys() *cobra.Command {
 	return &cobra.Command{
 		Use: "keys FOLDER", GroupID: "run", Args: cobra.ExactArgs(1),
-		Short: "Make the key files of a deployment; existing ones are kept",
+		Short:   "Make the key files of a deployment; existing ones are kept",
+		Example: "  meridian keys /etc/meridian/keys",
 		RunE: func(_ *cobra.Command, args []string) error {
 			keys, err := node.MakeKeys(args[0])
 			if err != nil {
 				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"service_file": keys.ServiceFile, "regional_file": keys.RegionalFile})
 			}
 			_, err = fmt.Fprintf(a.stdout, "%s\n%s\n", keys.ServiceFile, keys.RegionalFile)
 			return err
@@ -169,7 +176,8 @@ func (a *App) keys() *cobra.Command {
 func (a *App) bootstrap() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "bootstrap", GroupID: "run", Args: cobra.NoArgs, Short: "Make the platform's first admin token",
-		Long: "Writes to the database directly, so whoever has the configuration can. The secret is shown once.",
+		Long:    "Writes to the database directly, so whoever has the configuration can. The secret is shown once.",
+		Example: "  (umask 077; meridian bootstrap --config /etc/meridian.yaml > admin.token)",
 	}
 	path := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -177,6 +185,9 @@ func (a *App) bootstrap() *cobra.Command {
 			token, err := n.Bootstrap(cmd.Context(), "bootstrap", 0)
 			if err != nil {
 				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"secret": token.Reveal()})
 			}
 			_, err = fmt.Fprintln(a.stdout, token.Reveal())
 			return err
@@ -188,6 +199,7 @@ func (a *App) bootstrap() *cobra.Command {
 func (a *App) version() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Args: cobra.NoArgs, Short: "Print the version",
+		Example: "  meridian version --json",
 		RunE: func(*cobra.Command, []string) error {
 			v := map[string]string{"version": "development", "go": "", "commit": ""}
 			if info, ok := debug.ReadBuildInfo(); ok {

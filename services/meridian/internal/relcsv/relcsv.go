@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
@@ -20,7 +22,11 @@ var Header = []string{"object_type", "object_id", "relation", "subject_type", "s
 const batch = 5000
 
 // Reader reads relationships from CSV.
-type Reader struct{ csv *csv.Reader }
+type Reader struct {
+	csv *csv.Reader
+	// lines are where those that Next returned last stand in the file.
+	lines []int
+}
 
 // NewReader reads the header.
 //
@@ -30,22 +36,27 @@ func NewReader(r io.Reader) (*Reader, error) {
 	c.FieldsPerRecord = len(Header)
 	c.ReuseRecord = true
 	first, err := c.Read()
-	if err != nil {
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("line 1: there is no header; it must be %s", strings.Join(Header, ","))
+	case err != nil && !errors.Is(err, csv.ErrFieldCount):
 		return nil, fmt.Errorf("header: %w", err)
-	}
-	if !slices.Equal(first, Header) {
-		return nil, fmt.Errorf("header is %q, must be %q", first, Header)
+	case !slices.Equal(first, Header):
+		return nil, fmt.Errorf("line 1: the header is %q, must be %s", strings.Join(first, ","), strings.Join(Header, ","))
 	}
 	return &Reader{csv: c}, nil
 }
 
 // Next returns up to limit relationships; io.EOF after the last.
 func (r *Reader) Next(limit int) ([]*authzv1.Relationship, error) {
-	var out []*authzv1.Relationship
+	var (
+		out   []*authzv1.Relationship
+		lines []int
+	)
 	for len(out) < limit {
 		record, err := r.csv.Read()
 		if errors.Is(err, io.EOF) && len(out) > 0 {
-			return out, nil
+			break
 		}
 		if err != nil {
 			return nil, err
@@ -54,8 +65,11 @@ func (r *Reader) Next(limit int) ([]*authzv1.Relationship, error) {
 		if record[5] != "" {
 			subject += "#" + record[5]
 		}
+		line, _ := r.csv.FieldPos(0)
+		lines = append(lines, line)
 		out = append(out, &authzv1.Relationship{Resource: record[0] + ":" + record[1], Relation: record[2], Subject: subject})
 	}
+	r.lines = lines
 	return out, nil
 }
 
@@ -72,7 +86,8 @@ func Import(
 	if err != nil {
 		return nil, err
 	}
-	for sent := 0; ; {
+	sent := 0
+	for {
 		relationships, err := r.Next(batch)
 		if errors.Is(err, io.EOF) {
 			break
@@ -81,6 +96,7 @@ func Import(
 			_, _ = stream.CloseAndReceive() // what was sent stays; the file's error matters
 			return nil, err
 		}
+		sent += len(relationships)
 		err = stream.Send(&authzv1.ImportRelationshipsRequest{Organization: organization, Relationships: relationships})
 		if errors.Is(err, io.EOF) {
 			break // the answer says why
@@ -88,8 +104,28 @@ func Import(
 		if err != nil {
 			return nil, err
 		}
-		sent += len(relationships)
 		progress(sent)
 	}
-	return stream.CloseAndReceive()
+	answer, err := stream.CloseAndReceive()
+	if err != nil && sent <= batch {
+		err = r.atLine(err)
+	}
+	return answer, err
+}
+
+// atLine says which line of the file an error is about that names a
+// relationship of the batch that was read last. With several batches under way
+// nobody knows which one the error is about.
+func (r *Reader) atLine(err error) error {
+	e, ok := meridian.AsError(err)
+	if !ok {
+		return err
+	}
+	_, rest, _ := strings.Cut(e.Meta["field"], "relationships[")
+	number, _, _ := strings.Cut(rest, "]")
+	i, notNumber := strconv.Atoi(number)
+	if notNumber != nil || i < 0 || i >= len(r.lines) {
+		return err
+	}
+	return fmt.Errorf("line %d: %w", r.lines[i], err)
 }

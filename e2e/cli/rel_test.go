@@ -1,0 +1,100 @@
+package cli_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/meridian-iam/meridian/e2e/harness"
+)
+
+const csvHeader = "object_type,object_id,relation,subject_type,subject_id,subject_relation\n"
+
+func writeFile(t *testing.T, dir, name, content string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func testImport(t *testing.T, d *harness.Dev) {
+	dir := t.TempDir()
+	// More than one commit holds.
+	var many strings.Builder
+	many.WriteString(csvHeader)
+	const rows = 6000
+	for i := range rows {
+		fmt.Fprintf(&many, "dashboard,imported-%d,viewer,user,u%d,\n", i, i)
+	}
+	file := writeFile(t, dir, "many.csv", many.String())
+	contains(t, expect(t, d.Run(t, "rel", "import", file), 0), "6000 created, 0 unchanged", "revision  ")
+	again := one(t, expect(t, d.Run(t, "rel", "import", file, "--json"), 0))
+	if again["unchanged"] != "6000" || again["created"] != nil {
+		t.Errorf("importing again answers %v", again)
+	}
+	expect(t, d.Run(t, "check", "user:u5999", "can_view", "dashboard:imported-5999", "--fully-consistent"), 0)
+
+	stdin := func(content string) harness.Result {
+		return harness.Command{Args: []string{"--dir", d.Dir, "rel", "import", "-"}, Stdin: content}.Run(t)
+	}
+	contains(t, expect(t, stdin(csvHeader+"table,orders,reader,user,piped,\ntable,orders,reader,group,data,member\n"), 0), "2 created")
+	contains(t, expect(t, stdin(csvHeader), 0), "0 created")
+	good := "table,orders,reader,user,before,\n"
+	for name, c := range map[string]struct {
+		content string
+		want    []string
+	}{
+		"nothing":          {"", []string{"line 1", strings.TrimSpace(csvHeader)}},
+		"another header":   {"a,b,c,d,e,f\n", []string{"line 1", "a,b,c,d,e,f", strings.TrimSpace(csvHeader)}},
+		"a short header":   {"a,b\n", []string{"line 1", strings.TrimSpace(csvHeader)}},
+		"a short line":     {csvHeader + good + "table,orders,reader\n", []string{"line 3"}},
+		"a quote":          {csvHeader + good + "table,orders,reader,\"user,x,\n", []string{"line 3"}},
+		"an empty id":      {csvHeader + good + "table,orders,reader,user,,\n", []string{"line 3", "subject"}},
+		"unknown type":     {csvHeader + good + good + "tabl,orders,reader,user,x,\n", []string{"line 4", "tabl", "TYPE_UNKNOWN"}},
+		"unknown relation": {csvHeader + "table,orders,readr,user,x,\n", []string{"line 2", "readr", "RELATION_UNKNOWN"}},
+		"forbidden":        {csvHeader + "table,orders,reader,table,x,\n", []string{"line 2", "RELATIONSHIP_FORBIDDEN"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := stdin(c.content)
+			expect(t, r, 2)
+			contains(t, r.Stderr, c.want...)
+		})
+	}
+	// A batch is written whole or not at all.
+	expect(t, d.Run(t, "check", "user:before", "reader", "table:orders", "--fully-consistent"), 1)
+	r := d.Run(t, "rel", "import", filepath.Join(dir, "absent.csv"))
+	expect(t, r, 2)
+	contains(t, r.Stderr, "absent.csv")
+}
+
+// testRead runs after testImport, which leaves 6,000 viewers of dashboards.
+func testRead(t *testing.T, d *harness.Dev) {
+	all := lines(t, expect(t, d.Run(t, "rel", "read", "--resource", "dashboard", "--relation", "viewer", "--limit", "10000", "--json", "--fully-consistent"), 0))
+	seen := map[any]bool{}
+	for _, r := range all {
+		seen[r["resource"]] = true
+	}
+	if len(all) != 6001 || len(seen) != 6001 { // and that of the demo
+		t.Errorf("%d relationships of %d dashboards, want 6001 of 6001", len(all), len(seen))
+	}
+	for _, limit := range []int{1, 1000, 1001} {
+		r := d.Run(t, "rel", "read", "--limit", fmt.Sprint(limit))
+		if r.Code != 0 || strings.Count(r.Stdout, "\n") != limit+1 || !strings.Contains(r.Stderr, "--limit") {
+			t.Errorf("--limit %d prints %d lines and %q", limit, strings.Count(r.Stdout, "\n"), r.Stderr)
+		}
+		if got := lines(t, d.Run(t, "rel", "read", "--json", "--limit", fmt.Sprint(limit)).Stdout); len(got) != limit {
+			t.Errorf("--limit %d --json prints %d", limit, len(got))
+		}
+	}
+	contains(t, expect(t, d.Run(t, "rel", "read", "--subject", "user:mia"), 0), "RESOURCE", "organization:acme", "user:mia")
+	if out := expect(t, d.Run(t, "rel", "read", "--subject", "user:nobody", "--json"), 0); out != "" {
+		t.Errorf("nobody has %q", out)
+	}
+	r := d.Run(t, "rel", "read", "--resource", "table:or ders")
+	expect(t, r, 2)
+	contains(t, r.Stderr, "resource", "INVALID_FIELD")
+}

@@ -1,0 +1,69 @@
+package harness
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
+)
+
+// Ready is what dev.json says.
+type Ready struct {
+	URL          string `json:"url"`
+	AdminToken   string `json:"admin_token"`
+	Organization string `json:"organization"`
+	PID          int    `json:"pid"`
+}
+
+// Dev is a running `meridian dev`.
+type Dev struct {
+	Ready
+	*Process
+
+	// Dir is what it keeps everything in.
+	Dir string
+}
+
+// StartDev starts `meridian dev` in dir and waits until it is ready. It is
+// killed when the test ends.
+func StartDev(t testing.TB, dir string, args ...string) *Dev {
+	t.Helper()
+	announced := filepath.Join(dir, "dev.json")
+	before, _ := os.Stat(announced)
+	cmd := exec.Command(Binary(t), append([]string{"dev", "--dir", dir, "--listen", "127.0.0.1:0"}, args...)...) //nolint:noctx // StartProcess ends it with the test
+	cmd.Env = Environment()
+	d := &Dev{Dir: dir, Process: StartProcess(t, cmd)}
+	Eventually(t, "meridian dev is ready", func() error {
+		select {
+		case <-d.exited:
+			t.Fatalf("meridian dev ended: %v\n%s", d.err, d.output)
+		default:
+		}
+		now, err := os.Stat(announced)
+		if err != nil {
+			return err
+		}
+		if before != nil && os.SameFile(before, now) {
+			return errors.New("dev.json is of an earlier run")
+		}
+		content, err := os.ReadFile(announced)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(content, &d.Ready)
+	})
+	return d
+}
+
+// Client returns a client with the admin token.
+func (d *Dev) Client() *meridian.Client { return meridian.New(d.URL, d.AdminToken) }
+
+// Run runs a meridian command against the deployment.
+func (d *Dev) Run(t testing.TB, args ...string) Result {
+	t.Helper()
+	return Run(t, append([]string{"--dir", d.Dir}, args...)...)
+}
