@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 )
@@ -42,6 +44,9 @@ func After(query, cursor string) (string, error) {
 		return "", refused()
 	}
 	after := string(b[1+sumSize:])
+	if !utf8.ValidString(after) || strings.ContainsRune(after, 0) {
+		return "", refused() // no position that a database could be asked for
+	}
 	if subtle.ConstantTimeCompare(b[1:1+sumSize], sum(query, after)) != 1 {
 		return "", refused()
 	}

@@ -49,7 +49,7 @@ func (s *APITokens) CreateApiToken(
 	}
 	out := &identityv1.CreateApiTokenResponse{}
 	var text secret.String
-	_, err = s.Log.Commit(ctx, eventlog.Request{
+	replayed, err := s.Log.Commit(ctx, eventlog.Request{
 		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: logOf(req.GetOrganization()),
 		Procedure: identityv1connect.ApiTokenServiceCreateApiTokenProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) (err error) {
@@ -59,8 +59,11 @@ func (s *APITokens) CreateApiToken(
 	if err != nil {
 		return nil, err
 	}
-	// The stored outcome has no secret, so a repeated call gets none.
-	out.Secret = text.Reveal()
+	// A repeated call gets no secret: what an attempt before may have left in
+	// text was rolled back.
+	if !replayed {
+		out.Secret = text.Reveal()
+	}
 	return out, nil
 }
 
@@ -149,6 +152,11 @@ func (s *APITokens) ListApiTokens(
 	before, err := page.After(query, req.GetCursor())
 	if err != nil {
 		return nil, err
+	}
+	if req.GetOrganization() != "" {
+		if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {
+			return nil, err
+		}
 	}
 	size := page.Size(req.GetPageSize(), standardPage)
 	rows, err := store.ListAPITokens(ctx, s.DB.Pool(), req.GetOrganization(), before, size)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
@@ -46,7 +47,7 @@ func FindOrganization(ctx context.Context, q sqldb.Querier, organizationID strin
 	row := q.QueryRow(ctx, `SELECT `+organizationColumns+` FROM identity.organizations WHERE organization_id = $1`, organizationID)
 	o, err := scanOrganization(row)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Organization{}, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such organization")
+		return Organization{}, principal.OrganizationNotFound()
 	}
 	return o, sqldb.Unavailable(err)
 }

@@ -563,23 +563,21 @@ var File_meridian_authz_v1_model_service_proto protoreflect.FileDescriptor
 
 const file_meridian_authz_v1_model_service_proto_rawDesc = "" +
 	"\n" +
-	"%meridian/authz/v1/model_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"P\n" +
-	"\tModelFile\x12\x1e\n" +
-	"\x04path\x18\x01 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04path\x12#\n" +
+	"%meridian/authz/v1/model_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"d\n" +
+	"\tModelFile\x122\n" +
+	"\x04path\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x10\x01\x18\xc8\x012\x12^[^\\p{Cc}\\p{Cf}]*$R\x04path\x12#\n" +
 	"\acontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\acontent\"\x9a\x01\n" +
 	"\x05Model\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x122\n" +
 	"\x05files\x18\x03 \x03(\v2\x1c.meridian.authz.v1.ModelFileR\x05files\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xa9\x01\n" +
-	"\x13PublishModelRequest\x12\x1d\n" +
-	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04name\x12>\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xd3\x01\n" +
+	"\x13PublishModelRequest\x12=\n" +
+	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12>\n" +
 	"\x05files\x18\x02 \x03(\v2\x1c.meridian.authz.v1.ModelFileB\n" +
-	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05files\x123\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x0eidempotencyKey\"b\n" +
+	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05files\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"b\n" +
 	"\x14PublishModelResponse\x12.\n" +
 	"\x05model\x18\x01 \x01(\v2\x18.meridian.authz.v1.ModelR\x05model\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\"M\n" +
@@ -593,12 +591,11 @@ const file_meridian_authz_v1_model_service_proto_rawDesc = "" +
 	"\x12ListModelsResponse\x120\n" +
 	"\x06models\x18\x01 \x03(\v2\x18.meridian.authz.v1.ModelR\x06models\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\xcd\x01\n" +
+	"nextCursor\"\xd7\x01\n" +
 	"\x12AssignModelRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x129\n" +
-	"\x05model\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^mdl_[0-9a-hjkmnp-tv-z]{32}$R\x05model\x123\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x0eidempotencyKey\"1\n" +
+	"\x05model\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^mdl_[0-9a-hjkmnp-tv-z]{32}$R\x05model\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"1\n" +
 	"\x13AssignModelResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision2\xb4\x03\n" +
 	"\fModelService\x12l\n" +

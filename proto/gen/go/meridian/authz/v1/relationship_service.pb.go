@@ -698,14 +698,13 @@ const file_meridian_authz_v1_relationship_service_proto_rawDesc = "" +
 	"\fPrecondition\x12E\n" +
 	"\x06filter\x18\x01 \x01(\v2%.meridian.authz.v1.RelationshipFilterB\x06\xbaH\x03\xc8\x01\x01R\x06filter\x12\x1d\n" +
 	"\n" +
-	"must_match\x18\x02 \x01(\bR\tmustMatch\"\xb7\x02\n" +
+	"must_match\x18\x02 \x01(\bR\tmustMatch\"\xc1\x02\n" +
 	"\x19WriteRelationshipsRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12K\n" +
 	"\aupdates\x18\x02 \x03(\v2%.meridian.authz.v1.RelationshipUpdateB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\aupdates\x12O\n" +
-	"\rpreconditions\x18\x03 \x03(\v2\x1f.meridian.authz.v1.PreconditionB\b\xbaH\x05\x92\x01\x02\x10\x14R\rpreconditions\x123\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x0eidempotencyKey\"m\n" +
+	"\rpreconditions\x18\x03 \x03(\v2\x1f.meridian.authz.v1.PreconditionB\b\xbaH\x05\x92\x01\x02\x10\x14R\rpreconditions\x12=\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"m\n" +
 	"\x1aWriteRelationshipsResponse\x123\n" +
 	"\aeffects\x18\x01 \x03(\x0e2\x19.meridian.authz.v1.EffectR\aeffects\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\"\xbc\x01\n" +

@@ -582,16 +582,15 @@ const file_meridian_identity_v1_api_token_service_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x129\n" +
 	"\n" +
-	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\"\xab\x02\n" +
+	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\"\xd5\x02\n" +
 	"\x15CreateApiTokenRequest\x12J\n" +
-	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12\x1d\n" +
-	"\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04name\x12;\n" +
+	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12=\n" +
+	"\x04name\x18\x02 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12;\n" +
 	"\x05level\x18\x03 \x01(\x0e2\x19.meridian.common.v1.LevelB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05level\x125\n" +
 	"\x10lifetime_seconds\x18\x04 \x01(\rB\n" +
-	"\xbaH\a*\x05\x18\x80\x8a\x8a\x0fR\x0flifetimeSeconds\x123\n" +
-	"\x0fidempotency_key\x18\x05 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x0eidempotencyKey\"\x87\x01\n" +
+	"\xbaH\a*\x05\x18\x80\x8a\x8a\x0fR\x0flifetimeSeconds\x12=\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x87\x01\n" +
 	"\x16CreateApiTokenResponse\x124\n" +
 	"\x05token\x18\x01 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\x05token\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\x12\x1a\n" +
@@ -603,12 +602,11 @@ const file_meridian_identity_v1_api_token_service_proto_rawDesc = "" +
 	"\x15ListApiTokensResponse\x126\n" +
 	"\x06tokens\x18\x01 \x03(\v2\x1e.meridian.identity.v1.ApiTokenR\x06tokens\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\xd3\x01\n" +
+	"nextCursor\"\xdd\x01\n" +
 	"\x15RevokeApiTokenRequest\x12J\n" +
 	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x129\n" +
-	"\x05token\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^tok_[0-9a-hjkmnp-tv-z]{26}$R\x05token\x123\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\x80\x01R\x0eidempotencyKey\"4\n" +
+	"\x05token\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^tok_[0-9a-hjkmnp-tv-z]{26}$R\x05token\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"4\n" +
 	"\x16RevokeApiTokenResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\">\n" +
 	"\x15VerifyApiTokenRequest\x12%\n" +
