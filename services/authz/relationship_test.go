@@ -78,6 +78,21 @@ func TestWriteRefuses(t *testing.T) {
 			[]*authzv1.Precondition{{Filter: &authzv1.RelationshipFilter{Resource: "document:plan", Relation: "owner"}, MustMatch: true}},
 			commonv1.Reason_PRECONDITION_FAILED,
 		},
+		"precondition on an unknown type": {
+			[]*authzv1.RelationshipUpdate{good},
+			[]*authzv1.Precondition{{Filter: &authzv1.RelationshipFilter{Resource: "folder:plan"}}},
+			commonv1.Reason_TYPE_UNKNOWN,
+		},
+		"precondition on an unknown relation": {
+			[]*authzv1.RelationshipUpdate{good},
+			[]*authzv1.Precondition{{Filter: &authzv1.RelationshipFilter{Resource: "document:plan", Relation: "raeder"}}},
+			commonv1.Reason_RELATION_UNKNOWN,
+		},
+		"precondition with a malformed subject": {
+			[]*authzv1.RelationshipUpdate{good},
+			[]*authzv1.Precondition{{Filter: &authzv1.RelationshipFilter{Resource: "document:plan", Subject: "an\x00na"}}},
+			commonv1.Reason_INVALID_FIELD,
+		},
 		"precondition without id": {
 			[]*authzv1.RelationshipUpdate{good},
 			[]*authzv1.Precondition{{Filter: &authzv1.RelationshipFilter{Resource: "document"}}},
@@ -246,6 +261,12 @@ func TestImportRefuses(t *testing.T) {
 			_, err := f.importAll(t, tc.messages...)
 			wantReason(t, err, tc.want)
 		})
+	}
+	_, err := f.importAll(t, &authzv1.ImportRelationshipsRequest{Organization: org, Relationships: one},
+		&authzv1.ImportRelationshipsRequest{Relationships: []*authzv1.Relationship{relationship("document:a", "owner", "user:*")}})
+	wantReason(t, err, commonv1.Reason_RELATIONSHIP_FORBIDDEN)
+	if meta := metaOf(t, err); meta["message"] != "1" || meta["revision"] == "" {
+		t.Errorf("how far the import came: %v; want message 1 and a revision", meta)
 	}
 	if head := f.head(t, other); head != 2 {
 		t.Errorf("the second organization's head is %d, want 2: nothing imported", head)

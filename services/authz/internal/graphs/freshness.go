@@ -41,6 +41,15 @@ const futureAfter = 150 * time.Millisecond
 // Errors: NOT_FOUND, MODEL_NOT_ASSIGNED, REVISION_UNKNOWN,
 // REVISION_NOT_VISIBLE, REPLICA_STALE, GRAPH_TOO_LARGE, EVENT_CORRUPT.
 func (r *Registry) View(ctx context.Context, organization string, f Freshness) (*authzcore.View, time.Duration, error) {
+	view, age, err := r.view(ctx, organization, f)
+	if fault.Is(err, commonv1.Reason_STOPPING) && r.life.Err() == nil {
+		// The graph was evicted under the question: another is loaded.
+		return r.view(ctx, organization, f)
+	}
+	return view, age, err
+}
+
+func (r *Registry) view(ctx context.Context, organization string, f Freshness) (*authzcore.View, time.Duration, error) {
 	rep, err := r.replica(ctx, organization)
 	if err != nil {
 		return nil, 0, err

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
@@ -43,32 +42,27 @@ type Registry struct {
 	Options
 	metrics metrics
 
+	heads heads
+	// life ends when the registry closes; loads end with it.
+	life context.Context //nolint:containedctx // the life of the registry, not of a call
+	end  context.CancelFunc
+
 	mu       sync.RWMutex
 	replicas map[string]*replica
 	closed   bool
 }
 
-// loadTimeout bounds one load, however long its caller waits.
-const loadTimeout = time.Minute
+// loadTimeout bounds one load, however long its callers wait. It is for what
+// hangs: a long log takes its time.
+const loadTimeout = 30 * time.Minute
 
 // New returns an empty registry.
 func New(o Options) *Registry {
-	return &Registry{Options: o, metrics: newMetrics(o.Metrics), replicas: map[string]*replica{}}
+	life, end := context.WithCancel(context.Background())
+	return &Registry{Options: o, metrics: newMetrics(o.Metrics), life: life, end: end, replicas: map[string]*replica{}}
 }
 
 func (r *Registry) clock() time.Time { return r.Clock() }
-
-// head reads the head of an organization's log with a strong read: inside a
-// serializable transaction that could write, so that no replica of the
-// database may answer from its own past.
-func (r *Registry) head(ctx context.Context, organization string) (uint64, error) {
-	var head eventlog.Head
-	err := r.DB.Write(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
-		head, err = r.Store.Head(ctx, tx, organization)
-		return err
-	})
-	return head.Sequence, err
-}
 
 // replica returns an organization's graph and loads it when it is not here.
 func (r *Registry) replica(ctx context.Context, organization string) (*replica, error) {
@@ -114,7 +108,7 @@ func (r *Registry) start(organization string) *replica {
 }
 
 func (r *Registry) load(rep *replica) {
-	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
+	ctx, cancel := context.WithTimeout(r.life, loadTimeout)
 	defer cancel()
 	began := r.clock()
 	rep.err = r.fill(ctx, rep)
@@ -195,6 +189,7 @@ func (r *Registry) close() {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
+	r.end()
 	for _, rep := range r.all() {
 		r.evict(rep)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,8 +41,12 @@ type replica struct {
 	ready chan struct{}
 	err   error
 
-	used     atomic.Int64 // unix nanoseconds of the last question
-	applied  atomic.Pointer[mark]
+	used atomic.Int64 // unix nanoseconds of the last question
+
+	// mu keeps the graph and the mark of its last event together.
+	mu      sync.Mutex
+	applied *mark
+
 	snapshot atomic.Uint64 // sequence of the newest snapshot on disk
 	tooLarge atomic.Bool
 }
@@ -56,11 +61,13 @@ func (r *replica) apply(ctx context.Context, batch []eventlog.Recorded) error {
 			return fmt.Errorf("event %d: %w", applied[i].Sequence, err)
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err := r.graph.ApplyBatch(applied); err != nil {
 		return err
 	}
 	last := batch[len(batch)-1]
-	r.applied.Store(&mark{sequence: last.Envelope.GetSequence(), hash: last.Hash})
+	r.applied = &mark{sequence: last.Envelope.GetSequence(), hash: last.Hash}
 	r.tooLarge.Store(r.graph.View().Size().Bytes > r.maxBytes)
 	return nil
 }
@@ -117,6 +124,14 @@ func (r *replica) model(ctx context.Context, id string) (*authzcore.Model, error
 			wait = min(2*wait, 2*time.Second)
 		}
 	}
+}
+
+// saved returns a state of the graph and the mark of its last event, nil when
+// there is none.
+func (r *replica) saved() (*authzcore.View, *mark) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.graph.View(), r.applied
 }
 
 // halted says why the graph follows its log no longer, or nil. It stays so

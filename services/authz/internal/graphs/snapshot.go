@@ -33,7 +33,7 @@ func (r *Registry) restore(ctx context.Context, rep *replica, databaseAway bool)
 		return 0
 	}
 	rep.graph = graph
-	rep.applied.Store(&mark{sequence: header.Sequence, hash: header.Hash})
+	rep.applied = &mark{sequence: header.Sequence, hash: header.Hash}
 	rep.snapshot.Store(header.Sequence)
 	return header.Sequence
 }
@@ -72,10 +72,9 @@ func (r *Registry) belongs(ctx context.Context, organization string, header auth
 // save writes a replica's snapshot: to a new file, synced, then renamed, so
 // that a crash leaves the old one or the new one.
 func (r *Registry) save(rep *replica) error {
-	at := rep.applied.Load()
-	view := rep.graph.View()
-	if at == nil || at.sequence == rep.snapshot.Load() || view.Sequence() != at.sequence || view.Model() == nil {
-		return nil // nothing new, or an event came in between: the next round has it
+	view, at := rep.saved()
+	if at == nil || at.sequence == rep.snapshot.Load() || view.Model() == nil {
+		return nil // nothing new, or nothing that could be asked
 	}
 	temporary, err := os.CreateTemp(r.Dir, rep.organization+".*.tmp")
 	if err != nil {

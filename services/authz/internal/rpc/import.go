@@ -3,6 +3,8 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
@@ -37,7 +39,7 @@ func (s *Relationships) ImportRelationships(
 			return nil, fault.Field("organization", "same", "differs from the first message's")
 		}
 		if err := s.importMessage(ctx, organization, req, caller, out); err != nil {
-			return nil, err
+			return nil, imported(err, message, out)
 		}
 	}
 	if err := stream.Err(); err != nil {
@@ -46,11 +48,27 @@ func (s *Relationships) ImportRelationships(
 	return out, nil
 }
 
+// messageTimeout bounds the commit of one message: a database that hangs must
+// not hold up the organization's other writers for the life of a stream.
+const messageTimeout = 30 * time.Second
+
+// imported adds to a fault how far the import came: what was committed stays.
+func imported(err error, message int, out *authzv1.ImportRelationshipsResponse) error {
+	f, ok := fault.As(err)
+	if !ok {
+		return err
+	}
+	return f.With("message", strconv.Itoa(message)).With("created", strconv.FormatUint(out.GetCreated(), 10)).
+		With("unchanged", strconv.FormatUint(out.GetUnchanged(), 10)).With("revision", out.GetRevision())
+}
+
 // importMessage commits one message of the stream.
 func (s *Relationships) importMessage(
 	ctx context.Context, organization string, req *authzv1.ImportRelationshipsRequest, caller principal.Principal,
 	out *authzv1.ImportRelationshipsResponse,
 ) error {
+	ctx, cancel := context.WithTimeout(ctx, messageTimeout)
+	defer cancel()
 	relationships := make([]authzcore.Relationship, len(req.GetRelationships()))
 	for i, r := range req.GetRelationships() {
 		parsed, err := parseRelationship(r)

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -72,13 +73,42 @@ func parseWrite(req *authzv1.WriteRelationshipsRequest) (relationship.Write, []s
 	}
 	for i, p := range req.GetPreconditions() {
 		f := p.GetFilter()
-		if !strings.Contains(f.GetResource(), ":") {
-			return command, nil, fault.Field(fmt.Sprintf("preconditions[%d].filter.resource", i), "type_and_id", "must be a full type:id")
+		if err := parseFilter(f); err != nil {
+			return command, nil, engineFault(err, fmt.Sprintf("preconditions[%d].filter.", i))
 		}
 		filters = append(filters, store.Filter{Resource: f.GetResource(), Relation: f.GetRelation(), Subject: f.GetSubject()})
 		command.MustMatch = append(command.MustMatch, p.GetMustMatch())
 	}
 	return command, filters, nil
+}
+
+// parseFilter checks the form of a precondition's filter: a full resource, and
+// whole or no relation and subject.
+func parseFilter(f *authzv1.RelationshipFilter) error {
+	if _, err := authzcore.ParseObject(f.GetResource()); err != nil {
+		return err
+	}
+	relation, subject := f.GetRelation(), f.GetSubject()
+	if relation == "" {
+		relation = "any"
+	}
+	if subject == "" {
+		subject = "any:*"
+	}
+	return authzcore.ParseRelationship(authzcore.Relationship{Resource: f.GetResource(), Relation: relation, Subject: subject})
+}
+
+// known checks that the model has a filter's type and relation: a condition on
+// a misspelt one would hold in vain.
+func known(model *authzcore.Model, f store.Filter) error {
+	typ, _, _ := strings.Cut(f.Resource, ":")
+	switch {
+	case !slices.Contains(model.Types(), typ):
+		return &authzcore.TypeUnknownError{Field: "resource", Type: typ}
+	case f.Relation != "" && !slices.Contains(model.Relations(typ), f.Relation):
+		return &authzcore.RelationUnknownError{Field: "relation", Type: typ, Relation: f.Relation}
+	}
+	return nil
 }
 
 func parseRelationship(r *authzv1.Relationship) (authzcore.Relationship, error) {
@@ -103,6 +133,11 @@ func (s *Relationships) write(
 		}
 		if err := model.Validate(u.Relationship); err != nil {
 			return engineFault(err, fmt.Sprintf("updates[%d].relationship.", i))
+		}
+	}
+	for i, f := range filters {
+		if err := known(model, f); err != nil {
+			return engineFault(err, fmt.Sprintf("preconditions[%d].filter.", i))
 		}
 	}
 	state, err := readState(ctx, tx, organization, named, filters)
