@@ -56,6 +56,7 @@ func testImport(t *testing.T, d *harness.Dev) {
 		"an empty id":      {csvHeader + good + "table,orders,reader,user,,\n", []string{"line 3", "subject"}},
 		"unknown type":     {csvHeader + good + good + "tabl,orders,reader,user,x,\n", []string{"line 4", "tabl", "TYPE_UNKNOWN"}},
 		"unknown relation": {csvHeader + "table,orders,readr,user,x,\n", []string{"line 2", "readr", "RELATION_UNKNOWN"}},
+		"in a later batch": {csvHeader + strings.Repeat("table,repeated,reader,user,x,\n", 6000) + "tabl,orders,reader,user,x,\n", []string{"line 6002", "TYPE_UNKNOWN"}},
 		"forbidden":        {csvHeader + "table,orders,reader,table,x,\n", []string{"line 2", "RELATIONSHIP_FORBIDDEN"}},
 	} {
 		t.Run(name, func(t *testing.T) {

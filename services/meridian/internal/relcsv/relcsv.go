@@ -24,8 +24,8 @@ const batch = 5000
 // Reader reads relationships from CSV.
 type Reader struct {
 	csv *csv.Reader
-	// lines are where those that Next returned last stand in the file.
-	lines []int
+	// lines are where those that each Next returned stand in the file.
+	lines [][]int
 }
 
 // NewReader reads the header.
@@ -69,7 +69,7 @@ func (r *Reader) Next(limit int) ([]*authzv1.Relationship, error) {
 		lines = append(lines, line)
 		out = append(out, &authzv1.Relationship{Resource: record[0] + ":" + record[1], Relation: record[2], Subject: subject})
 	}
-	r.lines = lines
+	r.lines = append(r.lines, lines)
 	return out, nil
 }
 
@@ -107,15 +107,14 @@ func Import(
 		progress(sent)
 	}
 	answer, err := stream.CloseAndReceive()
-	if err != nil && sent <= batch {
+	if err != nil {
 		err = r.atLine(err)
 	}
 	return answer, err
 }
 
-// atLine says which line of the file an error is about that names a
-// relationship of the batch that was read last. With several batches under way
-// nobody knows which one the error is about.
+// atLine says which line of the file an error is about that names a message of
+// the stream and a relationship in it.
 func (r *Reader) atLine(err error) error {
 	e, ok := meridian.AsError(err)
 	if !ok {
@@ -124,8 +123,9 @@ func (r *Reader) atLine(err error) error {
 	_, rest, _ := strings.Cut(e.Meta["field"], "relationships[")
 	number, _, _ := strings.Cut(rest, "]")
 	i, notNumber := strconv.Atoi(number)
-	if notNumber != nil || i < 0 || i >= len(r.lines) {
+	message, noMessage := strconv.Atoi(e.Meta["message"])
+	if notNumber != nil || noMessage != nil || message < 0 || message >= len(r.lines) || i < 0 || i >= len(r.lines[message]) {
 		return err
 	}
-	return fmt.Errorf("line %d: %w", r.lines[i], err)
+	return fmt.Errorf("line %d: %w", r.lines[message][i], err)
 }
