@@ -1,9 +1,12 @@
 package authz_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
@@ -84,6 +87,47 @@ func TestSnapshotOfAnotherLog(t *testing.T) {
 	if err != nil {
 		// The stream still has the true event: the graph is built from there.
 		t.Errorf("check: %v", err)
+	}
+}
+
+// Graphs come and go under questions, and no question notices.
+func TestEvictionUnderQuestions(t *testing.T) {
+	f := newFixture(t, authz.Config{IdleAfter: time.Nanosecond})
+	org, first := f.seeded(t)
+	var wait sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		wait.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				allowed, err := f.check(t.Context(), org, "user:anna", "can_read", "document:plan", atLeast(first))
+				if err != nil || !allowed {
+					t.Errorf("check while graphs are evicted: %v, %v", allowed, err)
+					return
+				}
+			}
+		})
+	}
+	began := time.Now()
+	evicted := 0
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for evicted < 5 && time.Since(began) < 30*time.Second {
+		<-look.C
+		// A snapshot that is written again is one of a graph that was let go.
+		if err := os.Remove(f.snapshot(org)); err == nil {
+			evicted++
+			f.write(t, org, touch, relationship("document:other", "reader", fmt.Sprintf("user:%d", evicted)))
+		}
+	}
+	close(stop)
+	wait.Wait()
+	if evicted < 5 {
+		t.Errorf("%d graphs were evicted, want 5", evicted)
 	}
 }
 

@@ -155,7 +155,8 @@ func (r *Registry) fill(ctx context.Context, rep *replica) error {
 // Run evicts cold graphs and writes snapshots until ctx ends; then it writes
 // the last snapshots and lets all graphs go.
 func (r *Registry) Run(ctx context.Context) error {
-	ticker := time.NewTicker(5 * time.Second)
+	// Often enough for the shortest idle time that makes sense.
+	ticker := time.NewTicker(min(5*time.Second, max(r.IdleAfter/2, 100*time.Millisecond)))
 	defer ticker.Stop()
 	for {
 		select {
