@@ -79,9 +79,10 @@ func TestDiskFull(t *testing.T) {
 		typed(t, err, commonv1.Reason_DISK_FULL, commonv1.Reason_DATABASE_UNAVAILABLE, commonv1.Reason_OUTCOME_UNKNOWN)
 	}
 	w.settle(t, o)
-	verify(t, d.URL, d.AdminToken)
 	// The stream is on the same disk. NATS gives up a stream that it could not
-	// write, until it starts again; then the outbox drains.
+	// write; the process starts its server again, and the outbox drains.
+	drained(t, d.URL)
+	verify(t, d.URL, d.AdminToken)
 	d.Stop(t)
 	d = harness.StartDev(t, dir)
 	drained(t, d.URL)

@@ -102,6 +102,10 @@ func TestNATSKilled(t *testing.T) {
 	}
 	n.Ready(t)
 	drained(t, n.URL())
+	// A new process goes on where this one is, which may be in the middle of
+	// publishing the lost stream again.
+	n.Stop(t)
+	n.Start(t)
 	afterWrite(t, o, "back-", 10)
 	drained(t, n.URL())
 	counts := o.created(t)
@@ -112,18 +116,12 @@ func TestNATSKilled(t *testing.T) {
 		return nil
 	})
 	verify(t, n.URL(), d.Token)
-	for user := range w.revisions {
+	for user, revision := range w.revisions {
 		if counts[user] != 1 {
 			t.Errorf("%s is in the log %d times", user, counts[user])
 		}
-	}
-	// A new process, which has seen nothing of it, sees the same.
-	n.Stop(t)
-	n.Start(t)
-	for user, revision := range w.revisions {
 		if allowed, err := o.check(t.Context(), user, revision, 0); err != nil || !allowed {
 			t.Fatalf("%s after a restart: %v, %s", user, allowed, describe(err))
 		}
 	}
-	verify(t, n.URL(), d.Token)
 }

@@ -55,6 +55,8 @@ type Bus struct {
 	streams []Stream
 	back    hooks
 	line    line
+	writes  writes
+	unheal  func() // nil without an embedded server
 }
 
 // connectTimeout bounds the first connection and the creation of the streams.
@@ -81,6 +83,9 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Bus, error) {
 	if err := b.start(ctx); err != nil {
 		b.Close()
 		return nil, err
+	}
+	if b.server != nil {
+		b.unheal = b.heal()
 	}
 	return b, nil
 }
@@ -189,17 +194,24 @@ func (b *Bus) ClientURL() string {
 	return b.config.URL
 }
 
-// Ready returns BUS_UNAVAILABLE when the connection is cut at the moment.
+// Ready returns BUS_UNAVAILABLE when the connection is cut at the moment, or
+// when the last publish of this process failed.
 func (b *Bus) Ready(context.Context) error {
-	if b.conn.IsConnected() {
-		return nil
+	if !b.conn.IsConnected() {
+		return unavailable("the event bus cannot be reached", nil)
 	}
-	return unavailable("the event bus cannot be reached", nil)
+	if _, err := b.writes.failing(time.Now()); err != nil {
+		return unavailable("the event bus takes no writes", err)
+	}
+	return nil
 }
 
 // Close sends what is buffered, ends the subscriptions and, when it is
 // embedded, stops the server. It waits at most about five seconds.
 func (b *Bus) Close() {
+	if b.unheal != nil {
+		b.unheal()
+	}
 	if b.conn != nil && !b.conn.IsClosed() {
 		closed := make(chan struct{})
 		b.conn.SetClosedHandler(func(*nats.Conn) { close(closed) })

@@ -31,20 +31,36 @@ func (b *Bus) Publish(ctx context.Context, r eventlog.Recorded) (streamSequence 
 	if err != nil {
 		return 0, fmt.Errorf("publish event: %w", err)
 	}
-	ctx, cancel := b.line.request(ctx, publishTimeout)
+	bounded, cancel := b.line.request(ctx, publishTimeout)
 	defer cancel()
-	ack, err := b.js.PublishMsg(ctx, m, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(StreamName(b.region)))
+	ack, err := b.js.PublishMsg(bounded, m, jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(StreamName(b.region)))
+	b.learn(ctx, err)
 	switch {
 	case err == nil:
 		return ack.Sequence, nil
 	case errors.Is(err, nats.ErrMaxPayload):
 		return 0, fmt.Errorf("publish event: %w", err)
 	case errors.Is(err, jetstream.ErrNoStreamResponse) && b.conn.IsConnected():
-		if err := b.Ensure(ctx); err != nil {
+		if err := b.Ensure(bounded); err != nil {
 			b.log.ErrorContext(ctx, "stream is absent and cannot be made", slog.String("error", err.Error()))
 		}
 	}
 	return 0, unavailable("the event bus did not acknowledge", fmt.Errorf("publish %s: %w", m.Subject, err))
+}
+
+// learn notes whether the stream takes writes. A caller who gave up, a cut
+// connection and an event that is too large say nothing about it.
+func (b *Bus) learn(ctx context.Context, err error) {
+	if err != nil && (ctx.Err() != nil || !b.conn.IsConnected() ||
+		errors.Is(err, context.Canceled) || errors.Is(err, nats.ErrMaxPayload)) {
+		return
+	}
+	switch changed := b.writes.note(err, time.Now()); {
+	case changed && err != nil:
+		b.log.ErrorContext(ctx, "event bus takes no writes", slog.String("error", err.Error()))
+	case changed:
+		b.log.InfoContext(ctx, "event bus takes writes again")
+	}
 }
 
 // Ensure makes the region's streams anew when the bus lost them. Their events

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -42,9 +44,13 @@ type ServerOptions struct {
 
 // Server is a NATS server inside this process.
 type Server struct {
-	server         *server.Server
+	options        ServerOptions
+	log            *slog.Logger
 	user, password string
-	private        bool
+	url            string
+
+	mu      sync.Mutex
+	running *server.Server // nil while it starts again
 }
 
 // accounts lets the application's user do everything but destroy: delete and
@@ -83,56 +89,100 @@ func Serve(o ServerOptions, log *slog.Logger) (*Server, error) {
 	if err := os.MkdirAll(o.StoreDir, 0o700); err != nil {
 		return nil, fmt.Errorf("create store directory: %w", err)
 	}
-	s := &Server{user: o.Embedded.User, password: o.Embedded.Password, private: o.Embedded.Private}
+	s := &Server{options: o, log: log, user: o.Embedded.User, password: o.Embedded.Password}
 	if s.user == "" {
 		s.user, s.password = "meridian", randomPassword()
 	}
+	if err := s.start(); err != nil {
+		return nil, err
+	}
+	if addr, ok := s.running.Addr().(*net.TCPAddr); ok && !o.Embedded.Private {
+		// The port stays when the server starts again.
+		s.options.Embedded.Port = addr.Port
+		u := url.URL{Scheme: "nats", User: url.UserPassword(s.user, s.password), Host: addr.String()}
+		s.url = u.String()
+	}
+	return s, nil
+}
+
+// start starts a server that nobody uses yet.
+func (s *Server) start() error {
 	options := &server.Options{}
 	if err := options.ProcessConfigString(fmt.Sprintf(accounts, s.user, s.password)); err != nil {
-		return nil, errors.New("embedded server configuration: user or password has an unusable character")
+		return errors.New("embedded server configuration: user or password has an unusable character")
 	}
-	options.ServerName = "meridian-" + o.Name
+	e := s.options.Embedded
+	options.ServerName = "meridian-" + s.options.Name
 	options.NoSigs, options.NoLog = true, true
-	options.JetStream, options.StoreDir = true, o.StoreDir
-	options.SyncAlways = o.Embedded.SyncAlways
+	options.JetStream, options.StoreDir = true, s.options.StoreDir
+	options.SyncAlways = e.SyncAlways
 	options.MaxPayload = maxPayload
-	options.DontListen = s.private
-	options.Host, options.Port = "127.0.0.1", o.Embedded.Port
+	options.DontListen = e.Private
+	options.Host, options.Port = "127.0.0.1", e.Port
 	if options.Port == 0 {
 		options.Port = server.RANDOM_PORT
 	}
 	running, err := server.NewServer(options)
 	if err != nil {
-		return nil, fmt.Errorf("embedded server: %w", err)
+		return fmt.Errorf("embedded server: %w", err)
 	}
-	running.SetLoggerV2(serverLog{log}, false, false, false)
+	running.SetLoggerV2(serverLog{s.log}, false, false, false)
 	running.Start()
-	s.server = running
 	if !running.ReadyForConnections(readyTimeout) || !running.JetStreamEnabled() {
-		s.Stop()
-		return nil, unavailable("the embedded event bus did not start", nil)
+		end(running)
+		return unavailable("the embedded event bus did not start", nil)
 	}
-	return s, nil
+	s.swap(running)
+	return nil
+}
+
+// restart ends the server and starts it on the same streams and port.
+// Connections see a cut.
+func (s *Server) restart() error {
+	end(s.swap(nil))
+	return s.start()
+}
+
+func (s *Server) swap(to *server.Server) (from *server.Server) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	from, s.running = s.running, to
+	return from
+}
+
+func (s *Server) runs() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running != nil
 }
 
 // URL is where other processes connect. It holds the password: it is a secret.
 // Empty when the server is private.
-func (s *Server) URL() string {
-	if s.private {
-		return ""
-	}
-	u := url.URL{Scheme: "nats", User: url.UserPassword(s.user, s.password), Host: s.server.Addr().String()}
-	return u.String()
-}
+func (s *Server) URL() string { return s.url }
 
 // Stop ends the server and waits for it.
-func (s *Server) Stop() {
-	s.server.Shutdown()
-	s.server.WaitForShutdown()
+func (s *Server) Stop() { end(s.swap(nil)) }
+
+func end(running *server.Server) {
+	if running != nil {
+		running.Shutdown()
+		running.WaitForShutdown()
+	}
+}
+
+// InProcessConn connects to the server inside this process. It fails while the
+// server starts again. The client library calls it for each reconnect.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running == nil {
+		return nil, errors.New("the embedded server starts again")
+	}
+	return s.running.InProcessConn()
 }
 
 func (s *Server) inProcess() []nats.Option {
-	return []nats.Option{nats.InProcessServer(s.server), nats.UserInfo(s.user, s.password)}
+	return []nats.Option{nats.InProcessServer(s), nats.UserInfo(s.user, s.password)}
 }
 
 func randomPassword() string {

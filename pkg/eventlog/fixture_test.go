@@ -2,8 +2,10 @@ package eventlog_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -138,4 +140,27 @@ func (f fixture) sound(t testing.TB, log string) eventlog.Result {
 		t.Fatalf("verify %s: %v, %v", log, result.Difference, err)
 	}
 	return result
+}
+
+// publisher holds a region's lease and has filled a stream.
+func (f fixture) publisher(ctx context.Context, region string) (eventlog.Publisher, error) {
+	fill := eventlog.Fill{Stream: "LOG", Created: 1}
+	_, epoch, err := f.Acquire(ctx, region, "relay", time.Minute)
+	if err == nil {
+		err = f.RecordFill(ctx, region, fill)
+	}
+	return eventlog.Publisher{Holder: "relay", Epoch: epoch, Fill: fill}, err
+}
+
+// mark marks entries as published, as the relay that leads does.
+func (f fixture) mark(ctx context.Context, region string, published []eventlog.Pending) error {
+	by, err := f.publisher(ctx, region)
+	if err != nil {
+		return err
+	}
+	marked, err := f.MarkPublished(ctx, region, by, published)
+	if err == nil && !marked {
+		err = errors.New("it was not marked")
+	}
+	return err
 }

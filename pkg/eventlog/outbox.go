@@ -47,10 +47,24 @@ FROM (
 WHERE total - size < $3
 ORDER BY recorded_at, log_id, first_sequence, sequence`
 
-const deleteOutbox = `DELETE FROM log.outbox
-WHERE home_region = $1 AND (recorded_at, log_id, first_sequence) IN (
-  SELECT p.recorded_at, p.log_id, p.first_sequence
-  FROM unnest($2::TIMESTAMPTZ[], $3::TEXT[], $4::INT8[]) AS p (recorded_at, log_id, first_sequence))`
+// deleteOutbox removes entries only while the lease is held and the stream is
+// the one that was filled. FOR SHARE keeps the lease from being taken meanwhile.
+const deleteOutbox = `WITH held AS (
+  SELECT 1 FROM log.relay_leases
+  WHERE home_region = $1 AND holder = $5 AND epoch = $6 AND expires_at > clock_timestamp()
+  FOR SHARE
+), filled AS (
+  UPDATE log.stream_fills SET sequence = $9
+  WHERE home_region = $1 AND stream = $7 AND created = $8 AND EXISTS (SELECT 1 FROM held)
+  RETURNING 1
+), gone AS (
+  DELETE FROM log.outbox
+  WHERE home_region = $1 AND EXISTS (SELECT 1 FROM filled) AND (recorded_at, log_id, first_sequence) IN (
+    SELECT p.recorded_at, p.log_id, p.first_sequence
+    FROM unnest($2::TIMESTAMPTZ[], $3::TEXT[], $4::INT8[]) AS p (recorded_at, log_id, first_sequence))
+  RETURNING 1
+)
+SELECT count(*) FROM filled`
 
 const countOutbox = `SELECT count(*), min(recorded_at) FROM log.outbox WHERE home_region = $1`
 
@@ -169,27 +183,41 @@ func (e entry) decode() (Pending, error) {
 	return p, nil
 }
 
-// MarkPublished removes exactly these entries from a region's outbox. Doing it
-// again changes nothing.
+// Publisher says who published, and where to.
+type Publisher struct {
+	// Holder and Epoch are of the lease, as given to and returned by Acquire.
+	Holder string
+	Epoch  uint64
+	// Fill is the stream that was published to, with where it ends now.
+	Fill Fill
+}
+
+// MarkPublished removes exactly these entries from a region's outbox, and notes
+// where the stream ends. Doing it again changes nothing. It does nothing, and
+// marked is false, when the publisher does not hold the lease any more, or when
+// its stream is not the one that RecordFill noted.
 //
-// Errors: DATABASE_UNAVAILABLE; then some or all of them may still be there.
-func (s *Store) MarkPublished(ctx context.Context, region string, published []Pending) error {
-	if len(published) == 0 {
-		return nil
-	}
+// Errors: INVALID_FIELD; DATABASE_UNAVAILABLE: it may or may not be done.
+func (s *Store) MarkPublished(ctx context.Context, region string, by Publisher, published []Pending) (marked bool, err error) {
 	times := make([]time.Time, len(published))
 	logs, firsts := make([]string, len(published)), make([]int64, len(published))
 	for i, p := range published {
 		if p.First > maxSequence {
-			return fault.Field("published", "range", "a sequence is out of range")
+			return false, fault.Field("published", "range", "a sequence is out of range")
 		}
 		times[i], logs[i], firsts[i] = p.RecordedAt, p.Log, int64(p.First)
 	}
-	pool := s.db.Pool()
-	if _, err := pool.Exec(ctx, deleteOutbox, region, times, logs, firsts); err != nil {
-		return failed(pool, "delete outbox", err)
+	if by.Epoch > maxSequence || by.Fill.Sequence > maxSequence {
+		return false, fault.Field("by", "range", "an epoch or a sequence is out of range")
 	}
-	return nil
+	var noted int
+	pool := s.db.Pool()
+	err = pool.QueryRow(ctx, deleteOutbox, region, times, logs, firsts,
+		by.Holder, int64(by.Epoch), by.Fill.Stream, by.Fill.Created, int64(by.Fill.Sequence)).Scan(&noted)
+	if err != nil {
+		return false, failed(pool, "delete outbox", err)
+	}
+	return noted > 0, nil
 }
 
 // Backlog counts a region's pending entries and says when the oldest was

@@ -67,7 +67,7 @@ func TestOutboxMakesNoClaimWhenThereIsMore(t *testing.T) {
 	if len(pending) != 3 || !asOf.IsZero() {
 		t.Errorf("%d entries as of %v", len(pending), asOf)
 	}
-	if err := f.MarkPublished(t.Context(), region, pending); err != nil {
+	if err := f.mark(t.Context(), region, pending); err != nil {
 		t.Fatal(err)
 	}
 	pending, asOf = f.outbox(t, 3)
@@ -100,7 +100,7 @@ func TestOutboxIsBoundInBytesAndDrains(t *testing.T) {
 			}
 			next = p.Last + 1
 		}
-		if err := f.MarkPublished(t.Context(), region, pending); err != nil {
+		if err := f.mark(t.Context(), region, pending); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -118,7 +118,7 @@ func TestMarkPublishedRemovesExactlyTheEntries(t *testing.T) {
 		t.Errorf("backlog %d, %v, %v", n, oldest, err)
 	}
 	for range 2 {
-		if err := f.MarkPublished(t.Context(), "us", pending); err != nil {
+		if err := f.mark(t.Context(), "us", pending); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestMarkPublishedRemovesExactlyTheEntries(t *testing.T) {
 		t.Errorf("another region's mark left %d", n)
 	}
 	for range 2 {
-		if err := f.MarkPublished(t.Context(), region, pending); err != nil {
+		if err := f.mark(t.Context(), region, pending); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -134,7 +134,7 @@ func TestMarkPublishedRemovesExactlyTheEntries(t *testing.T) {
 	if len(left) != 1 || left[0].Log != a || left[0].First != 2 {
 		t.Errorf("left %v", left)
 	}
-	if err := f.MarkPublished(t.Context(), region, left); err != nil {
+	if err := f.mark(t.Context(), region, left); err != nil {
 		t.Fatal(err)
 	}
 	if n, oldest, err := f.Backlog(t.Context(), region); err != nil || n != 0 || !oldest.IsZero() {
@@ -203,7 +203,7 @@ func TestAsOfCoversEveryAcknowledgedCommit(t *testing.T) {
 			}
 			maps.Copy(seen, upTo)
 			rounds = append(rounds, round{asOf, seen})
-			if err := f.MarkPublished(ctx, region, pending); err != nil || last {
+			if err := f.mark(ctx, region, pending); err != nil || last {
 				return err
 			}
 			last = running.Load() == 0

@@ -173,8 +173,11 @@ func TestReadsSayWhenTheDatabaseIsAway(t *testing.T) {
 		"read":   func(q sqldb.Querier) error { _, err := f.Read(t.Context(), q, log, 1, 1); return err },
 		"outbox": func(sqldb.Querier) error { _, _, err := f.Outbox(t.Context(), region, 1); return err },
 		"mark": func(sqldb.Querier) error {
-			return f.MarkPublished(t.Context(), region, []eventlog.Pending{{Log: log, First: 1}})
+			_, err := f.MarkPublished(t.Context(), region, eventlog.Publisher{}, []eventlog.Pending{{Log: log, First: 1}})
+			return err
 		},
+		"fill":    func(sqldb.Querier) error { _, _, err := f.Fill(t.Context(), region, "LOG"); return err },
+		"filled":  func(sqldb.Querier) error { return f.RecordFill(t.Context(), region, eventlog.Fill{Stream: "LOG"}) },
 		"backlog": func(sqldb.Querier) error { _, _, err := f.Backlog(t.Context(), region); return err },
 		"acquire": func(sqldb.Querier) error { _, _, err := f.Acquire(t.Context(), region, "a", 1e9); return err },
 		"sweep":   func(sqldb.Querier) error { _, err := f.Sweep(t.Context(), 1); return err },

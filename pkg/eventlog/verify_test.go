@@ -144,7 +144,7 @@ func (v *verified) relay(ctx context.Context) error {
 			v.copy.publish(e)
 		}
 	}
-	return v.MarkPublished(ctx, region, pending)
+	return v.mark(ctx, region, pending)
 }
 
 func (v *verified) verify(t testing.TB) eventlog.Result {
@@ -284,7 +284,7 @@ func TestVerifyDuringPublication(t *testing.T) {
 		if sequence == 11 && !found {
 			once.Do(func() {
 				v.copy.publish(pending[0].Events[0])
-				err = v.MarkPublished(ctx, region, pending)
+				err = v.mark(ctx, region, pending)
 			})
 		}
 		return b, found, err

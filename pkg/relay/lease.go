@@ -33,6 +33,7 @@ func (r *Relay) lead(ctx context.Context) bool {
 	case held:
 		if !r.lease.held || epoch != r.lease.epoch {
 			r.c.Log.InfoContext(ctx, "relay leads", slog.Uint64("epoch", epoch))
+			r.adopted = false
 		}
 		r.lease.held, r.lease.epoch, r.lease.until = true, epoch, now.Add(r.c.Lease)
 	default:
@@ -40,7 +41,7 @@ func (r *Relay) lead(ctx context.Context) bool {
 			r.c.Log.WarnContext(ctx, "relay lost its lease", slog.Uint64("epoch", r.lease.epoch))
 		}
 		// Another relay looks after the stream meanwhile.
-		r.lease.held, r.created, r.replaced = false, 0, false
+		r.lease.held, r.adopted = false, false
 	}
 	return r.holds()
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/meridian-iam/meridian/pkg/bus"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 )
 
@@ -16,46 +17,70 @@ import (
 const rebuildPage = 500
 
 // adopt gets to know the stream that this relay publishes to, before it
-// publishes. A stream that was replaced while the relay led, or that is empty,
-// was lost: it is filled again from the events table first. A stream of another
-// region that this relay takes over for may be empty.
+// publishes. The database says which stream was filled completely, and how far
+// it reached; any other is filled again from the events table first, and only
+// then noted. A crash at any point leaves the note as it was. A stream of
+// another region that this relay takes over for begins with what comes.
 func (r *Relay) adopt(stop, work context.Context) error {
-	if r.created != 0 && !r.replaced {
+	if r.adopted {
 		return nil
 	}
 	end, err := r.end(work)
 	if err != nil {
 		return err
 	}
-	if empty := end.Sequence == 0 && r.c.Region == r.c.Bus.Region(); empty || r.replaced {
-		if err := r.refill(stop, work, end.Stream); err != nil {
-			return err
-		}
-	}
-	r.created, r.replaced = end.Created, false
-	return nil
-}
-
-func (r *Relay) refill(stop, work context.Context, stream string) error {
-	ctx, cancel := context.WithCancel(work)
-	defer cancel()
-	defer context.AfterFunc(stop, cancel)()
-	published, err := Rebuild(ctx, r.c, func(uint64) { r.lead(work) })
+	fill, found, err := r.c.Store.Fill(work, r.c.Region, end.Stream)
 	if err != nil {
 		return err
 	}
-	if published > 0 {
-		r.c.Log.WarnContext(stop, "empty stream was filled from the events table",
-			slog.String("stream", stream), slog.Uint64("events", published))
+	if !found || shortened(end, fill) {
+		if fill, err = r.refill(stop, work, end, found); err != nil {
+			return err
+		}
 	}
+	r.fill, r.adopted = fill, true
 	return nil
+}
+
+// refill fills a stream and notes that it is filled. lost says that it was full
+// before.
+func (r *Relay) refill(stop, work context.Context, begin bus.Position, lost bool) (eventlog.Fill, error) {
+	if lost {
+		r.c.Log.WarnContext(stop, "stream was lost and is filled from the events table", slog.String("stream", begin.Stream))
+	}
+	published := uint64(0)
+	if lost || r.c.Region == r.c.Bus.Region() {
+		ctx, cancel := context.WithCancel(work)
+		defer cancel()
+		defer context.AfterFunc(stop, cancel)()
+		var err error
+		if published, err = Rebuild(ctx, r.c, func(uint64) { r.lead(work) }); err != nil {
+			return eventlog.Fill{}, err
+		}
+	}
+	end, err := r.end(work)
+	if err != nil {
+		return eventlog.Fill{}, err
+	}
+	if end.Created != begin.Created || end.Sequence < begin.Sequence || r.back.Load() {
+		return eventlog.Fill{}, errReplaced
+	}
+	fill := eventlog.Fill{Stream: end.Stream, Created: end.Created, Sequence: end.Sequence}
+	if err := r.c.Store.RecordFill(work, r.c.Region, fill); err != nil {
+		return eventlog.Fill{}, err
+	}
+	if hook := r.c.Hooks.AfterFill; hook != nil {
+		hook(published)
+	}
+	r.c.Log.InfoContext(stop, "stream holds all events",
+		slog.String("stream", end.Stream), slog.Uint64("published_again", published))
+	return fill, nil
 }
 
 // Rebuild publishes every event of the region's logs again from the events
 // table, each log in order, for a stream that was lost. The relay does it by
-// itself when it finds its stream empty or made anew; an operator does it for a
-// stream that lost a part, or when a rebuild was interrupted. Consumers drop
-// what they have. progress is called now and then with the number of events.
+// itself when its stream was made anew or became shorter; an operator does it for
+// a stream that lost a part in its middle. Consumers drop what they have. progress is called now and then with the number of events.
 //
 // Errors: BUS_UNAVAILABLE, DATABASE_UNAVAILABLE, EVENT_CORRUPT; it may be
 // repeated.

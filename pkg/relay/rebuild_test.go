@@ -1,12 +1,15 @@
 package relay_test
 
 import (
+	"context"
 	"net/url"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/meridian-iam/meridian/pkg/bus"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/relay"
 )
 
@@ -96,6 +99,141 @@ func TestLostStreamIsPublishedAgain(t *testing.T) {
 			f.sound(t, f.bus, logs[2], 40)
 		})
 	}
+}
+
+// lose stops the server, throws its disk away and starts it again.
+func (e *external) lose(t testing.TB) {
+	t.Helper()
+	e.Stop()
+	if err := os.RemoveAll(e.options.StoreDir); err != nil {
+		t.Fatal(err)
+	}
+	e.start(t)
+}
+
+// A relay that dies after the stream was lost, at the first event that it sends
+// to the new one, leaves work to the next: that one sees a stream with events.
+func TestRelayDiesBetweenLossAndRefill(t *testing.T) {
+	f := newFixture(t)
+	server := serve(t)
+	f.bus = openBus(t, bus.Config{Region: region, URL: server.URL()})
+	log, other := newLog(), newLog()
+	f.commit(t, log, 40)
+	f.commit(t, other, 40)
+	c := f.config("a")
+	var lost atomic.Bool
+	died := make(chan struct{})
+	c.Hooks.BeforePublish = func(eventlog.Recorded) error {
+		if lost.CompareAndSwap(true, false) {
+			server.lose(t)
+			close(died)
+		}
+		return nil
+	}
+	stop := run(t, relay.New(c))
+	f.drained(t)
+	lost.Store(true)
+	f.commit(t, log, 1)
+	<-died
+	stop()
+	refilled := make(chan uint64, 8)
+	f.bus = openBus(t, bus.Config{Region: region, URL: server.URL()})
+	publishAll(t, f, log) // what the dead one may have sent
+	next := f.config("b")
+	next.Hooks.AfterFill = func(events uint64) { refilled <- events }
+	run(t, relay.New(next))
+	if n := <-refilled; n != 81 {
+		t.Errorf("%d events were published again, want 81", n)
+	}
+	f.drained(t)
+	f.sound(t, f.bus, log, 41)
+	f.sound(t, f.bus, other, 40)
+}
+
+func publishAll(t testing.TB, f *fixture, log string) {
+	t.Helper()
+	events, err := f.store.Read(t.Context(), f.db.Pool(), log, 1, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if _, err := f.bus.Publish(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What was sent to a stream that was replaced before the mark is not marked.
+func TestReplacedStreamIsNotMarked(t *testing.T) {
+	f := newFixture(t)
+	server := serve(t)
+	f.bus = openBus(t, bus.Config{Region: region, URL: server.URL()})
+	log := newLog()
+	f.commit(t, log, 5)
+	c := f.config("a")
+	var lose atomic.Bool
+	var refills atomic.Int32
+	c.Hooks.AfterFill = func(uint64) { refills.Add(1) }
+	c.Hooks.BeforeMark = func([]eventlog.Pending) {
+		if lose.CompareAndSwap(true, false) {
+			server.lose(t)
+		}
+	}
+	c.Hooks.AfterMark = func([]eventlog.Pending) {
+		if end, err := f.bus.End(context.Background(), "LOG_EU"); err != nil || end.Sequence < 5 {
+			t.Errorf("it was marked, and the stream ends at %d, %v", end.Sequence, err)
+		}
+	}
+	run(t, relay.New(c))
+	f.drained(t)
+	lose.Store(true)
+	f.commit(t, log, 1)
+	f.drained(t)
+	f.sound(t, f.bus, log, 6)
+	if n := refills.Load(); n != 2 {
+		t.Errorf("%d refills, want 2", n)
+	}
+}
+
+func TestStreamIsFilledOnlyWhenItMustBe(t *testing.T) {
+	f := newFixture(t)
+	log := newLog()
+	f.commit(t, log, 5)
+	filled := make(chan uint64, 8)
+	for i, step := range []struct {
+		name   string
+		change func(fill *eventlog.Fill)
+		want   bool
+	}{
+		{"first start", nil, true},
+		{"the same stream", func(*eventlog.Fill) {}, false},
+		{"another stream", func(fill *eventlog.Fill) { fill.Created-- }, true},
+		{"its end is lost", func(fill *eventlog.Fill) { fill.Sequence++ }, true},
+	} {
+		if step.change != nil {
+			fill, found, err := f.store.Fill(t.Context(), region, "LOG_EU")
+			if err != nil || !found {
+				t.Fatal(found, err)
+			}
+			step.change(&fill)
+			if err := f.store.RecordFill(t.Context(), region, fill); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := f.config(strconv.Itoa(i))
+		c.Hooks.AfterFill = func(events uint64) { filled <- events }
+		f.commit(t, log, 1)
+		stop := run(t, relay.New(c))
+		f.drained(t)
+		stop()
+		if got := len(filled) == 1; got != step.want {
+			t.Errorf("%s: filled %v, want %v", step.name, got, step.want)
+		}
+		for len(filled) > 0 {
+			<-filled
+		}
+	}
+	f.sound(t, f.bus, log, 9)
 }
 
 func TestRebuild(t *testing.T) {

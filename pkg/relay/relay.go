@@ -23,7 +23,7 @@ import (
 
 // Config is what a relay needs. Zero values mean the defaults named.
 type Config struct {
-	// DB is only read, by Rebuild.
+	// DB is only read, by Rebuild and when a stream is filled again.
 	DB    *sqldb.DB
 	Store *eventlog.Store
 	Bus   *bus.Bus
@@ -64,6 +64,8 @@ type Hooks struct {
 	BeforeMark func(p []eventlog.Pending)
 	// AfterMark is called when p was marked as published.
 	AfterMark func(p []eventlog.Pending)
+	// AfterFill is called when a stream was filled, with the number of events.
+	AfterFill func(events uint64)
 }
 
 // Relay publishes one region's outbox.
@@ -72,11 +74,9 @@ type Relay struct {
 	metrics *metrics
 	wake    chan struct{}
 	lease   lease
-	// created is the stream that holds everything that was published; 0 before
-	// it is known.
-	created int64
-	// replaced: the stream is another one than it was.
-	replaced bool
+	// adopted says that fill is known to hold everything that was published.
+	adopted  bool
+	fill     eventlog.Fill
 	failures int
 	// idleUntil is when to try again after failures.
 	idleUntil time.Time
@@ -121,7 +121,7 @@ func (r *Relay) Nudge(region string) {
 	}
 }
 
-// hurry ends a back-off: what failed may work now.
+// hurry ends a back-off when the bus is back: what failed may work now.
 func (r *Relay) hurry() {
 	r.back.Store(true)
 	r.Nudge(r.c.Region)
@@ -189,7 +189,9 @@ func (r *Relay) turn(stop, work context.Context, tick bool) {
 	if tick {
 		r.count(work)
 	}
-	if !r.back.Swap(false) && r.c.Clock().Before(r.idleUntil) {
+	if r.back.Swap(false) {
+		r.adopted = false // it may be another stream now
+	} else if r.c.Clock().Before(r.idleUntil) {
 		return
 	}
 	if err := r.adopt(stop, work); err != nil {

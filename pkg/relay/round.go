@@ -95,6 +95,9 @@ func (r *Relay) publishEvent(ctx context.Context, e eventlog.Recorded) error {
 			return err
 		}
 	}
+	if r.back.Load() {
+		return errReconnected
+	}
 	start := time.Now()
 	if _, err := r.c.Bus.Publish(ctx, e); err != nil {
 		return err
@@ -108,8 +111,8 @@ func (r *Relay) publishEvent(ctx context.Context, e eventlog.Recorded) error {
 }
 
 // mark takes what was published out of the outbox, but only while the lease is
-// held: after a take-over, the other relay's heartbeats must speak for its own
-// stream, so it publishes these appends again.
+// held, and only when it went to the stream that holds everything else: that one
+// is still there after the last acknowledgement.
 func (r *Relay) mark(ctx context.Context, published []eventlog.Pending) error {
 	if len(published) == 0 {
 		return nil
@@ -119,8 +122,17 @@ func (r *Relay) mark(ctx context.Context, published []eventlog.Pending) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.remaining())
 	defer cancel()
-	if err := r.c.Store.MarkPublished(ctx, r.c.Region, published); err != nil {
+	if _, err := r.same(ctx); err != nil {
+		return err
+	}
+	by := eventlog.Publisher{Holder: r.c.Holder, Epoch: r.lease.epoch, Fill: r.fill}
+	marked, err := r.c.Store.MarkPublished(ctx, r.c.Region, by, published)
+	if err != nil {
 		return fmt.Errorf("mark published: %w", err)
+	}
+	if !marked {
+		r.adopted, r.lease.renew = false, time.Time{}
+		return errors.New("mark published: another relay has the lease, or filled another stream")
 	}
 	if hook := r.c.Hooks.AfterMark; hook != nil {
 		hook(published)
@@ -132,13 +144,9 @@ func (r *Relay) mark(ctx context.Context, published []eventlog.Pending) error {
 // what this relay published is at or before where its stream ends now. When the
 // stream is not the one that holds what was published before, there is none.
 func (r *Relay) beat(ctx context.Context, clock time.Time) error {
-	end, err := r.end(ctx)
+	end, err := r.same(ctx)
 	if err != nil {
 		return err
-	}
-	if end.Created != r.created {
-		r.replaced = true
-		return errors.New("the stream was lost and made anew")
 	}
 	r.beaten = r.c.Clock()
 	return r.c.Bus.PublishHeartbeat(bus.Heartbeat{
@@ -146,6 +154,32 @@ func (r *Relay) beat(ctx context.Context, clock time.Time) error {
 		Stream: end.Stream, Created: end.Created, Sequence: end.Sequence,
 		Epoch: r.lease.epoch,
 	})
+}
+
+// errReconnected ends a round in which the bus went away and came back.
+var errReconnected = errors.New("the bus was away: its stream is looked at before more is published")
+
+// errReplaced ends a round in which the stream turned out to be another.
+var errReplaced = errors.New("the stream was lost, or lost its newest messages")
+
+// same returns where the stream ends, if it is the adopted one. Else the next
+// round adopts it anew.
+func (r *Relay) same(ctx context.Context) (bus.Position, error) {
+	end, err := r.end(ctx)
+	if err != nil {
+		return bus.Position{}, err
+	}
+	if shortened(end, r.fill) {
+		r.adopted = false
+		return bus.Position{}, errReplaced
+	}
+	r.fill.Sequence = end.Sequence
+	return end, nil
+}
+
+// shortened says that a stream is not the one that was filled, or lacks its end.
+func shortened(end bus.Position, fill eventlog.Fill) bool {
+	return end.Stream != fill.Stream || end.Created != fill.Created || end.Sequence < fill.Sequence
 }
 
 // end returns where the stream ends; a stream that is absent is made anew.

@@ -20,7 +20,8 @@ const regionColumn = "crdb_region"
 // rowTables have a column home_region: each row lives in that region.
 func rowTables() []string {
 	return []string{
-		"log.logs", "log.events", "log.outbox", "log.idempotency", "log.relay_leases", "log.user_keys",
+		"log.logs", "log.events", "log.outbox", "log.idempotency", "log.relay_leases",
+		"log.stream_fills", "log.user_keys",
 		"identity.organizations", "identity.api_tokens",
 		"authz.assignments", "authz.relationships",
 	}
