@@ -149,25 +149,34 @@ func (m *Model) build() bool {
 		}
 	}
 	b.reach()
+	m.exprs = b.exprs
 	return true
 }
 
 // markPure finds the relations whose members can be followed from the subject
 // up: direct only, and so are all usersets in them.
 func (b *builder) markPure() {
+	var impure []*relationDef
+	heldIn := map[*relationDef][]*relationDef{}
 	for _, r := range b.m.pairs {
-		r.pure = r.rewrite.kind == rewriteThis
-	}
-	for changed := true; changed; {
-		changed = false
-		for _, r := range b.m.pairs {
-			if !r.pure {
-				continue
+		if r.pure = r.rewrite.kind == rewriteThis; !r.pure {
+			impure = append(impure, r)
+		}
+		for _, x := range r.restrictions {
+			if x.relation != "" {
+				set := b.m.schema.relation(x.typ, x.relation)
+				heldIn[set] = append(heldIn[set], r)
 			}
-			r.pure = !slices.ContainsFunc(r.restrictions, func(x restriction) bool {
-				return x.relation != "" && !b.m.schema.relation(x.typ, x.relation).pure
-			})
-			changed = changed || !r.pure
+		}
+	}
+	for len(impure) > 0 {
+		last := impure[len(impure)-1]
+		impure = impure[:len(impure)-1]
+		for _, r := range heldIn[last] {
+			if r.pure {
+				r.pure = false
+				impure = append(impure, r)
+			}
 		}
 	}
 }

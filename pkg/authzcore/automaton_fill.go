@@ -1,6 +1,9 @@
 package authzcore
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // filler fills one state.
 type filler struct {
@@ -52,7 +55,7 @@ func (f *filler) rewrite(r *relationDef, w *rewrite) {
 // finish turns what was collected into entries.
 func (f *filler) finish() {
 	slices.Sort(f.out.relations)
-	for _, r := range f.t.relations {
+	for _, r := range f.used() {
 		e := entry{relation: r.id}
 		if f.rules[r] {
 			e.rule = r.rule
@@ -65,6 +68,18 @@ func (f *filler) finish() {
 	f.b.size += len(f.out.relations) + len(f.out.entries) + len(f.out.exprs)
 	f.out.local = len(f.out.exprs) == 0 && len(f.asked) == 0 && !f.forwards()
 	f.out.reach = f.b.m.newBitset()
+}
+
+// used returns the stored relations that the state looks at, in order.
+func (f *filler) used() []*relationDef {
+	out := slices.Collect(maps.Keys(f.rules))
+	for r := range f.asked {
+		if !f.rules[r] {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b *relationDef) int { return a.ordinal - b.ordinal })
+	return out
 }
 
 // forwards says whether usersets may have to be asked one by one.

@@ -1,5 +1,7 @@
 package authzcore
 
+import "context"
+
 // Check answers a question by the view's model and relationships. A false is a
 // decision: an unknown id is a deny.
 //
@@ -13,7 +15,22 @@ func (v *View) Check(q Question) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return v.check(&p)
+	return v.check(context.Background(), &p)
+}
+
+// CheckContext is Check that looks at ctx now and then while it searches.
+//
+// Errors: those of Check, and ctx.Err() when ctx ended before the answer was
+// found.
+func (v *View) CheckContext(ctx context.Context, q Question) (bool, error) {
+	if v.model == nil {
+		return false, ErrNoModel
+	}
+	p, err := v.model.resolve(q)
+	if err != nil {
+		return false, err
+	}
+	return v.check(ctx, &p)
 }
 
 // CheckParsed is Check for a question that was parsed for the view's model; it
@@ -22,10 +39,10 @@ func (v *View) CheckParsed(p Parsed) (bool, error) {
 	if p.model == nil || p.model != v.model {
 		return v.Check(p.question)
 	}
-	return v.check(&p)
+	return v.check(context.Background(), &p)
 }
 
-func (v *View) check(p *Parsed) (bool, error) {
+func (v *View) check(ctx context.Context, p *Parsed) (bool, error) {
 	resource, known := v.find(p.relation.typ.id, p.resource)
 	if !known || p.resource == wildcard {
 		if err := p.checkIDs(); err != nil {
@@ -37,6 +54,7 @@ func (v *View) check(p *Parsed) (bool, error) {
 		resource = phantom
 	}
 	c := v.acquire(p)
+	c.ctx = ctx
 	if !c.found {
 		// The id was not seen in the graph, so nothing has checked it yet.
 		if err := p.checkIDs(); err != nil {
@@ -49,6 +67,9 @@ func (v *View) check(p *Parsed) (bool, error) {
 		verdict = c.search(p.relation.start, resource, 0)
 	}
 	c.release()
+	if verdict == stopped {
+		return false, ctx.Err()
+	}
 	return verdict == allowed, verdict.err()
 }
 
@@ -62,6 +83,8 @@ const (
 	tooWide
 	tooDeep
 	cyclic
+	// stopped: the context ended.
+	stopped
 )
 
 func (x verdict) err() error {
@@ -136,6 +159,14 @@ type checker struct {
 	// base is the first generation of this check, gen the newest.
 	base, gen uint32
 	visits    int
+	// ctx is looked at every polled visits; halted remembers that it ended.
+	ctx    context.Context //nolint:containedctx // lives as long as one check
+	halted bool
+	// head is the place in queue of the visit under way. tracing keeps in trace
+	// the visits that led the last search to its yes, from its start on.
+	head    int
+	tracing bool
+	trace   []visit
 	// stack counts the exprs under evaluation; low is the lowest of them that
 	// the answer so far leaned on; floor is the first that is not across a
 	// subtraction.
@@ -147,6 +178,8 @@ type visit struct {
 	object uint32
 	state  int32
 	depth  int32
+	// from is the place in the queue of the visit that led here.
+	from int32
 }
 
 func (v *View) acquire(p *Parsed) *checker {
@@ -161,6 +194,7 @@ func (v *View) acquire(p *Parsed) *checker {
 	c.base = c.gen + 1
 	c.gen = c.base
 	c.visits, c.stack, c.floor, c.low = 0, 0, 0, noLow
+	c.ctx, c.halted, c.tracing, c.trace = nil, false, false, nil
 	c.queue = c.queue[:0]
 	c.setSubject(p)
 	return c
@@ -190,7 +224,7 @@ func (c *checker) setSubject(p *Parsed) {
 func (c *checker) release() {
 	names := c.view.graph.names
 	c.groups.reset()
-	c.view, c.model = nil, nil
+	c.view, c.model, c.ctx, c.trace = nil, nil, nil, nil
 	if len(c.seen.slots)+len(c.memo.slots)+cap(c.queue) > 1<<17 {
 		return // a rare large check must not keep its memory
 	}

@@ -1,6 +1,7 @@
 package authzcore
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base32"
 	"slices"
@@ -26,6 +27,8 @@ type Model struct {
 	// wildcards of each type, and usersets of each relation.
 	kinds  int
 	states []*state
+	// exprs are the intersections and exclusions and their operands.
+	exprs map[*rewrite]*expr
 }
 
 // Compile parses a model and makes it ready to decide: one file with a whole
@@ -33,31 +36,46 @@ type Model struct {
 // (schema 1.2). At most 100 files, 256 KiB and 500 types in all; definitions
 // nest at most 50 deep. Conditions are refused.
 //
+// Only a model without errors takes room in names, and keeps it for good: to
+// check a model that may never be used, compile it with names of its own.
+//
 // Errors: *ModelError with every problem found, ErrNamesFull.
 //
 // Source: https://openfga.dev/docs/configuration-language and, for modules,
 // https://openfga.dev/docs/modeling/modular-models.
 func Compile(names *Names, files []File) (*Model, error) {
-	r := &reader{}
+	return CompileContext(context.Background(), names, files)
+}
+
+// CompileContext is Compile that looks at ctx before each file and between its
+// other steps. One step takes at most some seconds.
+//
+// Errors: those of Compile, and ctx.Err() when ctx ended first.
+func CompileContext(ctx context.Context, names *Names, files []File) (*Model, error) {
+	r := &reader{ctx: ctx}
 	r.readFiles(files)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if len(r.problems) == 0 {
 		r.validate()
 	}
 	if len(r.problems) > 0 {
-		slices.SortStableFunc(r.problems, func(a, b Problem) int {
-			if c := compare(a.File, b.File); c != 0 {
-				return c
-			}
-			if a.Line != b.Line {
-				return a.Line - b.Line
-			}
-			return a.Column - b.Column
-		})
-		return nil, &ModelError{Problems: r.problems}
+		return nil, r.failure()
 	}
 	r.schema.arrange()
-	m := &Model{names: names, schema: r.schema, pairs: map[uint32]*relationDef{}, types: map[uint16]*typeDef{}}
-	m.id = modelID(r.schema)
+	// The first build, with names that are dropped, finds what is too complex.
+	if _, err := build(NewNames(), r.schema, files); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return build(names, r.schema, files)
+}
+
+func build(names *Names, s *schema, files []File) (*Model, error) {
+	m := &Model{id: modelID(s), names: names, schema: s, pairs: map[uint32]*relationDef{}, types: map[uint16]*typeDef{}}
 	if err := m.number(); err != nil {
 		return nil, err
 	}
@@ -69,17 +87,21 @@ func Compile(names *Names, files []File) (*Model, error) {
 
 // number gives every type and relation its number in Names.
 func (m *Model) number() error {
+	var types, relations []string
 	for _, t := range m.schema.types {
-		id, err := m.names.types.intern(t.name)
-		if err != nil {
-			return err
-		}
-		t.id = id
-		m.types[id] = t
+		types = append(types, t.name)
 		for _, r := range t.relations {
-			if r.id, err = m.names.relations.intern(r.name); err != nil {
-				return err
-			}
+			relations = append(relations, r.name)
+		}
+	}
+	if err := m.names.internAll(types, relations); err != nil {
+		return err
+	}
+	for _, t := range m.schema.types {
+		t.id, _ = m.names.types.find(t.name)
+		m.types[t.id] = t
+		for _, r := range t.relations {
+			r.id, _ = m.names.relations.find(r.name)
 			m.pairs[pair(t.id, r.id)] = r
 			m.kinds++
 		}

@@ -23,7 +23,7 @@ var (
 var (
 	// ErrNamesFull: a process knows at most 65,535 type names and as many
 	// relation names.
-	ErrNamesFull = errors.New("too many type or relation names")
+	ErrNamesFull = errors.New("all models of this process together have more than 65,535 names of types or of relations; remove models that are not used and restart")
 	// ErrGraphFull: a graph holds at most 2^31 objects and sets and 4 GiB of ids.
 	ErrGraphFull = errors.New("the graph is full")
 	// ErrSequence: changes must come in increasing sequence.

@@ -1,5 +1,7 @@
 package authzcore
 
+import "context"
+
 // StepKind names the rule of the model behind a step. The numbers are those of
 // the API.
 type StepKind uint8
@@ -52,11 +54,20 @@ type Explanation struct {
 	Truncated bool
 }
 
-// Explain answers as Check does and says why.
+// Explain answers as Check does and says why. All searches of the explanation
+// together visit at most Limits.Visits objects after the decision; when that is
+// used up, the decision stands and the tree is Truncated.
 //
 // Errors: those of Check.
 func (v *View) Explain(q Question) (Explanation, error) {
-	ok, err := v.Check(q)
+	return v.ExplainContext(context.Background(), q)
+}
+
+// ExplainContext is Explain that looks at ctx now and then.
+//
+// Errors: those of Check, and ctx.Err() when ctx ended first.
+func (v *View) ExplainContext(ctx context.Context, q Question) (Explanation, error) {
+	ok, err := v.CheckContext(ctx, q)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -64,12 +75,16 @@ func (v *View) Explain(q Question) (Explanation, error) {
 	if err != nil {
 		return Explanation{}, err
 	}
-	x := newExplainer(v, &p)
+	x := newExplainer(ctx, v, &p)
+	defer x.engine.release()
 	resource, known := v.find(p.relation.typ.id, p.resource)
 	if !known {
 		resource = phantom
 	}
-	root := x.question(p.relation, resource)
+	root := x.question(p.relation, resource, !ok)
+	if x.engine.halted {
+		return Explanation{}, ctx.Err()
+	}
 	if root == nil || root.Allowed != ok {
 		// Cut before the path was found: the decision stands without it.
 		root = &Step{Kind: StepUnion, Question: q.Resource + "#" + q.Permission, Allowed: ok}
@@ -81,32 +96,62 @@ func (v *View) Explain(q Question) (Explanation, error) {
 // explainer builds the tree by the definitions, not by the automaton; the
 // engine only tells it which questions are worth following.
 type explainer struct {
-	view      *View
-	parsed    *Parsed
+	view   *View
+	parsed *Parsed
+	// engine answers all questions of the explanation, so that its visits are
+	// counted together and its groups are gathered once.
+	engine    *checker
 	texts     *texts
 	steps     int
 	work      int
 	truncated bool
 	// onPath are the questions being asked.
-	onPath map[visit]bool
+	onPath map[explained]bool
 	// undecided counts the questions that the engine answered with an error.
 	undecided int
-	// The refs that answer directly, as in checker.
-	subject, anyone       uint32
-	hasSubject, hasAnyone bool
-	anyoneKind            int
 }
+
+// explained is one question of an explanation.
+type explained struct {
+	object   uint32
+	relation *relationDef
+}
+
+// mode is what is known of a definition before it is explained.
+type mode uint8
+
+const (
+	// modeOpen: nothing.
+	modeOpen mode = iota
+	// modeAllowed: the engine says yes; only what leads there is kept.
+	modeAllowed
+	// modeDenied: the engine says no, and so to everything that alone would make
+	// it true.
+	modeDenied
+)
 
 // maxWork bounds the steps that are tried and dropped again.
 const maxWork = 20 * MaxSteps
 
-func newExplainer(v *View, p *Parsed) *explainer {
+func newExplainer(ctx context.Context, v *View, p *Parsed) *explainer {
 	c := v.acquire(p)
-	defer c.release()
-	return &explainer{
-		view: v, parsed: p, texts: v.texts(), onPath: map[visit]bool{},
-		subject: c.subject, hasSubject: c.hasSubject, anyone: c.anyone, hasAnyone: c.hasAnyone, anyoneKind: c.anyoneKind,
+	c.ctx, c.tracing = ctx, true
+	return &explainer{view: v, parsed: p, engine: c, texts: v.texts(), onPath: map[explained]bool{}}
+}
+
+// spend counts n refs that are looked at. It returns false when the budget is
+// used up or the context ended.
+func (x *explainer) spend(n int) bool {
+	before := x.engine.visits / polled
+	x.engine.visits += n
+	if x.engine.visits > x.view.limits.Visits {
+		x.truncated = true
+		return false
 	}
+	if x.engine.visits/polled != before {
+		x.engine.poll()
+	}
+	return !x.engine.halted
 }
 
 // step counts a step. It returns nil when there is no room.
@@ -115,6 +160,9 @@ func (x *explainer) step(kind StepKind, r *relationDef, object uint32, ok bool) 
 	x.work++
 	if x.steps > MaxSteps || x.work > maxWork {
 		x.truncated = true
+		return nil
+	}
+	if !x.spend(1) {
 		return nil
 	}
 	return &Step{Kind: kind, Question: x.object(object) + "#" + r.name, Allowed: ok}
@@ -129,54 +177,86 @@ func (x *explainer) object(n uint32) string {
 
 // holds asks the engine about a relation of an object.
 func (x *explainer) holds(r *relationDef, object uint32) verdict {
-	c := x.view.acquire(x.parsed)
-	v := c.search(r.start, object, 0)
-	c.release()
-	return v
+	return x.engine.search(r.start, object, 0)
 }
 
-// question explains a relation of an object. A question that the engine answers
-// with yes gives an allowed step or, when it is true only through a question on
-// the path, a cycle.
-func (x *explainer) question(r *relationDef, object uint32) *Step {
-	key := visit{object: object, state: r.start}
+// own says whether the question's subject is the userset that is asked about.
+func (x *explainer) own(r *relationDef, object uint32) bool {
+	p := x.parsed
+	return p.set == r && (object == phantom || x.object(object) == p.subject.Type+":"+p.subject.ID)
+}
+
+// question explains a relation of an object; deny says that the answer is known
+// to be no. A question that the engine answers with yes gives an allowed step
+// or, when it is true only through a question on the path, a cycle.
+func (x *explainer) question(r *relationDef, object uint32, deny bool) *Step {
+	key := explained{object, r}
 	if x.onPath[key] {
 		return x.step(StepCycle, r, object, false)
 	}
-	if p := x.parsed; p.set == r && (object == phantom || x.object(object) == p.subject.Type+":"+p.subject.ID) {
+	if x.own(r, object) {
 		return x.step(StepDirect, r, object, true)
 	}
-	v := x.holds(r, object)
-	if v.err() != nil {
-		x.undecided++
-		return x.step(StepCycle, r, object, false)
+	m := modeDenied
+	if !deny {
+		switch v := x.holds(r, object); {
+		case v == allowed:
+			if out := x.follow(r, r.rewrite); out != nil {
+				return out
+			}
+			m = modeAllowed
+		case v.err() != nil || v == stopped:
+			x.undecided++
+			return x.step(StepCycle, r, object, false)
+		}
 	}
 	x.onPath[key] = true
-	out := x.rewrite(r, object, r.rewrite, v == allowed)
+	out := x.rewrite(r, object, r.rewrite, m)
 	delete(x.onPath, key)
 	return out
 }
 
-// rewrite explains a definition. want is what the engine says of the question;
-// when it is yes, only what leads there is kept.
-func (x *explainer) rewrite(r *relationDef, object uint32, w *rewrite, want bool) *Step {
+// rewrite explains a definition.
+func (x *explainer) rewrite(r *relationDef, object uint32, w *rewrite, m mode) *Step {
 	switch w.kind {
 	case rewriteThis:
-		return x.stored(r, object, want)
+		return x.stored(r, object, m)
 	case rewriteComputed:
 		out := x.step(StepComputed, r, object, false)
 		if out == nil {
 			return nil
 		}
-		return x.adopt(out, x.question(r.typ.byName[w.relation], object))
+		return x.adopt(out, x.question(r.typ.byName[w.relation], object, m == modeDenied))
 	case rewriteFrom:
-		return x.from(r, object, w)
+		return x.from(r, object, w, m)
 	case rewriteUnion:
-		return x.union(r, object, w, want)
+		return x.union(r, object, w, m)
 	case rewriteIntersection:
-		return x.intersection(r, object, w, want)
+		return x.intersection(r, object, w)
 	default:
-		return x.exclusion(r, object, w, want)
+		return x.exclusion(r, object, w)
+	}
+}
+
+// operand explains a part of an intersection or exclusion, of which the engine
+// knows the answer.
+func (x *explainer) operand(r *relationDef, object uint32, w *rewrite) *Step {
+	e := x.view.model.exprs[w]
+	if e == nil || e.op == opIntersection || e.op == opExclusion || w.kind == rewriteComputed {
+		return x.rewrite(r, object, w, modeOpen)
+	}
+	switch x.engine.operand(e, visit{object: object}) {
+	case allowed:
+		if e.op == opState {
+			if out := x.follow(r, w); out != nil {
+				return out
+			}
+		}
+		return x.rewrite(r, object, w, modeAllowed)
+	case denied:
+		return x.rewrite(r, object, w, modeDenied)
+	default:
+		return x.rewrite(r, object, w, modeOpen)
 	}
 }
 
@@ -198,69 +278,6 @@ func (s *Step) keep(child *Step) bool {
 	}
 	s.Steps = append(s.Steps, child)
 	return false
-}
-
-func (x *explainer) union(r *relationDef, object uint32, w *rewrite, want bool) *Step {
-	out := x.step(StepUnion, r, object, false)
-	if out == nil {
-		return nil
-	}
-	start := x.steps
-	for _, c := range w.children {
-		child := x.rewrite(r, object, c, want)
-		if child == nil {
-			break
-		}
-		if out.keep(child) {
-			x.steps = start + child.count()
-			break
-		}
-		if want {
-			out.Steps = out.Steps[:0] // only the path that decides is kept
-			x.steps = start
-		}
-	}
-	return out
-}
-
-func (x *explainer) intersection(r *relationDef, object uint32, w *rewrite, want bool) *Step {
-	out := x.step(StepIntersection, r, object, true)
-	if out == nil {
-		return nil
-	}
-	for _, c := range w.children {
-		child := x.rewrite(r, object, c, want)
-		if child == nil {
-			out.Allowed = false
-			break
-		}
-		out.Allowed = out.Allowed && child.Allowed
-		out.Steps = append(out.Steps, child)
-	}
-	return out
-}
-
-func (x *explainer) exclusion(r *relationDef, object uint32, w *rewrite, want bool) *Step {
-	out := x.step(StepExclusion, r, object, false)
-	if out == nil {
-		return nil
-	}
-	base := x.rewrite(r, object, w.children[0], want)
-	if base == nil {
-		return out
-	}
-	out.Steps = append(out.Steps, base)
-	if !base.Allowed {
-		return out
-	}
-	undecided := x.undecided
-	subtract := x.rewrite(r, object, w.children[1], false)
-	if subtract == nil {
-		return out
-	}
-	out.Steps = append(out.Steps, subtract)
-	out.Allowed = !subtract.Allowed && x.undecided == undecided
-	return out
 }
 
 func (s *Step) count() int {

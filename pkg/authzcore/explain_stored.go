@@ -2,7 +2,7 @@ package authzcore
 
 // stored explains the stored subjects of a relation: the subject itself, a
 // wildcard, or a userset.
-func (x *explainer) stored(r *relationDef, object uint32, want bool) *Step {
+func (x *explainer) stored(r *relationDef, object uint32, m mode) *Step {
 	out := x.step(StepDirect, r, object, false)
 	if out == nil || object == phantom {
 		return out
@@ -12,63 +12,87 @@ func (x *explainer) stored(r *relationDef, object uint32, want bool) *Step {
 		return out
 	}
 	s := x.view.sets.at(n)
-	if x.hasSubject && r.rule.kinds.has(x.parsed.kind) && x.view.contains(s.members, x.subject) {
-		if x.parsed.subject.ID == wildcard {
-			out.Kind = StepWildcard
-		}
-		out.Allowed, out.Relationship = true, x.texts.relationship(s, x.subject).String()
-		return out
+	if !x.direct(out, r, s) {
+		x.usersets(out, r, s, m)
 	}
-	if x.hasAnyone && r.rule.kinds.has(x.anyoneKind) && x.view.contains(s.members, x.anyone) {
-		out.Kind, out.Allowed, out.Relationship = StepWildcard, true, x.texts.relationship(s, x.anyone).String()
-		return out
-	}
-	x.usersets(out, r, s, want)
 	return out
 }
 
-// usersets explains the usersets among the stored subjects, under out.
-func (x *explainer) usersets(out *Step, r *relationDef, s *set, want bool) {
-	start := x.steps
-	x.view.each(s.members, func(ref uint32) bool {
-		if ref&setFlag == 0 {
-			return true
+// direct says whether a set holds the subject itself or a wildcard, and puts
+// that into out.
+func (x *explainer) direct(out *Step, r *relationDef, s *set) bool {
+	c := x.engine
+	if c.hasSubject && r.rule.kinds.has(c.kind) && x.view.contains(s.members, c.subject) {
+		if x.parsed.subject.ID == wildcard {
+			out.Kind = StepWildcard
 		}
-		m := x.view.sets.at(ref &^ setFlag)
-		p := pair(m.typ, m.relation)
+		out.Allowed, out.Relationship = true, x.texts.relationship(s, c.subject).String()
+		return true
+	}
+	if c.hasAnyone && r.rule.kinds.has(c.anyoneKind) && x.view.contains(s.members, c.anyone) {
+		out.Kind, out.Allowed, out.Relationship = StepWildcard, true, x.texts.relationship(s, c.anyone).String()
+		return true
+	}
+	return false
+}
+
+// usersets explains the usersets among the stored subjects, under out.
+func (x *explainer) usersets(out *Step, r *relationDef, s *set, m mode) {
+	var single [1]uint32
+	x.eachOf(x.view.flagged(s.members, &single), func(ref uint32) bool {
+		member := x.view.sets.at(ref &^ setFlag)
+		p := pair(member.typ, member.relation)
 		if r.rule.set(p) == nil {
 			return true
 		}
-		member := x.view.model.pairs[p]
-		if want && x.holds(member, m.object) != allowed {
+		relation := x.view.model.pairs[p]
+		if m == modeAllowed && x.holds(relation, member.object) != allowed {
 			return true
 		}
-		child := x.question(member, m.object)
-		if child == nil {
-			return false
-		}
-		if child.Allowed {
-			out.Kind, out.Allowed = StepUserset, true
-			out.Relationship, out.Steps = x.texts.relationship(s, ref).String(), []*Step{child}
-			x.steps = start + child.count()
-			return false
-		}
-		if want {
-			x.steps = start
-			return true
-		}
-		tried := x.step(StepUserset, r, s.object, false)
-		if tried == nil {
-			return false
-		}
-		tried.Relationship, tried.Steps = x.texts.relationship(s, ref).String(), []*Step{child}
-		out.Steps = append(out.Steps, tried)
-		return true
+		return x.try(out, StepUserset, s, ref, r, m, func() *Step { return x.question(relation, member.object, m == modeDenied) })
 	})
 }
 
+// eachOf calls fn for the refs of a span until fn returns false or the budget
+// is used up.
+func (x *explainer) eachOf(s span, fn func(ref uint32) bool) {
+	for refs := s.next(); len(refs) > 0; refs = s.next() {
+		for _, ref := range refs {
+			if !x.spend(1) || !fn(ref) {
+				return
+			}
+		}
+	}
+}
+
+// try asks what a stored subject leads to and puts it under out: alone when it
+// is the answer. It returns false when there is nothing left to try.
+func (x *explainer) try(out *Step, kind StepKind, s *set, ref uint32, r *relationDef, m mode, ask func() *Step) bool {
+	start := x.steps
+	child := ask()
+	switch {
+	case child == nil:
+		return false
+	case child.Allowed:
+		out.Kind, out.Allowed = kind, true
+		out.Relationship, out.Steps = x.texts.relationship(s, ref).String(), []*Step{child}
+		x.steps = start + child.count()
+		return false
+	case m == modeAllowed:
+		x.steps = start
+		return true
+	}
+	tried := x.step(kind, r, s.object, false)
+	if tried == nil {
+		return false
+	}
+	tried.Relationship, tried.Steps = x.texts.relationship(s, ref).String(), []*Step{child}
+	out.Steps = append(out.Steps, tried)
+	return true
+}
+
 // from explains the objects that a tupleset leads to.
-func (x *explainer) from(r *relationDef, object uint32, w *rewrite) *Step {
+func (x *explainer) from(r *relationDef, object uint32, w *rewrite, m mode) *Step {
 	out := x.step(StepFrom, r, object, false)
 	if out == nil || object == phantom {
 		return out
@@ -79,35 +103,24 @@ func (x *explainer) from(r *relationDef, object uint32, w *rewrite) *Step {
 		return out
 	}
 	s := x.view.sets.at(n)
-	start := x.steps
-	x.view.each(s.members, func(ref uint32) bool {
-		if ref&setFlag != 0 {
-			return false
-		}
-		t := x.view.model.types[x.view.nodes.at(ref).typ]
-		if t == nil || string(x.view.idBytes(x.view.nodes.at(ref))) == wildcard || !tupleset.rule.kinds.has(x.view.model.objectKind(t)) {
+	var single [1]uint32
+	x.eachOf(x.view.objects(s.members, &single), func(ref uint32) bool {
+		asked := x.leadsTo(tupleset, w, ref)
+		if asked == nil || m == modeAllowed && x.holds(asked, ref) != allowed {
 			return true
 		}
-		asked := t.byName[w.relation]
-		if asked == nil {
-			return true
-		}
-		child := x.question(asked, ref)
-		if child == nil {
-			return false
-		}
-		if child.Allowed {
-			out.Allowed, out.Relationship, out.Steps = true, x.texts.relationship(s, ref).String(), []*Step{child}
-			x.steps = start + child.count()
-			return false
-		}
-		tried := x.step(StepFrom, r, object, false)
-		if tried == nil {
-			return false
-		}
-		tried.Relationship, tried.Steps = x.texts.relationship(s, ref).String(), []*Step{child}
-		out.Steps = append(out.Steps, tried)
-		return true
+		return x.try(out, StepFrom, s, ref, r, m, func() *Step { return x.question(asked, ref, m == modeDenied) })
 	})
 	return out
+}
+
+// leadsTo returns the relation that a definition asks of an object in a
+// tupleset; nil when the model allows none.
+func (x *explainer) leadsTo(tupleset *relationDef, w *rewrite, ref uint32) *relationDef {
+	o := x.view.nodes.at(ref)
+	t := x.view.model.types[o.typ]
+	if t == nil || string(x.view.idBytes(o)) == wildcard || !tupleset.rule.kinds.has(x.view.model.objectKind(t)) {
+		return nil
+	}
+	return t.byName[w.relation]
 }

@@ -1,12 +1,15 @@
 package authzcore
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	openfgav1 "github.com/openfga/api/proto/openfga/v1"
 	"github.com/openfga/language/pkg/go/transformer"
@@ -14,19 +17,37 @@ import (
 
 // Limits of a model.
 const (
-	maxModelBytes   = 256 << 10
-	maxModelTypes   = 500
-	maxModelFiles   = 100
-	maxRewriteDepth = 50
-	maxProblems     = 100
-	manifestName    = "fga.mod"
+	maxModelBytes = 256 << 10
+	maxModelTypes = 500
+	maxModelFiles = 100
+	maxPathBytes  = 1024
+	// maxManifestBytes: the time to read an fga.mod grows with its square.
+	maxManifestBytes = 16 << 10
+	maxRewriteDepth  = 50
+	maxProblems      = 100
+	manifestName     = "fga.mod"
 )
 
 // reader collects a model from files.
 type reader struct {
+	ctx      context.Context //nolint:containedctx // lives as long as one call
 	schema   *schema
 	problems []Problem
 	sources  map[string]*source
+}
+
+// failure lists the problems in order.
+func (r *reader) failure() error {
+	slices.SortStableFunc(r.problems, func(a, b Problem) int {
+		if c := compare(a.File, b.File); c != 0 {
+			return c
+		}
+		if a.Line != b.Line {
+			return a.Line - b.Line
+		}
+		return a.Column - b.Column
+	})
+	return &ModelError{Problems: r.problems}
 }
 
 func (r *reader) report(p Problem) {
@@ -62,8 +83,13 @@ func (r *reader) readFiles(files []File) {
 func (r *reader) bounded(files []File) bool {
 	total := 0
 	seen := map[string]bool{}
-	for _, f := range files {
+	for i, f := range files {
 		total += len(f.Content)
+		if !printable(f.Path) {
+			// The path is not repeated: it may be made to deceive whoever reads it.
+			r.report(Problem{Message: fmt.Sprintf("the path of file %d has control or invisible characters, or is longer than %d bytes", i+1, maxPathBytes)})
+			return false
+		}
 		if seen[f.Path] {
 			r.report(Problem{File: f.Path, Message: "the file is given twice"})
 		}
@@ -78,6 +104,12 @@ func (r *reader) bounded(files []File) bool {
 		r.report(Problem{Message: fmt.Sprintf("a model has at most %d bytes in all its files", maxModelBytes)})
 	}
 	return len(r.problems) == 0
+}
+
+// printable says whether a path can be shown to people as it is.
+func printable(path string) bool {
+	hidden := func(c rune) bool { return unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+	return len(path) <= maxPathBytes && utf8.ValidString(path) && !strings.ContainsFunc(path, hidden)
 }
 
 func (r *reader) readWhole(f File) {
@@ -154,9 +186,18 @@ func (r *reader) readManifest(f File) (listed map[string]bool, ok bool) {
 			listed, ok = nil, false
 		}
 	}()
+	if len(f.Content) > maxManifestBytes {
+		r.report(Problem{File: f.Path, Message: fmt.Sprintf("an fga.mod has at most %d bytes", maxManifestBytes)})
+		return nil, false
+	}
+	// Each key needs one of these; the time grows with the square of the keys.
+	if strings.Count(f.Content, ":")+strings.Count(f.Content, ",")+strings.Count(f.Content, "?") > 4*maxModelFiles {
+		r.report(Problem{File: f.Path, Message: "the file has too many keys or list entries"})
+		return nil, false
+	}
 	mod, err := transformer.TransformModFile(f.Content)
 	if err != nil {
-		r.libraryProblems(f.Path, err)
+		r.libraryProblems(f.Path, nil, err)
 		return nil, false
 	}
 	listed = map[string]bool{}
@@ -173,6 +214,9 @@ func (r *reader) readManifest(f File) (listed map[string]bool, ok bool) {
 // reported problems.
 func (r *reader) parse(f File) (s *source, parsed *openfgav1.AuthorizationModel) {
 	s = indexSource(f)
+	if r.ctx.Err() != nil {
+		return s, nil
+	}
 	r.sources[f.Path] = s
 	if at, odd := s.oddBreak(); odd {
 		r.report(at.problem("lines must end with a line feed, with or without a carriage return before it"))
@@ -197,9 +241,10 @@ func (r *reader) parse(f File) (s *source, parsed *openfgav1.AuthorizationModel)
 			parsed = nil
 		}
 	}()
-	parsed, _, err := transformer.TransformModularDSLToProto(strings.Join(s.lines, "\n"))
+	text, kept := s.text()
+	parsed, _, err := transformer.TransformModularDSLToProto(text)
 	if err != nil {
-		r.libraryProblems(f.Path, err)
+		r.libraryProblems(f.Path, kept, err)
 		return s, nil
 	}
 	if len(parsed.GetTypeDefinitions()) > maxModelTypes {
@@ -213,10 +258,12 @@ func (r *reader) parse(f File) (s *source, parsed *openfgav1.AuthorizationModel)
 // 0-based and not exported.
 var librarySays = regexp.MustCompile(`(?s)line=(-?\d+), column=(-?\d+): (.*)$`)
 
-func (r *reader) libraryProblems(file string, err error) {
+// libraryProblems reports what the parser says of a file. kept has the numbers
+// of the lines that it was given; nil for all.
+func (r *reader) libraryProblems(file string, kept []int, err error) {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range many.Unwrap() {
-			r.libraryProblems(file, e)
+			r.libraryProblems(file, kept, e)
 		}
 		return
 	}
@@ -224,7 +271,11 @@ func (r *reader) libraryProblems(file string, err error) {
 	if m := librarySays.FindStringSubmatch(err.Error()); m != nil {
 		line, _ := strconv.Atoi(m[1])
 		column, _ := strconv.Atoi(m[2])
-		p.Line, p.Column, p.Message = max(line, 0)+1, max(column, 0)+1, m[3]
+		line = max(line, 0)
+		if len(kept) > 0 {
+			line = kept[min(line, len(kept)-1)]
+		}
+		p.Line, p.Column, p.Message = line+1, max(column, 0)+1, m[3]
 	}
 	r.report(p)
 }

@@ -12,6 +12,8 @@ const maxNames = 1<<16 - 1
 type Names struct {
 	types     nameTable
 	relations nameTable
+	// models lets one model at a time take room.
+	models sync.Mutex
 	// scratch holds *checker values between checks.
 	scratch sync.Pool
 }
@@ -52,6 +54,42 @@ func (t *nameTable) intern(name string) (uint16, error) {
 	id := uint16(len(t.names))
 	t.ids[name] = id
 	return id, nil
+}
+
+// internAll gives all names of a model their numbers, or none of them when there
+// is not enough room for all.
+//
+// Errors: ErrNamesFull.
+func (n *Names) internAll(types, relations []string) error {
+	n.models.Lock()
+	defer n.models.Unlock()
+	if !n.types.room(types) || !n.relations.room(relations) {
+		return ErrNamesFull
+	}
+	for _, name := range types {
+		if _, err := n.types.intern(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range relations {
+		if _, err := n.relations.intern(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// room says whether names fit in, those that are new among them.
+func (t *nameTable) room(names []string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	missing := map[string]bool{}
+	for _, name := range names {
+		if _, known := t.ids[name]; !known {
+			missing[name] = true
+		}
+	}
+	return len(t.names)+len(missing) <= maxNames
 }
 
 func (t *nameTable) find(name string) (uint16, bool) {

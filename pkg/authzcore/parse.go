@@ -67,7 +67,8 @@ func ParseRelationship(r Relationship) error {
 // ParseObject parses type:id.
 //
 // Ids are 1 to 256 bytes of valid UTF-8 in form NFC, case-sensitive, without
-// white space, control characters, ':' and '#'; "*" is not an object. Names of
+// white space, control and format characters (categories Cc and Cf: invisible,
+// or changing the direction of text), ':' and '#'; "*" is not an object. Names of
 // types and relations are 1 to 64 of A-Z a-z 0-9 _ - . /, not beginning with a
 // digit or with - . /, as the OpenFGA language has them.
 //
@@ -163,7 +164,7 @@ func checkUnicode(field, id string) error {
 		return &InputError{Field: field, Rule: "utf8", Detail: "an id must be valid UTF-8"}
 	}
 	for _, r := range id {
-		if unicode.IsSpace(r) || unicode.IsControl(r) {
+		if unicode.IsSpace(r) || unicode.In(r, unicode.Cc, unicode.Cf) {
 			return badCharacter(field)
 		}
 	}
@@ -174,5 +175,5 @@ func checkUnicode(field, id string) error {
 }
 
 func badCharacter(field string) error {
-	return &InputError{Field: field, Rule: "character", Detail: "an id must not contain white space, control characters, ':' or '#'"}
+	return &InputError{Field: field, Rule: "character", Detail: "an id must not contain white space, control or invisible characters, ':' or '#'"}
 }

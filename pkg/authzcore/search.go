@@ -4,6 +4,17 @@ import "slices"
 
 const noLow = ^uint32(0)
 
+// polled is how many visits lie between two looks at the context.
+const polled = 1024
+
+// poll says whether the check must stop because its context ended.
+func (c *checker) poll() bool {
+	if c.ctx != nil && c.ctx.Err() != nil {
+		c.halted = true
+	}
+	return c.halted
+}
+
 // search answers whether the subject is in a state of an object. It walks
 // breadth first, so that every object is met at its least depth, and a union
 // of whatever size is one walk. An object met twice adds nothing: what a cycle
@@ -14,20 +25,41 @@ func (c *checker) search(start int32, object uint32, depth int32) verdict {
 	}
 	c.gen++
 	gen, first := c.gen, len(c.queue)
-	c.queue = append(c.queue, visit{object, start, depth})
+	c.queue = append(c.queue, visit{object: object, state: start, depth: depth})
 	worst := denied
 	for head := first; head < len(c.queue); head++ {
 		if c.visits++; c.visits > c.view.limits.Visits {
 			worst = worst.or(tooWide)
 			break
 		}
+		if c.halted || c.visits%polled == 0 && c.poll() {
+			worst = worst.or(stopped)
+			break
+		}
+		c.head = head
 		worst = worst.or(c.visit(c.queue[head], first, gen))
 		if worst == allowed {
+			c.keepTrace(first, head)
 			break
 		}
 	}
 	c.queue = c.queue[:first]
 	return worst
+}
+
+// keepTrace keeps the visits from the first of a search to one of it.
+func (c *checker) keepTrace(first, last int) {
+	if !c.tracing {
+		return
+	}
+	c.trace = nil
+	for i := last; ; i = int(c.queue[i].from) {
+		c.trace = append(c.trace, c.queue[i])
+		if i == first {
+			break
+		}
+	}
+	slices.Reverse(c.trace)
 }
 
 // visit asks one object and queues what it leads to.
@@ -193,7 +225,7 @@ func (c *checker) enqueue(state int32, object uint32, depth int32, first int, ge
 	if int(depth) > c.view.limits.Depth {
 		return tooDeep
 	}
-	c.queue = append(c.queue, visit{object, state, depth})
+	c.queue = append(c.queue, visit{object: object, state: state, depth: depth, from: int32(c.head)})
 	return denied
 }
 

@@ -157,7 +157,7 @@ func TestCheck(t *testing.T) {
 				"user:u b doc:1": `permission: type "doc" has no relation "b"`, "user:u a page:1": `resource: the model has no type "page"`,
 				"robot:u a doc:1": `subject: the model has no type "robot"`, "user:u#a a doc:1": `subject: type "user" has no relation "a"`,
 				"user:u a doc:*": "resource: must name one object, not every object of a type", "u a doc:1": "subject: must be type:id",
-				"user:u: a doc:1": "subject: an id must not contain white space, control characters, ':' or '#'", "user:u a doc:1": "false",
+				"user:u: a doc:1": "subject: an id must not contain white space, control or invisible characters, ':' or '#'", "user:u a doc:1": "false",
 			},
 		},
 	} {

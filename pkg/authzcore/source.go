@@ -11,6 +11,10 @@ type source struct {
 	header place
 	// definitions in the order of the file.
 	definitions []definition
+	// defines and onLine find the first definition of a relation, by type and
+	// name, and of a line, in definitions.
+	defines map[[2]string]int
+	onLine  map[int]int
 }
 
 // definition is a line that defines something, up to the line before end.
@@ -25,7 +29,7 @@ type definition struct {
 
 // indexSource finds the definitions of a file.
 func indexSource(f File) *source {
-	s := &source{path: f.Path, lines: strings.Split(f.Content, "\n")}
+	s := &source{path: f.Path, lines: strings.Split(f.Content, "\n"), defines: map[[2]string]int{}, onLine: map[int]int{}}
 	typ := ""
 	for i, line := range s.lines {
 		line = uncomment(line)
@@ -68,6 +72,12 @@ func (s *source) add(d definition) {
 	if n := len(s.definitions); n > 0 {
 		s.definitions[n-1].end = d.line
 	}
+	if key := [2]string{d.typ, d.name}; d.keyword == "define" {
+		if _, found := s.defines[key]; !found {
+			s.defines[key] = len(s.definitions)
+		}
+	}
+	s.onLine[d.line] = len(s.definitions)
 	s.definitions = append(s.definitions, d)
 }
 
@@ -79,6 +89,24 @@ func uncomment(line string) string {
 	}
 	line, _, _ = strings.Cut(line, " #")
 	return line
+}
+
+// text is the source for the parser, without blank lines, whose number it is
+// slow in, and the number of each line that is left. Lines are 0-based.
+func (s *source) text() (string, []int) {
+	var b strings.Builder
+	kept := make([]int, 0, len(s.lines))
+	for i, line := range s.lines {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if len(kept) > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString(line)
+		kept = append(kept, i)
+	}
+	return b.String(), kept
 }
 
 func nameColumn(line, keyword, name string) int {
@@ -103,8 +131,12 @@ func (s *source) extensionAt(name string) (place, bool) {
 }
 
 func (s *source) relationAt(typ, name string) place {
-	p, _ := s.find(func(d definition) bool { return d.keyword == "define" && d.typ == typ && d.name == name }, 0)
-	return p
+	n, found := s.defines[[2]string{typ, name}]
+	if !found {
+		return place{file: s.path}
+	}
+	d := s.definitions[n]
+	return s.at(d.line, d.column)
 }
 
 func (s *source) find(match func(definition) bool, nth int) (place, bool) {
@@ -123,18 +155,18 @@ func (s *source) find(match func(definition) bool, nth int) (place, bool) {
 // wordAt returns where a word stands in the definition at a place, or the place
 // itself.
 func (s *source) wordAt(from place, word string) place {
-	for _, d := range s.definitions {
-		if d.line+1 != from.line {
-			continue
+	n, found := s.onLine[from.line-1]
+	if !found {
+		return from
+	}
+	d := s.definitions[n]
+	for i := d.line; i < d.end; i++ {
+		start := 0
+		if i == d.line {
+			start = strings.Index(s.lines[i], ":") + 1
 		}
-		for i := d.line; i < d.end; i++ {
-			start := 0
-			if i == d.line {
-				start = strings.Index(s.lines[i], ":") + 1
-			}
-			if c := findWord(s.lines[i], word, start); c >= 0 {
-				return s.at(i, c)
-			}
+		if c := findWord(s.lines[i], word, start); c >= 0 {
+			return s.at(i, c)
 		}
 	}
 	return from

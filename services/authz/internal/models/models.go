@@ -8,7 +8,9 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
 // Find reads the source files of a model that the log has not brought yet.
@@ -22,15 +24,21 @@ type Registry struct {
 	names *authzcore.Names
 	find  Find
 
+	// compiling holds those that compile.
+	compiling chan struct{}
+
 	mu       sync.Mutex
 	sources  map[string][]authzcore.File
 	compiled map[string]*authzcore.Model
 }
 
+// compilers is how many models are compiled at once.
+const compilers = 2
+
 // New returns an empty registry.
 func New(names *authzcore.Names, find Find) *Registry {
 	return &Registry{
-		names: names, find: find,
+		names: names, find: find, compiling: make(chan struct{}, compilers),
 		sources: map[string][]authzcore.File{}, compiled: map[string]*authzcore.Model{},
 	}
 }
@@ -72,7 +80,7 @@ func (r *Registry) Get(ctx context.Context, model string) (*authzcore.Model, err
 		}
 		files = Files(found)
 	}
-	compiled, err := authzcore.Compile(r.names, files)
+	compiled, err := r.compile(ctx, r.names, files)
 	if err != nil {
 		return nil, fmt.Errorf("compile stored model %s: %w", model, err)
 	}
@@ -83,6 +91,30 @@ func (r *Registry) Get(ctx context.Context, model string) (*authzcore.Model, err
 	defer r.mu.Unlock()
 	r.compiled[model] = compiled
 	return compiled, nil
+}
+
+// Identify compiles a model that is not published yet and returns its id. The
+// model takes no room in the registry.
+//
+// Errors: *authzcore.ModelError; DEADLINE when ctx ends while others compile.
+func (r *Registry) Identify(ctx context.Context, files []authzcore.File) (string, error) {
+	compiled, err := r.compile(ctx, authzcore.NewNames(), files)
+	if err != nil {
+		return "", err
+	}
+	return compiled.ID(), nil
+}
+
+// compile compiles few models at once, so that no flood of models takes all
+// processors from checks.
+func (r *Registry) compile(ctx context.Context, names *authzcore.Names, files []authzcore.File) (*authzcore.Model, error) {
+	select {
+	case r.compiling <- struct{}{}:
+		defer func() { <-r.compiling }()
+	case <-ctx.Done():
+		return nil, fault.New(fault.Deadline, commonv1.Reason_DEADLINE, "other models are being compiled; try again").Because(ctx.Err())
+	}
+	return authzcore.CompileContext(ctx, names, files)
 }
 
 // Files turns recorded files into the compiler's input.

@@ -28,7 +28,7 @@ func (s *Checks) Check(ctx context.Context, req *authzv1.CheckRequest) (*authzv1
 	if err != nil {
 		return nil, err
 	}
-	allowed, err := view.Check(authzcore.Question{
+	allowed, err := view.CheckContext(ctx, authzcore.Question{
 		Subject: req.GetSubject(), Permission: req.GetPermission(), Resource: req.GetResource(),
 	})
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *Checks) Explain(ctx context.Context, req *authzv1.ExplainRequest) (*aut
 	if err != nil {
 		return nil, err
 	}
-	explanation, err := view.Explain(authzcore.Question{
+	explanation, err := view.ExplainContext(ctx, authzcore.Question{
 		Subject: req.GetSubject(), Permission: req.GetPermission(), Resource: req.GetResource(),
 	})
 	if err != nil {

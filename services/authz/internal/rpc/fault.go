@@ -75,5 +75,8 @@ func evaluationFault(err error) error {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return err
 	}
+	if f, ok := fault.As(err); ok {
+		return f
+	}
 	return fmt.Errorf("evaluate: %w", err)
 }

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -46,7 +45,7 @@ func (s *Models) PublishModel(ctx context.Context, req *authzv1.PublishModelRequ
 	for i, f := range req.GetFiles() {
 		files[i] = &eventv1.ModelFile{Path: f.GetPath(), Content: f.GetContent()}
 	}
-	compiled, err := authzcore.Compile(s.Models.Names(), models.Files(files))
+	model, err := s.Models.Identify(ctx, models.Files(files))
 	if err != nil {
 		return nil, engineFault(err, "files.")
 	}
@@ -55,8 +54,8 @@ func (s *Models) PublishModel(ctx context.Context, req *authzv1.PublishModelRequ
 		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: id.Platform,
 		Procedure: authzv1connect.ModelServicePublishModelProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) error {
-		model := store.Model{ID: compiled.ID(), Name: req.GetName(), Files: files, CreatedAt: s.Clock().UTC().Truncate(time.Microsecond)}
-		return s.publish(ctx, tx, model, caller, out)
+		row := store.Model{ID: model, Name: req.GetName(), Files: files, CreatedAt: s.Clock().UTC().Truncate(time.Microsecond)}
+		return s.publish(ctx, tx, row, caller, out)
 	})
 	if err != nil {
 		return nil, err

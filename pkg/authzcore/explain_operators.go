@@ -1,0 +1,64 @@
+package authzcore
+
+func (x *explainer) union(r *relationDef, object uint32, w *rewrite, m mode) *Step {
+	out := x.step(StepUnion, r, object, false)
+	if out == nil {
+		return nil
+	}
+	start := x.steps
+	for _, c := range w.children {
+		child := x.rewrite(r, object, c, m)
+		if child == nil {
+			break
+		}
+		if out.keep(child) {
+			x.steps = start + child.count()
+			break
+		}
+		if m == modeAllowed {
+			out.Steps = out.Steps[:0] // only the path that decides is kept
+			x.steps = start
+		}
+	}
+	return out
+}
+
+func (x *explainer) intersection(r *relationDef, object uint32, w *rewrite) *Step {
+	out := x.step(StepIntersection, r, object, true)
+	if out == nil {
+		return nil
+	}
+	for _, c := range w.children {
+		child := x.operand(r, object, c)
+		if child == nil {
+			out.Allowed = false
+			break
+		}
+		out.Allowed = out.Allowed && child.Allowed
+		out.Steps = append(out.Steps, child)
+	}
+	return out
+}
+
+func (x *explainer) exclusion(r *relationDef, object uint32, w *rewrite) *Step {
+	out := x.step(StepExclusion, r, object, false)
+	if out == nil {
+		return nil
+	}
+	base := x.operand(r, object, w.children[0])
+	if base == nil {
+		return out
+	}
+	out.Steps = append(out.Steps, base)
+	if !base.Allowed {
+		return out
+	}
+	undecided := x.undecided
+	subtract := x.operand(r, object, w.children[1])
+	if subtract == nil {
+		return out
+	}
+	out.Steps = append(out.Steps, subtract)
+	out.Allowed = !subtract.Allowed && x.undecided == undecided
+	return out
+}
