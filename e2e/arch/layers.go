@@ -13,6 +13,8 @@ func Layers() []Row {
 
 	return []Row{
 		{Folder: proto},
+		// The tests of the contract.
+		{Folder: "proto", May: []string{proto}},
 		{Folder: "migrations"},
 
 		// The parts that other companies' programs link.

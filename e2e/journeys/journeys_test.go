@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -71,7 +72,7 @@ func TestWriteIsVisibleWithItsToken(t *testing.T) {
 			operation, want = authzv1.Operation_OPERATION_DELETE, authzv1.Effect_EFFECT_DELETED
 		}
 		written, err := client.Relationships.WriteRelationships(t.Context(), &authzv1.WriteRelationshipsRequest{
-			Organization: d.Organization, IdempotencyKey: t.Name() + string(rune('a'+i)),
+			Organization: d.Organization, IdempotencyKey: fmt.Sprintf("write-%d", i),
 			Updates: []*authzv1.RelationshipUpdate{{Operation: operation, Relationship: relationship}},
 		})
 		if err != nil || len(written.GetEffects()) != 1 || written.GetEffects()[0] != want {
@@ -233,3 +234,54 @@ func TestTokensReachTheirOrganizationOnly(t *testing.T) {
 }
 
 var errStillAccepted = errors.New("still accepted")
+
+// A stream that was opened with a token writes nothing more once the token is
+// revoked.
+func TestRevokedTokenEndsItsStreams(t *testing.T) {
+	d := harness.StartDev(t, t.TempDir())
+	admin := d.Client()
+	made, err := admin.Tokens.CreateApiToken(t.Context(), &identityv1.CreateApiTokenRequest{
+		Organization: d.Organization, Name: "importer", Level: commonv1.Level_LEVEL_WRITE, IdempotencyKey: "1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	importer := meridian.New(d.URL, made.GetSecret())
+	stream, err := importer.Relationships.ImportRelationships(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(user string) {
+		_ = stream.Send(&authzv1.ImportRelationshipsRequest{
+			Organization:  d.Organization,
+			Relationships: []*authzv1.Relationship{{Resource: "table:orders", Relation: "reader", Subject: user}},
+		})
+	}
+	question := meridian.Question{Organization: d.Organization, Subject: "user:early", Permission: "can_select", Resource: "table:orders"}
+	send(question.Subject)
+	harness.Eventually(t, "the first message is committed", func() error {
+		if decision, err := admin.Check(t.Context(), question); err != nil || !decision.Allowed {
+			return errStillAccepted
+		}
+		return nil
+	})
+	if _, err := admin.Tokens.RevokeApiToken(t.Context(), &identityv1.RevokeApiTokenRequest{
+		Organization: d.Organization, Token: made.GetToken().GetId(), IdempotencyKey: "2",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the revoked token is refused", func() error {
+		if _, err := importer.Check(t.Context(), question); meridian.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+			return nil
+		}
+		return errStillAccepted
+	})
+	send("user:late")
+	if _, err := stream.CloseAndReceive(); !meridian.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+		t.Errorf("the stream of a revoked token: %v, want TOKEN_REJECTED", err)
+	}
+	question.Subject = "user:late"
+	if decision, err := admin.Check(t.Context(), question); err != nil || decision.Allowed {
+		t.Errorf("what was sent after the revocation: %+v, %v; want deny", decision, err)
+	}
+}

@@ -42,6 +42,8 @@ const (
 	// maxFlights is the most questions to the upstream at once. A flood of
 	// made-up tokens must not become a flood of calls.
 	maxFlights = 256
+	// knownFlights more are for tokens that were valid before.
+	knownFlights = 64
 )
 
 // tokenHash stands for a token in memory.
@@ -56,6 +58,7 @@ type Cache struct {
 	config  CacheConfig
 	entries *entries
 	flights chan struct{}
+	known   chan struct{}
 	stale   prometheus.Counter
 	asked   prometheus.Counter
 }
@@ -73,7 +76,7 @@ func NewCache(c CacheConfig) *Cache {
 		c.Clock = time.Now
 	}
 	cache := &Cache{
-		config: c, entries: newEntries(c.Size), flights: make(chan struct{}, maxFlights),
+		config: c, entries: newEntries(c.Size), flights: make(chan struct{}, maxFlights), known: make(chan struct{}, knownFlights),
 		stale: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_tokens_stale_total",
 			Help: "Tokens that were accepted from the cache while their verifier was unavailable.",
@@ -144,12 +147,17 @@ func expired(p Principal, now time.Time) bool {
 // ask asks the upstream and lands the flight.
 func (c *Cache) ask(ctx context.Context, key tokenHash, bearer secret.String, f *flight) {
 	defer close(f.done)
+	lane := c.flights
+	if c.remembers(key) {
+		lane = c.known
+	}
 	select {
-	case c.flights <- struct{}{}:
-		defer func() { <-c.flights }()
+	case lane <- struct{}{}:
+		defer func() { <-lane }()
 	default:
-		f.err = fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE, "too many tokens are being verified").Retry(outagePause)
-		c.entries.abandon(key)
+		// A flood of made-up tokens must not shut out those that are known.
+		full := fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE, "too many tokens are being verified").Retry(outagePause)
+		f.principal, f.err = c.survive(key, full, c.config.Clock())
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.Deadline)
@@ -179,6 +187,18 @@ func (c *Cache) survive(key tokenHash, err error, now time.Time) (Principal, err
 	}
 	c.stale.Inc()
 	return kept, nil
+}
+
+// Remembers says, without a question, whether Verify would accept this token
+// while its verifier is away. Whoever limits guesses leaves such a token alone.
+func (c *Cache) Remembers(bearer secret.String) bool {
+	return c.remembers(tokenHash(sha256.Sum256([]byte(bearer.Reveal()))))
+}
+
+func (c *Cache) remembers(key tokenHash) bool {
+	now := c.config.Clock()
+	kept, ok := c.entries.young(key, now, c.config.StaleFor)
+	return ok && !expired(kept, now)
 }
 
 // Drop forgets a revoked token for good. Call it for each revocation event.

@@ -78,12 +78,6 @@ func (e *entries) listOf(of *entry) *list.List {
 	return e.valid
 }
 
-func (e *entries) abandon(key tokenHash) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.flying, key)
-}
-
 // confirm keeps a valid token, unless it was dropped meanwhile.
 func (e *entries) confirm(key tokenHash, p Principal, now time.Time) (Principal, error) {
 	e.mu.Lock()
@@ -120,6 +114,21 @@ func (e *entries) pause(key tokenHash, now time.Time, staleFor, pause time.Durat
 		return Principal{}, false
 	}
 	known.pauseUntil = now.Add(pause)
+	return known.principal, true
+}
+
+// young returns a valid entry that is younger than staleFor.
+func (e *entries) young(key tokenHash, now time.Time, staleFor time.Duration) (Principal, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	element, ok := e.byKey[key]
+	if !ok {
+		return Principal{}, false
+	}
+	known := element.Value.(*entry) //nolint:forcetypeassert // the list holds entries only
+	if known.err != nil || now.Sub(known.confirmed) >= staleFor {
+		return Principal{}, false
+	}
 	return known.principal, true
 }
 

@@ -26,6 +26,9 @@ const (
 	Operator
 )
 
+// defined says whether there is such a kind; nobody is none.
+func (k Kind) defined() bool { return k >= APIToken && k <= Operator }
+
 // String is the kind in lower case, for logs.
 func (k Kind) String() string {
 	switch k {

@@ -138,10 +138,23 @@ func (k *ServiceKey) Verify(bearer secret.String, audience string) (Principal, e
 		return Principal{}, rejected()
 	}
 	expected := jwt.Expected{AnyAudience: jwt.Audience{audience}, Time: k.now()}
-	if err := claims.ValidateWithLeeway(expected, clockSkew); err != nil {
+	if err := claims.ValidateWithLeeway(expected, clockSkew); err != nil || !claims.plausible() {
 		return Principal{}, rejected()
 	}
 	return claims.principal(), nil
+}
+
+// plausible says whether Mint could have made these claims: they live no longer
+// than its tokens do, and name a caller of a kind and a level that there is.
+func (c *serviceClaims) plausible() bool {
+	if c.Expiry.Time().Sub(c.IssuedAt.Time()) > serviceTokenLifetime+clockSkew {
+		return false
+	}
+	if c.Caller == nil {
+		return true
+	}
+	_, level := commonv1.Level_name[int32(c.Caller.Level)]
+	return level && c.Caller.Kind.defined() && c.Caller.ID != ""
 }
 
 func (c *serviceClaims) principal() Principal {

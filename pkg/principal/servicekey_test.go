@@ -109,6 +109,7 @@ func TestServiceKeyRefuses(t *testing.T) {
 		"no expiry":               {signed(jose.HS256, typ, raw, without(func(c *jwt.Claims) { c.Expiry = nil })), 0, false},
 		"no issuer":               {signed(jose.HS256, typ, raw, without(func(c *jwt.Claims) { c.Issuer = "" })), 0, false},
 		"no audience":             {signed(jose.HS256, typ, raw, without(func(c *jwt.Claims) { c.Audience = nil })), 0, false},
+		"lives too long":          {signed(jose.HS256, typ, raw, without(func(c *jwt.Claims) { c.Expiry = jwt.NewNumericDate(minted.Add(time.Hour)) })), 0, false},
 		"no signature":            {good[:strings.LastIndexByte(good, '.')+1], 0, false},
 		"algorithm none":          {"eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".", 0, false},
 		"empty":                   {"", 0, false},
@@ -122,6 +123,31 @@ func TestServiceKeyRefuses(t *testing.T) {
 		}
 		if err != nil && !fault.Is(err, commonv1.Reason_TOKEN_REJECTED) {
 			t.Errorf("%s: %v, want TOKEN_REJECTED", name, err)
+		}
+	}
+}
+
+// Who has the key can still not be what nobody is.
+func TestServiceKeyRefusesUndefinedCallers(t *testing.T) {
+	t.Parallel()
+	key, _ := newKey(t, nil)
+	for name, c := range map[string]struct {
+		caller principal.Principal
+		ok     bool
+	}{
+		"control":        {principal.Principal{Kind: principal.Operator, ID: "o", Level: commonv1.Level_LEVEL_ADMIN}, true},
+		"nobody":         {principal.Principal{ID: "o", Level: commonv1.Level_LEVEL_ADMIN}, false},
+		"undefined kind": {principal.Principal{Kind: 9, ID: "o", Level: commonv1.Level_LEVEL_ADMIN}, false},
+		"level too high": {principal.Principal{Kind: principal.APIToken, ID: "o", Level: 99}, false},
+		"level below":    {principal.Principal{Kind: principal.APIToken, ID: "o", Level: -1}, false},
+		"without an id":  {principal.Principal{Kind: principal.APIToken, Level: commonv1.Level_LEVEL_READ}, false},
+	} {
+		bearer, err := key.Mint("authz", audience, &c.caller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := key.Verify(bearer, audience); c.ok != (err == nil) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -28,7 +28,10 @@ type admission struct {
 	config  Config
 	metrics *metrics
 	errors  *connect.ErrorWriter
-	running atomic.Int64
+	// Calls that run now: unary ones, streams, and those of strangers.
+	running   atomic.Int64
+	streams   atomic.Int64
+	strangers atomic.Int64
 	// stopping has the STOPPING fault as its cause.
 	stopping context.Context //nolint:containedctx // the life of the server, not of a call
 }
@@ -37,36 +40,67 @@ type admission struct {
 // were admitted already: refusing them would fail what is promised.
 type inProcess struct{}
 
+// Those who need no token get few places of their own, for a short time: nobody
+// without a token can take a caller's place.
+const (
+	maxStrangers = 64
+	strangerLife = 30 * time.Second
+)
+
 // admit wraps a mounted handler. kinds has the service's methods by path, true
 // for streams; nil for what is no Connect service.
+//
+// Streams are counted apart: they may be idle for long, and must not take the
+// places of calls that are over in a moment.
 func (a *admission) admit(kinds map[string]bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		running := a.running.Add(1)
-		defer a.running.Add(-1)
-		if r.Context().Value(inProcess{}) == nil {
-			if refusal := a.refusal(running); refusal != nil {
-				a.refuse(w, r, refusal)
-				return
-			}
-		}
 		stream, known := kinds[r.URL.Path]
+		count, most := &a.running, int64(a.config.MaxConcurrent)
+		if stream {
+			count, most = &a.streams, int64(a.config.MaxStreams)
+		}
+		defer count.Add(-1)
+		if running := count.Add(1); running > most && r.Context().Value(inProcess{}) == nil {
+			a.refuse(w, r, a.shed())
+			return
+		}
 		switch {
 		case kinds != nil && !known:
 			a.refuse(w, r, procedureUnknown())
 		case stream:
-			a.stream(w, r, next)
+			a.stream(w, r, next, a.config.StreamDeadline)
 		default:
 			a.unary(w, r, next)
 		}
 	})
 }
 
-func (a *admission) refusal(running int64) *fault.Fault {
-	if running > int64(a.config.MaxConcurrent) {
-		a.metrics.shed.Inc()
-		return fault.New(fault.Unavailable, commonv1.Reason_RATE_LIMITED, "too many calls are running").Retry(shedRetry)
-	}
-	return nil
+// admitStranger wraps a service of the server's own that needs no token.
+func (a *admission) admitStranger(kinds map[string]bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer a.strangers.Add(-1)
+		stream, known := kinds[r.URL.Path]
+		switch running := a.strangers.Add(1); {
+		case running > maxStrangers:
+			a.refuse(w, r, a.shed())
+		case kinds != nil && !known:
+			a.refuse(w, r, procedureUnknown())
+		case stream || kinds == nil: // what is not known may be a stream
+			a.stream(w, r, next, min(strangerLife, a.config.StreamDeadline))
+		default:
+			a.unary(w, r, next)
+		}
+	})
+}
+
+// count is how many calls and streams run.
+func (a *admission) count() float64 {
+	return float64(a.running.Load() + a.streams.Load() + a.strangers.Load())
+}
+
+func (a *admission) shed() *fault.Fault {
+	a.metrics.shed.Inc()
+	return fault.New(fault.Unavailable, commonv1.Reason_RATE_LIMITED, "too many calls are running").Retry(shedRetry)
 }
 
 func stopping() *fault.Fault {
@@ -128,16 +162,19 @@ func (b *timedBody) Read(into []byte) (int, error) {
 	return n, err //nolint:wrapcheck // a reader passes on what it wraps
 }
 
-// stream bounds a stream, and ends it when the process stops: its context gets
+// stream bounds a stream's life, and ends it when the process stops: its context gets
 // the STOPPING cause, and a handler that waits for a message is woken.
-func (a *admission) stream(w http.ResponseWriter, r *http.Request, next http.Handler) {
+func (a *admission) stream(w http.ResponseWriter, r *http.Request, next http.Handler, life time.Duration) {
 	on := &wire{control: http.NewResponseController(w)}
 	defer on.close()
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	reading := time.AfterFunc(a.config.StreamDeadline, on.endRead)
+	reading := time.AfterFunc(life, func() {
+		cancel(fault.New(fault.Deadline, commonv1.Reason_DEADLINE, "the stream's time is over; open another"))
+		on.endRead()
+	})
 	defer reading.Stop()
-	writing := time.AfterFunc(a.config.StreamDeadline+a.config.BodyTimeout, on.endWrite)
+	writing := time.AfterFunc(life+a.config.BodyTimeout, on.endWrite)
 	defer writing.Stop()
 	stop := context.AfterFunc(a.stopping, func() {
 		cancel(context.Cause(a.stopping))

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
 // authorizer asks whether the caller, whom the gate knows, may make this call on
@@ -14,6 +15,7 @@ import (
 type authorizer struct {
 	handlerOnly
 	methods *methods
+	gate    *gate
 }
 
 // WrapUnary implements connect.Interceptor.
@@ -33,15 +35,21 @@ func (a *authorizer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 func (a *authorizer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
 		caller, _ := principal.From(ctx)
-		guard := &streamGuard{of: a.methods.of(stream.Spec()), caller: caller}
+		of := a.methods.of(stream.Spec())
+		guard := &streamGuard{of: of, caller: caller, again: func() error {
+			_, err := a.gate.authenticate(ctx, stream.RequestHeader(), of.service)
+			return err
+		}}
 		return next(ctx, &received{stream, guard.check})
 	}
 }
 
 // streamGuard is the state of one stream.
 type streamGuard struct {
-	of           *method
-	caller       principal.Principal
+	of     *method
+	caller principal.Principal
+	// again authenticates the caller once more: a stream outlives tokens.
+	again        func() error
 	started      bool
 	organization string
 }
@@ -49,6 +57,10 @@ type streamGuard struct {
 func (g *streamGuard) check(message any) error {
 	named := g.of.organizationOf(message)
 	if g.started {
+		// A service's own token lives for a minute, and its call for longer.
+		if err := g.again(); g.caller.Kind == principal.APIToken && fault.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+			return err
+		}
 		if named != "" && named != g.organization {
 			return fault.Field("organization", "same", "must be that of the stream's first message, or empty")
 		}

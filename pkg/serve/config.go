@@ -25,9 +25,11 @@ type Config struct {
 	MaxMessageBytes int `yaml:"max_message_bytes"`
 	// MaxConnections at once; absent: 10,000.
 	MaxConnections int `yaml:"max_connections"`
-	// MaxConcurrent calls at once, streams included; more are answered with
-	// RATE_LIMITED; absent: 1,024.
+	// MaxConcurrent unary calls at once; more are answered with RATE_LIMITED;
+	// absent: 1,024.
 	MaxConcurrent int `yaml:"max_concurrent"`
+	// MaxStreams at once; more are answered with RATE_LIMITED; absent: 256.
+	MaxStreams int `yaml:"max_streams"`
 
 	// Deadline of a unary call that names none; absent: 3 s.
 	Deadline time.Duration `yaml:"deadline"`
@@ -83,6 +85,7 @@ func (c Config) withDefaults() Config {
 	fill(&c.MaxMessageBytes, defaultMessageBytes)
 	fill(&c.MaxConnections, 10_000)
 	fill(&c.MaxConcurrent, 1024)
+	fill(&c.MaxStreams, 256)
 	fill(&c.Deadline, 3*time.Second)
 	fill(&c.MaxDeadline, time.Minute)
 	fill(&c.StreamDeadline, time.Hour)

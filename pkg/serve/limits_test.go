@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
@@ -73,6 +75,51 @@ func TestRateLimit(t *testing.T) {
 	now.Store(int64(time.Second))
 	if err := get(t.Context(), reader, acme); err != nil {
 		t.Errorf("after the bucket filled again: %v", err)
+	}
+}
+
+// Idle streams, and those who need no token, take no place of a call.
+func TestIdleStreamsDoNotShutOutCalls(t *testing.T) {
+	t.Parallel()
+	s := start(t, setup{config: serve.Config{MaxConcurrent: 64, MaxStreams: 2}})
+	imports := authzv1connect.NewRelationshipServiceClient(httpClient(t, "acme-admin", true), s.url)
+	for range 2 {
+		stream, err := imports.ImportRelationships(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(&authzv1.ImportRelationshipsRequest{Organization: acme, Relationships: relationship("a")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs := func(n int) func() bool {
+		return func() bool {
+			_, body := fetch(t, s.url+"/metrics")
+			return strings.Contains(body, fmt.Sprintf("meridian_rpc_running %d", n))
+		}
+	}
+	if !waitFor(t, runs(2)) {
+		t.Fatal("the imports do not run")
+	}
+	third, err := imports.ImportRelationships(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = third.CloseAndReceive()
+	if f := faultconnect.FromConnect(err); f == nil || f.Reason != commonv1.Reason_RATE_LIMITED {
+		t.Errorf("a third stream: %+v", f)
+	}
+	// Nobody asks for a token here; nothing is ever asked either.
+	reflection := connect.NewClient[healthv1.HealthCheckRequest, healthv1.HealthCheckResponse](
+		httpClient(t, "", true), s.url+"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", connect.WithGRPC())
+	for range 100 {
+		_ = reflection.CallBidiStream(t.Context()).Send(nil) // the headers; many are refused
+	}
+	if !waitFor(t, runs(2+64)) {
+		t.Fatal("the strangers do not run")
+	}
+	if err := get(t.Context(), s.client(t, "acme-read"), acme); err != nil {
+		t.Errorf("a call beside idle streams: %v", err)
 	}
 }
 

@@ -73,7 +73,7 @@ func New(o Options) *Server {
 	s.stop = stop
 	s.health = &health{log: s.log, clock: s.clock, stopping: stopping, services: make(map[string]bool)}
 	s.admission = &admission{config: s.config, errors: connect.NewErrorWriter(), stopping: stopping}
-	s.admission.metrics = newMetrics(func() float64 { return float64(s.admission.running.Load()) })
+	s.admission.metrics = newMetrics(s.admission.count)
 	s.broken = s.assemble(o)
 	s.mountOwn()
 	return s
@@ -103,7 +103,7 @@ func (s *Server) assemble(o Options) error {
 		tracer,
 		access,
 		&settler{log: s.log},
-		&authorizer{methods: known},
+		&authorizer{methods: known, gate: s.gate},
 		&deadliner{unary: s.config.Deadline, maxUnary: s.config.MaxDeadline, stream: s.config.StreamDeadline},
 		newLimiter(known, s.config.Limits, s.clock),
 		rules,
@@ -183,12 +183,12 @@ func (s *Server) mountOwn() {
 		s.mux.Handle("GET /metrics", metricsHandler(s.telemetry.Registry))
 	}
 	path, handler := grpchealth.NewHandler(s.health, s.plainOptions()...)
-	s.mux.Handle(path, s.admission.admit(kindsOf(path), handler))
+	s.mux.Handle(path, s.admission.admitStranger(kindsOf(path), handler))
 	reflector := grpcreflect.NewReflector(grpcreflect.NamerFunc(s.health.names))
 	path, handler = grpcreflect.NewHandlerV1(reflector, s.plainOptions()...)
-	s.mux.Handle(path, s.admission.admit(kindsOf(path), handler))
+	s.mux.Handle(path, s.admission.admitStranger(kindsOf(path), handler))
 	path, handler = grpcreflect.NewHandlerV1Alpha(reflector, s.plainOptions()...)
-	s.mux.Handle(path, s.admission.admit(kindsOf(path), handler))
+	s.mux.Handle(path, s.admission.admitStranger(kindsOf(path), handler))
 }
 
 func (c Config) valid() error {
