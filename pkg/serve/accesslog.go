@@ -32,6 +32,9 @@ type outcome struct {
 	// in and out are bytes of messages, before compression.
 	in, out int
 	err     error
+	// quiet outcomes get no line; omitted is how many had none before this one.
+	quiet   bool
+	omitted int
 }
 
 // WrapUnary implements connect.Interceptor.
@@ -92,11 +95,11 @@ func (a *accessLog) record(ctx context.Context, o outcome) {
 		name, reason, level = code.String(), reasonOf(o.err), levelOf(code)
 	}
 	a.metrics.observe(o.method, code, reason, took.Seconds())
-	if o.err == nil && a.errorsOnly || !a.log.Enabled(ctx, level) {
+	if o.quiet || o.err == nil && a.errorsOnly || !a.log.Enabled(ctx, level) {
 		return
 	}
 	caller, _ := principal.From(ctx)
-	a.log.LogAttrs(ctx, level, "call",
+	attributes := []slog.Attr{
 		slog.String("procedure", o.method.procedure),
 		slog.String("code", name),
 		slog.String("reason", reason),
@@ -106,7 +109,11 @@ func (a *accessLog) record(ctx context.Context, o outcome) {
 		slog.String("via", caller.Via),
 		slog.Int("request_bytes", o.in),
 		slog.Int("response_bytes", o.out),
-	)
+	}
+	if o.omitted > 0 {
+		attributes = append(attributes, slog.Int("omitted", o.omitted))
+	}
+	a.log.LogAttrs(ctx, level, "call", attributes...)
 }
 
 func reasonOf(err error) string {

@@ -32,6 +32,8 @@ type admission struct {
 	running   atomic.Int64
 	streams   atomic.Int64
 	strangers atomic.Int64
+	idlers    atomic.Int64
+	crowd     *crowd
 	// stopping has the STOPPING fault as its cause.
 	stopping context.Context //nolint:containedctx // the life of the server, not of a call
 }
@@ -44,6 +46,7 @@ type inProcess struct{}
 // without a token can take a caller's place.
 const (
 	maxStrangers = 64
+	maxIdlers    = 32 // streams of strangers
 	strangerLife = 30 * time.Second
 )
 
@@ -64,6 +67,9 @@ func (a *admission) admit(kinds map[string]bool, next http.Handler) http.Handler
 			a.refuse(w, r, a.shed())
 			return
 		}
+		v := &visit{crowd: a.crowd, inside: r.Context().Value(inProcess{}) != nil, stream: stream, length: r.ContentLength, address: addressOf(r.RemoteAddr)}
+		defer v.leave()
+		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 		switch {
 		case kinds != nil && !known:
 			a.refuse(w, r, procedureUnknown())
@@ -78,10 +84,14 @@ func (a *admission) admit(kinds map[string]bool, next http.Handler) http.Handler
 // admitStranger wraps a service of the server's own that needs no token.
 func (a *admission) admitStranger(kinds map[string]bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer a.strangers.Add(-1)
 		stream, known := kinds[r.URL.Path]
-		switch running := a.strangers.Add(1); {
-		case running > maxStrangers:
+		count, most := &a.strangers, int64(maxStrangers)
+		if stream {
+			count, most = &a.idlers, maxIdlers
+		}
+		defer count.Add(-1)
+		switch running := count.Add(1); {
+		case running > most:
 			a.refuse(w, r, a.shed())
 		case kinds != nil && !known:
 			a.refuse(w, r, procedureUnknown())
@@ -95,7 +105,7 @@ func (a *admission) admitStranger(kinds map[string]bool, next http.Handler) http
 
 // count is how many calls and streams run.
 func (a *admission) count() float64 {
-	return float64(a.running.Load() + a.streams.Load() + a.strangers.Load())
+	return float64(a.running.Load() + a.streams.Load() + a.strangers.Load() + a.idlers.Load())
 }
 
 func (a *admission) shed() *fault.Fault {
@@ -169,17 +179,20 @@ func (a *admission) stream(w http.ResponseWriter, r *http.Request, next http.Han
 	defer on.close()
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
-	reading := time.AfterFunc(life, func() {
-		cancel(fault.New(fault.Deadline, commonv1.Reason_DEADLINE, "the stream's time is over; open another"))
+	end := func(cause error) {
+		cancel(cause)
 		on.endRead()
+	}
+	if v := visitOf(ctx); v != nil {
+		v.end = end
+	}
+	reading := time.AfterFunc(life, func() {
+		end(fault.New(fault.Deadline, commonv1.Reason_DEADLINE, "the stream's time is over; open another"))
 	})
 	defer reading.Stop()
 	writing := time.AfterFunc(life+a.config.BodyTimeout, on.endWrite)
 	defer writing.Stop()
-	stop := context.AfterFunc(a.stopping, func() {
-		cancel(context.Cause(a.stopping))
-		on.endRead()
-	})
+	stop := context.AfterFunc(a.stopping, func() { end(context.Cause(a.stopping)) })
 	defer stop()
 	next.ServeHTTP(w, r.WithContext(ctx))
 }

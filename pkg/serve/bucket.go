@@ -60,6 +60,26 @@ func (b *buckets) take(key string) verdict {
 	return verdict{ok: true, remaining: int(mine.tokens)}
 }
 
+// peek says what take would say, and takes nothing.
+func (b *buckets) peek(key string) verdict {
+	if b.rate.PerSecond < 0 {
+		return verdict{ok: true, remaining: math.MaxInt32}
+	}
+	now := b.clock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	element, ok := b.byKey[key]
+	if !ok {
+		return verdict{ok: true, remaining: b.rate.Burst}
+	}
+	mine := element.Value.(*bucket) //nolint:forcetypeassert // the list holds buckets only
+	tokens := min(float64(b.rate.Burst), mine.tokens+max(0, now.Sub(mine.at).Seconds())*b.rate.PerSecond)
+	if tokens < 1 {
+		return verdict{wait: time.Duration((1 - tokens) / b.rate.PerSecond * float64(time.Second))}
+	}
+	return verdict{ok: true, remaining: int(tokens)}
+}
+
 func (b *buckets) bucket(key string, now time.Time) *bucket {
 	if element, ok := b.byKey[key]; ok {
 		b.recent.MoveToFront(element)

@@ -8,12 +8,15 @@ type Config struct {
 	// Listen is host:port for all calls; absent: 127.0.0.1:0.
 	Listen string `yaml:"listen"`
 	// Admin is host:port for /metrics and /debug/pprof, and for /livez and
-	// /readyz too; absent: /metrics is served on Listen and pprof nowhere.
+	// /readyz too; absent: /metrics is served on Listen and pprof nowhere. Where
+	// strangers reach Listen, probes should use Admin: it has connections of its
+	// own, and answers when Listen is full.
 	Admin string `yaml:"admin"`
 	// TLS of Listen; absent: clear text, HTTP/1.1 and h2c.
 	TLS TLS `yaml:"tls"`
 
-	// HeaderTimeout is the time a client has to send the headers; absent: 5 s.
+	// HeaderTimeout is the time a client has to send the headers, and to send a
+	// new connection's first request; absent: 5 s.
 	HeaderTimeout time.Duration `yaml:"header_timeout"`
 	// BodyTimeout is the time a client has to send a unary request; absent: 10 s.
 	BodyTimeout time.Duration `yaml:"body_timeout"`
@@ -23,13 +26,24 @@ type Config struct {
 	MaxHeaderBytes int `yaml:"max_header_bytes"`
 	// MaxMessageBytes of one message, after decompression; absent: 4 MiB.
 	MaxMessageBytes int `yaml:"max_message_bytes"`
-	// MaxConnections at once; absent: 10,000.
+	// MaxConnections at once; more are closed; absent: 10,000.
 	MaxConnections int `yaml:"max_connections"`
-	// MaxConcurrent unary calls at once; more are answered with RATE_LIMITED;
-	// absent: 1,024.
+	// MaxConnectionsPerAddress is how many of them one remote address (IPv6: one
+	// /64) has; absent: 1,024. Behind a proxy, set it to MaxConnections.
+	MaxConnectionsPerAddress int `yaml:"max_connections_per_address"`
+	// MaxConcurrent unary calls at once, half of them for one principal; more
+	// are answered with RATE_LIMITED; absent: 1,024.
 	MaxConcurrent int `yaml:"max_concurrent"`
-	// MaxStreams at once; more are answered with RATE_LIMITED; absent: 256.
+	// MaxStreams at once, a quarter of them for one principal and half of them
+	// for one organization; more are answered with RATE_LIMITED; absent: 256.
 	MaxStreams int `yaml:"max_streams"`
+
+	// StreamIdle is how long a stream waits for the client's next message;
+	// absent: 60 s.
+	StreamIdle time.Duration `yaml:"stream_idle"`
+	// NoReflection turns gRPC reflection off. It says, to everybody, which
+	// procedures there are; absent: it is on.
+	NoReflection bool `yaml:"no_reflection"`
 
 	// Deadline of a unary call that names none; absent: 3 s.
 	Deadline time.Duration `yaml:"deadline"`
@@ -64,6 +78,9 @@ type Limits struct {
 	Write Rate `yaml:"write"`
 	// Manage is for changes at level admin; absent: 100/s, burst 200.
 	Manage Rate `yaml:"manage"`
+	// Guess is for tokens that are refused, by remote address; absent: 20/s,
+	// burst 100.
+	Guess Rate `yaml:"guess"`
 }
 
 // Rate is a token bucket.
@@ -84,16 +101,22 @@ func (c Config) withDefaults() Config {
 	fill(&c.MaxHeaderBytes, 32<<10)
 	fill(&c.MaxMessageBytes, defaultMessageBytes)
 	fill(&c.MaxConnections, 10_000)
+	fill(&c.MaxConnectionsPerAddress, 1024)
 	fill(&c.MaxConcurrent, 1024)
 	fill(&c.MaxStreams, 256)
 	fill(&c.Deadline, 3*time.Second)
 	fill(&c.MaxDeadline, time.Minute)
 	fill(&c.StreamDeadline, time.Hour)
+	fill(&c.StreamIdle, time.Minute)
 	fill(&c.StopTimeout, 4*time.Second)
 	fill(&c.AccessLog, "all")
 	c.Limits.Read = c.Limits.Read.or(20_000)
 	c.Limits.Write = c.Limits.Write.or(2_000)
 	c.Limits.Manage = c.Limits.Manage.or(100)
+	if c.Limits.Guess == (Rate{}) {
+		c.Limits.Guess = Rate{PerSecond: 20, Burst: 100}
+	}
+	c.Limits.Guess = c.Limits.Guess.or(20)
 	return c
 }
 

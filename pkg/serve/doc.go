@@ -10,6 +10,7 @@
 //	trace       OpenTelemetry span
 //	access log  one line, metrics
 //	fault       errors become Connect errors
+//	keeper      is a stream used, and its token still valid
 //	principal   may they
 //	deadline    how long
 //	rate limit  how often

@@ -138,8 +138,10 @@ type setup struct {
 	key     *principal.ServiceKey
 	clock   func() time.Time
 	prepare func(s *serve.Server)
-	scheme  string
-	quiet   bool
+	// verifier; nil: known.
+	verifier principal.Verifier
+	scheme   string
+	quiet    bool
 }
 
 func start(t testing.TB, with setup) *server {
@@ -152,8 +154,11 @@ func start(t testing.TB, with setup) *server {
 	if with.quiet {
 		observed.Log = slog.New(slog.DiscardHandler)
 	}
+	if with.verifier == nil {
+		with.verifier = known
+	}
 	s := serve.New(serve.Options{
-		Config: with.config, Verifier: known, ServiceKey: with.key, Telemetry: observed, Clock: with.clock,
+		Config: with.config, Verifier: with.verifier, ServiceKey: with.key, Telemetry: observed, Clock: with.clock,
 	})
 	s.Mount(identityv1connect.NewOrganizationServiceHandler(&with.handler, s.HandlerOptions()...))
 	s.Mount(authzv1connect.NewRelationshipServiceHandler(relationships{}, s.HandlerOptions()...))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ const (
 	maxBearer = 4096
 	// authenticateTimeout bounds how long it takes to find out who calls.
 	authenticateTimeout = 3 * time.Second
+	// envelopeBytes is what a body may hold beside its message.
+	envelopeBytes = 5
 )
 
 // gate finds out who calls, before anything of the body is read.
@@ -32,6 +35,9 @@ type gate struct {
 	key      *principal.ServiceKey
 	methods  *methods
 	access   *accessLog
+	guesses  *guesses
+	sampler  *sampler
+	maxBytes int64
 	clock    func() time.Time
 }
 
@@ -46,16 +52,34 @@ func (g *gate) admit(ctx context.Context, spec connect.Spec, _ connect.Peer, hea
 	}()
 	of := g.methods.of(spec)
 	caller, err := g.authenticate(ctx, header, of.service)
+	if err == nil {
+		err = g.fits(visitOf(ctx), caller)
+	}
 	if err != nil {
 		f := unauthenticated(ctx, err)
 		if f.Kind == fault.Internal {
 			g.access.log.ErrorContext(ctx, "authentication failed by a defect", slog.Any("error", err))
 		}
 		refusal := faultconnect.ToConnect(f)
-		g.access.record(ctx, outcome{method: of, started: started, err: refusal})
+		refused := outcome{method: of, started: started, err: refusal}
+		if caller.Kind == 0 && f.Kind != fault.Internal {
+			omitted, line := g.sampler.sample(visitOf(ctx).from())
+			refused.omitted, refused.quiet = omitted, !line
+		}
+		g.access.record(ctx, refused)
 		return nil, refusal
 	}
 	return principal.With(ctx, caller), nil
+}
+
+// fits says whether there is a place for one more call of this caller, and
+// whether its body, as far as its length is said, is short enough.
+func (g *gate) fits(v *visit, caller principal.Principal) error {
+	if v != nil && !v.stream && v.length > g.maxBytes+envelopeBytes {
+		return fault.New(fault.Exhausted, commonv1.Reason_BATCH_TOO_LARGE, "the message is larger than the limit").
+			With("field", "body").With("limit", strconv.FormatInt(g.maxBytes, 10))
+	}
+	return v.enter(caller)
 }
 
 // unauthenticated is the fault of an authentication that failed. What is not a
@@ -86,6 +110,25 @@ func (g *gate) authenticate(ctx context.Context, header http.Header, audience st
 	if g.verifier == nil {
 		return principal.Principal{}, unverifiable()
 	}
+	v := visitOf(ctx)
+	if err := g.guesses.allow(g.verifier, bearer, v.from()); err != nil {
+		return principal.Principal{}, err
+	}
+	caller, err := g.verify(ctx, bearer)
+	if err != nil {
+		g.guesses.count(err, v.from())
+		return principal.Principal{}, err
+	}
+	if v != nil && v.stream && v.recheck == nil {
+		v.recheck = func(ctx context.Context) error {
+			_, err := g.verify(ctx, bearer)
+			return err
+		}
+	}
+	return caller, nil
+}
+
+func (g *gate) verify(ctx context.Context, bearer secret.String) (principal.Principal, error) {
 	ctx, cancel := context.WithTimeout(ctx, authenticateTimeout)
 	defer cancel()
 	caller, err := g.verifier.Verify(ctx, bearer)

@@ -12,6 +12,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	failed   *prometheus.CounterVec
 	shed     prometheus.Counter
+	closed   prometheus.Counter
 	running  prometheus.GaugeFunc
 }
 
@@ -30,6 +31,10 @@ func newMetrics(running func() float64) *metrics {
 			Name: "meridian_rpc_shed_total",
 			Help: "Calls that were refused because too many were running.",
 		}),
+		closed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_connections_refused_total",
+			Help: "Connections that were closed at once because too many were open.",
+		}),
 		running: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "meridian_rpc_running",
 			Help: "Calls that are running.",
@@ -38,7 +43,7 @@ func newMetrics(running func() float64) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, collector := range []prometheus.Collector{m.duration, m.failed, m.shed, m.running} {
+	for _, collector := range []prometheus.Collector{m.duration, m.failed, m.shed, m.closed, m.running} {
 		if err := r.Register(collector); err != nil {
 			return fmt.Errorf("register server metrics: %w", err)
 		}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -45,7 +44,7 @@ func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 			return nil, errors.Join(fmt.Errorf("serve: listen admin: %w", err), listener.Close())
 		}
 	}
-	s.listener = netutil.LimitListener(listener, s.config.MaxConnections)
+	s.listener = newDoor(listener, s.config, s.admission.metrics.closed)
 	if secured != nil {
 		s.listener = tls.NewListener(s.listener, secured)
 	}
@@ -71,7 +70,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer endChecks()
 	s.health.start(checks)
 
-	main := s.httpServer(s.mux)
+	main := s.httpServer(arrivals(s.mux))
+	main.ConnContext = greet
 	inside := s.httpServer(s.mux)
 	inside.BaseContext = func(net.Listener) context.Context {
 		return context.WithValue(context.Background(), inProcess{}, true)

@@ -74,6 +74,8 @@ func New(o Options) *Server {
 	s.health = &health{log: s.log, clock: s.clock, stopping: stopping, services: make(map[string]bool)}
 	s.admission = &admission{config: s.config, errors: connect.NewErrorWriter(), stopping: stopping}
 	s.admission.metrics = newMetrics(s.admission.count)
+	s.admission.crowd = newCrowd(s.config)
+	s.admission.crowd.metrics = s.admission.metrics
 	s.broken = s.assemble(o)
 	s.mountOwn()
 	return s
@@ -89,7 +91,11 @@ func (s *Server) assemble(o Options) error {
 		log: s.log, metrics: s.admission.metrics, methods: known, clock: s.clock,
 		errorsOnly: s.config.AccessLog == "errors",
 	}
-	s.gate = &gate{verifier: o.Verifier, key: o.ServiceKey, methods: known, access: access, clock: s.clock}
+	s.gate = &gate{
+		verifier: o.Verifier, key: o.ServiceKey, methods: known, access: access, clock: s.clock,
+		guesses: &guesses{newBuckets(s.config.Limits.Guess, s.clock)}, sampler: &sampler{clock: s.clock},
+		maxBytes: int64(s.config.MaxMessageBytes),
+	}
 	tracer, err := newTracer(s.telemetry)
 	if err != nil {
 		return err
@@ -103,6 +109,7 @@ func (s *Server) assemble(o Options) error {
 		tracer,
 		access,
 		&settler{log: s.log},
+		&keeper{idle: s.config.StreamIdle, clock: s.clock},
 		&authorizer{methods: known, gate: s.gate},
 		&deadliner{unary: s.config.Deadline, maxUnary: s.config.MaxDeadline, stream: s.config.StreamDeadline},
 		newLimiter(known, s.config.Limits, s.clock),
@@ -163,12 +170,16 @@ func (s *Server) Client() connect.HTTPClient { return s.pipe.client }
 // Authenticate says who sends a request, for handlers that are not Connect. A
 // service's token must be meant for audience.
 //
-// Errors: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_REJECTED, and unavailable.
+// Errors: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_REJECTED, RATE_LIMITED, and
+// unavailable.
 func (s *Server) Authenticate(ctx context.Context, header http.Header, audience string) (principal.Principal, error) {
 	if s.broken != nil {
 		return principal.Principal{}, s.broken
 	}
 	caller, err := s.gate.authenticate(ctx, header, audience)
+	if err == nil {
+		err = visitOf(ctx).enter(caller)
+	}
 	if err != nil {
 		return principal.Principal{}, unauthenticated(ctx, err)
 	}
@@ -184,6 +195,9 @@ func (s *Server) mountOwn() {
 	}
 	path, handler := grpchealth.NewHandler(s.health, s.plainOptions()...)
 	s.mux.Handle(path, s.admission.admitStranger(kindsOf(path), handler))
+	if s.config.NoReflection {
+		return
+	}
 	reflector := grpcreflect.NewReflector(grpcreflect.NamerFunc(s.health.names))
 	path, handler = grpcreflect.NewHandlerV1(reflector, s.plainOptions()...)
 	s.mux.Handle(path, s.admission.admitStranger(kindsOf(path), handler))
@@ -198,6 +212,7 @@ func (c Config) valid() error {
 	for name, d := range map[string]time.Duration{
 		"header_timeout": c.HeaderTimeout, "body_timeout": c.BodyTimeout, "idle_timeout": c.IdleTimeout,
 		"deadline": c.Deadline, "max_deadline": c.MaxDeadline, "stream_deadline": c.StreamDeadline, "stop_timeout": c.StopTimeout,
+		"stream_idle": c.StreamIdle,
 	} {
 		if d < 0 {
 			return fmt.Errorf("%s: must not be negative", name)
@@ -205,7 +220,8 @@ func (c Config) valid() error {
 	}
 	for name, n := range map[string]int{
 		"max_header_bytes": c.MaxHeaderBytes, "max_message_bytes": c.MaxMessageBytes,
-		"max_connections": c.MaxConnections, "max_concurrent": c.MaxConcurrent,
+		"max_connections": c.MaxConnections, "max_connections_per_address": c.MaxConnectionsPerAddress,
+		"max_concurrent": c.MaxConcurrent, "max_streams": c.MaxStreams,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s: must not be negative", name)

@@ -1,0 +1,66 @@
+package serve
+
+import (
+	"context"
+
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
+)
+
+// visit is what is known of one request from its admission to its end.
+type visit struct {
+	crowd *crowd
+	// inside marks requests over the in-memory pipe.
+	inside, stream bool
+	// address is the remote one, as limits count it.
+	address string
+	// length of the body in bytes; -1 when the client does not say.
+	length int64
+	// end ends a stream with a cause; nil for unary calls.
+	end func(cause error)
+	// recheck asks again whether the caller's token is valid; nil when it is one
+	// that needs no asking.
+	recheck func(ctx context.Context) error
+
+	entered bool
+	caller  principal.Principal
+}
+
+type visitKey struct{}
+
+// visitOf returns the request's visit, or nil: a handler may be called without
+// admission.
+func visitOf(ctx context.Context) *visit {
+	v, _ := ctx.Value(visitKey{}).(*visit)
+	return v
+}
+
+// from returns the remote address, or "" where there is none to limit.
+func (v *visit) from() string {
+	if v == nil || v.inside {
+		return ""
+	}
+	return v.address
+}
+
+// enter counts the request for its caller. Services are not counted: the callers
+// for whom they call were, at the edge.
+func (v *visit) enter(caller principal.Principal) error {
+	if v == nil || v.entered || v.inside || caller.Kind == principal.Service || caller.Via != "" {
+		return nil
+	}
+	if !v.crowd.enter(caller, v.stream) {
+		v.crowd.metrics.shed.Inc()
+		return fault.New(fault.Exhausted, commonv1.Reason_RATE_LIMITED, "too many calls of this caller are running").Retry(shedRetry)
+	}
+	v.entered, v.caller = true, caller
+	return nil
+}
+
+func (v *visit) leave() {
+	if v.entered {
+		v.crowd.leave(v.caller, v.stream)
+	}
+}
