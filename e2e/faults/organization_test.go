@@ -52,7 +52,7 @@ func open(t *testing.T, c *meridian.Client, slug string) organization {
 	}
 	o := organization{id: created.GetOrganization().GetId(), client: c}
 	if _, err := c.Models.AssignModel(t.Context(), &authzv1.AssignModelRequest{
-		Organization: o.id, Model: published.GetModel().GetId(), IdempotencyKey: "assign-" + slug,
+		Organization: o.id, Choice: &authzv1.AssignModelRequest_Model{Model: published.GetModel().GetId()}, IdempotencyKey: "assign-" + slug,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func (w *world) open(t *testing.T, slug string) place {
 	}
 	p.model = published.GetModel().GetId()
 	if _, err = admin.Models.AssignModel(t.Context(), &authzv1.AssignModelRequest{
-		Organization: p.organization, Model: p.model, IdempotencyKey: "assign-" + slug,
+		Organization: p.organization, Choice: &authzv1.AssignModelRequest_Model{Model: p.model}, IdempotencyKey: "assign-" + slug,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ var requests = map[string]func(p place) proto.Message{
 	},
 	"meridian.authz.v1.ModelService.ListModels": func(place) proto.Message { return &authzv1.ListModelsRequest{} },
 	"meridian.authz.v1.ModelService.AssignModel": func(p place) proto.Message {
-		return &authzv1.AssignModelRequest{Organization: p.organization, Model: p.model, IdempotencyKey: p.key()}
+		return &authzv1.AssignModelRequest{Organization: p.organization, Choice: &authzv1.AssignModelRequest_Model{Model: p.model}, IdempotencyKey: p.key()}
 	},
 	"meridian.authz.v1.RelationshipService.WriteRelationships": func(p place) proto.Message {
 		return &authzv1.WriteRelationshipsRequest{

@@ -68,7 +68,7 @@ func (s *split) organization(t *testing.T, slug string) string {
 	}
 	organization := created.GetOrganization().GetId()
 	if _, err := models.AssignModel(t.Context(), &authzv1.AssignModelRequest{
-		Organization: organization, Model: published.GetModel().GetId(), IdempotencyKey: "assign-" + slug,
+		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: published.GetModel().GetId()}, IdempotencyKey: "assign-" + slug,
 	}); err != nil {
 		t.Fatal(err)
 	}

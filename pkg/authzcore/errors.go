@@ -89,6 +89,58 @@ type ForbiddenError struct {
 // Error says what the model would allow.
 func (e *ForbiddenError) Error() string { return e.Field + ": " + e.Detail }
 
+// ConditionUnknownError says that the model has no such condition.
+type ConditionUnknownError struct {
+	// Field is condition.
+	Field     string
+	Condition string
+}
+
+// Error names the condition.
+func (e *ConditionUnknownError) Error() string {
+	return fmt.Sprintf("%s: the model has no condition %q", e.Field, e.Condition)
+}
+
+// ContextError says that a parameter's value does not fit: it is not of the
+// parameter's type, or the condition has no such parameter.
+type ContextError struct {
+	Condition, Parameter string
+	// Detail is for people.
+	Detail string
+}
+
+// Error names condition and parameter.
+func (e *ContextError) Error() string {
+	return fmt.Sprintf("context: parameter %s of condition %s: %s", e.Parameter, e.Condition, e.Detail)
+}
+
+// ConditionError says that a condition cannot be evaluated with the values that
+// it was given, or costs more than the limit.
+type ConditionError struct {
+	Condition string
+	// Detail is for people.
+	Detail string
+}
+
+// Error names the condition.
+func (e *ConditionError) Error() string {
+	return fmt.Sprintf("condition %s: %s", e.Condition, e.Detail)
+}
+
+// RelationshipError says which of several relationships is refused.
+type RelationshipError struct {
+	Index int
+	Err   error
+}
+
+// Error gives the index.
+func (e *RelationshipError) Error() string {
+	return fmt.Sprintf("relationships[%d]: %v", e.Index, e.Err)
+}
+
+// Unwrap returns what is wrong with it.
+func (e *RelationshipError) Unwrap() error { return e.Err }
+
 // Problem is one thing that is wrong in a model.
 type Problem struct {
 	// File is the path given to Compile; empty when no single file is meant.

@@ -17,9 +17,17 @@ const (
 const wildcard = "*"
 
 // Relationship says that a subject has a relation to a resource. Resource is
-// type:id; Subject is type:id, type:* or type:id#relation.
+// type:id; Subject is type:id, type:* or type:id#relation. There is at most one
+// for a resource, relation and subject, whatever its terms.
 type Relationship struct {
 	Resource, Relation, Subject string
+	Terms                       Terms
+}
+
+// Key is the relationship without its terms.
+func (r Relationship) Key() Relationship {
+	r.Terms = Terms{}
+	return r
 }
 
 // String is resource#relation@subject.

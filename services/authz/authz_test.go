@@ -220,7 +220,7 @@ func (f *fixture) assign(t testing.TB, org, source string) string {
 		t.Fatal(err)
 	}
 	assigned, err := f.models.AssignModel(t.Context(), &authzv1.AssignModelRequest{
-		Organization: org, Model: published.GetModel().GetId(), IdempotencyKey: f.key(),
+		Organization: org, Choice: &authzv1.AssignModelRequest_Model{Model: published.GetModel().GetId()}, IdempotencyKey: f.key(),
 	})
 	if err != nil {
 		t.Fatal(err)

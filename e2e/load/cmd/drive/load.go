@@ -170,7 +170,7 @@ func (l *loader) open(ctx context.Context, place string) error {
 		organization = answer.GetOrganization().GetId()
 	}
 	_, err := l.client.models.AssignModel(ctx, &authzv1.AssignModelRequest{
-		Organization: organization, Model: l.model, IdempotencyKey: "load-assign-" + l.run + "-" + place,
+		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: l.model}, IdempotencyKey: "load-assign-" + l.run + "-" + place,
 	})
 	if err != nil {
 		return fmt.Errorf("assign model: %w", err)

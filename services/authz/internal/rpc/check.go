@@ -17,6 +17,8 @@ import (
 
 // Checks serves CheckService.
 type Checks struct {
+	authzv1connect.UnimplementedCheckServiceHandler
+
 	Graphs *graphs.Registry
 }
 

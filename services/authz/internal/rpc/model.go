@@ -27,6 +27,8 @@ import (
 
 // Models serves ModelService.
 type Models struct {
+	authzv1connect.UnimplementedModelServiceHandler
+
 	DB     *sqldb.DB
 	Log    *eventlog.Store
 	Models *models.Registry

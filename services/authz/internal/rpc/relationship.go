@@ -26,6 +26,8 @@ import (
 
 // Relationships serves RelationshipService.
 type Relationships struct {
+	authzv1connect.UnimplementedRelationshipServiceHandler
+
 	DB     *sqldb.DB
 	Log    *eventlog.Store
 	Models *models.Registry

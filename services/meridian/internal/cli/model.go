@@ -156,7 +156,7 @@ func (a *App) assign(cmd *cobra.Command, model string) error {
 		return err
 	}
 	answer, err := client.Models.AssignModel(cmd.Context(), &authzv1.AssignModelRequest{
-		Organization: organization, Model: model, IdempotencyKey: newKey(),
+		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: model}, IdempotencyKey: newKey(),
 	})
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func seed(ctx context.Context, url, token string) (string, error) {
 		return "", err
 	}
 	_, err = client.Models.AssignModel(ctx, &authzv1.AssignModelRequest{
-		Organization: organization, Model: model.GetModel().GetId(), IdempotencyKey: "demo-assign-" + organization,
+		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: model.GetModel().GetId()}, IdempotencyKey: "demo-assign-" + organization,
 	})
 	if err != nil {
 		return "", fmt.Errorf("assign model: %w", err)

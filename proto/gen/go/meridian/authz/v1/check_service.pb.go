@@ -30,6 +30,9 @@ const (
 	Decision_DECISION_UNSPECIFIED Decision = 0
 	Decision_DECISION_ALLOW       Decision = 1
 	Decision_DECISION_DENY        Decision = 2
+	// It depends on parameters of conditions that the question did not give.
+	// Treat it as a deny, or ask again with them.
+	Decision_DECISION_CONDITIONAL Decision = 3
 )
 
 // Enum value maps for Decision.
@@ -38,11 +41,13 @@ var (
 		0: "DECISION_UNSPECIFIED",
 		1: "DECISION_ALLOW",
 		2: "DECISION_DENY",
+		3: "DECISION_CONDITIONAL",
 	}
 	Decision_value = map[string]int32{
 		"DECISION_UNSPECIFIED": 0,
 		"DECISION_ALLOW":       1,
 		"DECISION_DENY":        2,
+		"DECISION_CONDITIONAL": 3,
 	}
 )
 
@@ -153,15 +158,19 @@ func (StepKind) EnumDescriptor() ([]byte, []int) {
 type CheckRequest struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	// type:id or type:id#relation.
+	// type:id, type:* or type:id#relation.
 	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
 	// A permission or relation of the resource's type.
 	Permission string `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
 	// type:id.
-	Resource      string        `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
-	Freshness     *v1.Freshness `protobuf:"bytes,5,opt,name=freshness,proto3" json:"freshness,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Resource  string        `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	Freshness *v1.Freshness `protobuf:"bytes,5,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	// What the question is asked under; absent: nothing but what is stored.
+	Circumstances *Circumstances `protobuf:"bytes,6,opt,name=circumstances,proto3" json:"circumstances,omitempty"`
+	// Fail with CONDITION_UNDECIDED instead of answering DECISION_CONDITIONAL.
+	RequireDecided bool `protobuf:"varint,7,opt,name=require_decided,json=requireDecided,proto3" json:"require_decided,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CheckRequest) Reset() {
@@ -229,14 +238,31 @@ func (x *CheckRequest) GetFreshness() *v1.Freshness {
 	return nil
 }
 
+func (x *CheckRequest) GetCircumstances() *Circumstances {
+	if x != nil {
+		return x.Circumstances
+	}
+	return nil
+}
+
+func (x *CheckRequest) GetRequireDecided() bool {
+	if x != nil {
+		return x.RequireDecided
+	}
+	return false
+}
+
 type CheckResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decision    Decision               `protobuf:"varint,1,opt,name=decision,proto3,enum=meridian.authz.v1.Decision" json:"decision,omitempty"`
 	EvaluatedAt *v1.Evaluated          `protobuf:"bytes,2,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
 	// The model that decided.
-	Model         string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Model string `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	// With DECISION_CONDITIONAL: the parameters that conditions on the way lack,
+	// sorted. With these given, others may turn out to be missing.
+	MissingContext []string `protobuf:"bytes,4,rep,name=missing_context,json=missingContext,proto3" json:"missing_context,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CheckResponse) Reset() {
@@ -290,20 +316,362 @@ func (x *CheckResponse) GetModel() string {
 	return ""
 }
 
+func (x *CheckResponse) GetMissingContext() []string {
+	if x != nil {
+		return x.MissingContext
+	}
+	return nil
+}
+
+type BatchCheckRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Items        []*BatchCheckItem      `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
+	Freshness    *v1.Freshness          `protobuf:"bytes,3,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	// Of all items. An item's context is added to it, name by name.
+	Circumstances *Circumstances `protobuf:"bytes,4,opt,name=circumstances,proto3" json:"circumstances,omitempty"`
+	// As in CheckRequest, for each item on its own.
+	RequireDecided bool `protobuf:"varint,5,opt,name=require_decided,json=requireDecided,proto3" json:"require_decided,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *BatchCheckRequest) Reset() {
+	*x = BatchCheckRequest{}
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCheckRequest) ProtoMessage() {}
+
+func (x *BatchCheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCheckRequest.ProtoReflect.Descriptor instead.
+func (*BatchCheckRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *BatchCheckRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *BatchCheckRequest) GetItems() []*BatchCheckItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *BatchCheckRequest) GetFreshness() *v1.Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+func (x *BatchCheckRequest) GetCircumstances() *Circumstances {
+	if x != nil {
+		return x.Circumstances
+	}
+	return nil
+}
+
+func (x *BatchCheckRequest) GetRequireDecided() bool {
+	if x != nil {
+		return x.RequireDecided
+	}
+	return false
+}
+
+// BatchCheckItem is one question. Its texts are checked when it is answered: a
+// malformed one is that item's error.
+type BatchCheckItem struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Subject    string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	Permission string                 `protobuf:"bytes,2,opt,name=permission,proto3" json:"permission,omitempty"`
+	Resource   string                 `protobuf:"bytes,3,opt,name=resource,proto3" json:"resource,omitempty"`
+	// The item's own circumstances, beside those of the batch.
+	Circumstances *Circumstances `protobuf:"bytes,4,opt,name=circumstances,proto3" json:"circumstances,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCheckItem) Reset() {
+	*x = BatchCheckItem{}
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCheckItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCheckItem) ProtoMessage() {}
+
+func (x *BatchCheckItem) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCheckItem.ProtoReflect.Descriptor instead.
+func (*BatchCheckItem) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *BatchCheckItem) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *BatchCheckItem) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
+func (x *BatchCheckItem) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *BatchCheckItem) GetCircumstances() *Circumstances {
+	if x != nil {
+		return x.Circumstances
+	}
+	return nil
+}
+
+type BatchCheckResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each item, in order.
+	Results       []*BatchCheckResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	EvaluatedAt   *v1.Evaluated       `protobuf:"bytes,2,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
+	Model         string              `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCheckResponse) Reset() {
+	*x = BatchCheckResponse{}
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCheckResponse) ProtoMessage() {}
+
+func (x *BatchCheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCheckResponse.ProtoReflect.Descriptor instead.
+func (*BatchCheckResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *BatchCheckResponse) GetResults() []*BatchCheckResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+func (x *BatchCheckResponse) GetEvaluatedAt() *v1.Evaluated {
+	if x != nil {
+		return x.EvaluatedAt
+	}
+	return nil
+}
+
+func (x *BatchCheckResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+// BatchCheckResult is the answer to one item: a decision or an error.
+type BatchCheckResult struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Decision       Decision               `protobuf:"varint,1,opt,name=decision,proto3,enum=meridian.authz.v1.Decision" json:"decision,omitempty"`
+	MissingContext []string               `protobuf:"bytes,2,rep,name=missing_context,json=missingContext,proto3" json:"missing_context,omitempty"`
+	Error          *BatchCheckError       `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *BatchCheckResult) Reset() {
+	*x = BatchCheckResult{}
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCheckResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCheckResult) ProtoMessage() {}
+
+func (x *BatchCheckResult) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCheckResult.ProtoReflect.Descriptor instead.
+func (*BatchCheckResult) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *BatchCheckResult) GetDecision() Decision {
+	if x != nil {
+		return x.Decision
+	}
+	return Decision_DECISION_UNSPECIFIED
+}
+
+func (x *BatchCheckResult) GetMissingContext() []string {
+	if x != nil {
+		return x.MissingContext
+	}
+	return nil
+}
+
+func (x *BatchCheckResult) GetError() *BatchCheckError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+// BatchCheckError is why an item has no decision.
+type BatchCheckError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in google.rpc.ErrorInfo.reason.
+	Reason        string            `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string            `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Metadata      map[string]string `protobuf:"bytes,3,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchCheckError) Reset() {
+	*x = BatchCheckError{}
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchCheckError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchCheckError) ProtoMessage() {}
+
+func (x *BatchCheckError) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchCheckError.ProtoReflect.Descriptor instead.
+func (*BatchCheckError) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *BatchCheckError) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BatchCheckError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *BatchCheckError) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
 type ExplainRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
-	Permission    string                 `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
-	Resource      string                 `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
-	Freshness     *v1.Freshness          `protobuf:"bytes,5,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Subject      string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Permission   string                 `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
+	Resource     string                 `protobuf:"bytes,4,opt,name=resource,proto3" json:"resource,omitempty"`
+	Freshness    *v1.Freshness          `protobuf:"bytes,5,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	// What the question is asked under; absent: nothing but what is stored.
+	Circumstances *Circumstances `protobuf:"bytes,6,opt,name=circumstances,proto3" json:"circumstances,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[2]
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -315,7 +683,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[2]
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -328,7 +696,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{2}
+	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExplainRequest) GetOrganization() string {
@@ -366,23 +734,31 @@ func (x *ExplainRequest) GetFreshness() *v1.Freshness {
 	return nil
 }
 
+func (x *ExplainRequest) GetCircumstances() *Circumstances {
+	if x != nil {
+		return x.Circumstances
+	}
+	return nil
+}
+
 type ExplainResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Decision    Decision               `protobuf:"varint,1,opt,name=decision,proto3,enum=meridian.authz.v1.Decision" json:"decision,omitempty"`
 	EvaluatedAt *v1.Evaluated          `protobuf:"bytes,2,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
 	Model       string                 `protobuf:"bytes,3,opt,name=model,proto3" json:"model,omitempty"`
 	// The question, and under it what it was made of. On an allow only the path
-	// that decided; on a deny everything that was tried.
+	// that decided; otherwise everything that was tried.
 	Root *Step `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
 	// The tree was cut at 1,000 steps.
-	Truncated     bool `protobuf:"varint,5,opt,name=truncated,proto3" json:"truncated,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Truncated      bool     `protobuf:"varint,5,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	MissingContext []string `protobuf:"bytes,6,rep,name=missing_context,json=missingContext,proto3" json:"missing_context,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[3]
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -394,7 +770,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[3]
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -407,7 +783,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{3}
+	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ExplainResponse) GetDecision() Decision {
@@ -445,6 +821,13 @@ func (x *ExplainResponse) GetTruncated() bool {
 	return false
 }
 
+func (x *ExplainResponse) GetMissingContext() []string {
+	if x != nil {
+		return x.MissingContext
+	}
+	return nil
+}
+
 // Step is one question on the way to a decision.
 type Step struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -454,15 +837,18 @@ type Step struct {
 	Question string   `protobuf:"bytes,2,opt,name=question,proto3" json:"question,omitempty"`
 	Decision Decision `protobuf:"varint,3,opt,name=decision,proto3,enum=meridian.authz.v1.Decision" json:"decision,omitempty"`
 	// The stored relationship that decided, as resource#relation@subject.
-	Relationship  string  `protobuf:"bytes,4,opt,name=relationship,proto3" json:"relationship,omitempty"`
-	Steps         []*Step `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Relationship string  `protobuf:"bytes,4,opt,name=relationship,proto3" json:"relationship,omitempty"`
+	Steps        []*Step `protobuf:"bytes,5,rep,name=steps,proto3" json:"steps,omitempty"`
+	// The condition that the relationship holds under, and what it lacks.
+	Condition      string   `protobuf:"bytes,6,opt,name=condition,proto3" json:"condition,omitempty"`
+	MissingContext []string `protobuf:"bytes,7,rep,name=missing_context,json=missingContext,proto3" json:"missing_context,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[4]
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -474,7 +860,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[4]
+	mi := &file_meridian_authz_v1_check_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -487,7 +873,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{4}
+	return file_meridian_authz_v1_check_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Step) GetKind() StepKind {
@@ -525,11 +911,25 @@ func (x *Step) GetSteps() []*Step {
 	return nil
 }
 
+func (x *Step) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+func (x *Step) GetMissingContext() []string {
+	if x != nil {
+		return x.MissingContext
+	}
+	return nil
+}
+
 var File_meridian_authz_v1_check_service_proto protoreflect.FileDescriptor
 
 const file_meridian_authz_v1_check_service_proto_rawDesc = "" +
 	"\n" +
-	"%meridian/authz/v1/check_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\"meridian/common/v1/freshness.proto\x1a meridian/common/v1/options.proto\"\x8d\x02\n" +
+	"%meridian/authz/v1/check_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a$meridian/authz/v1/relationship.proto\x1a\"meridian/common/v1/freshness.proto\x1a meridian/common/v1/options.proto\"\xfe\x02\n" +
 	"\fCheckRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12$\n" +
 	"\asubject\x18\x02 \x01(\tB\n" +
@@ -539,11 +939,42 @@ const file_meridian_authz_v1_check_service_proto_rawDesc = "" +
 	"permission\x12&\n" +
 	"\bresource\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x03(\x80\x04R\bresource\x12;\n" +
-	"\tfreshness\x18\x05 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\"\xa0\x01\n" +
+	"\tfreshness\x18\x05 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\x12F\n" +
+	"\rcircumstances\x18\x06 \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\x12'\n" +
+	"\x0frequire_decided\x18\a \x01(\bR\x0erequireDecided\"\xc9\x01\n" +
 	"\rCheckResponse\x127\n" +
 	"\bdecision\x18\x01 \x01(\x0e2\x1b.meridian.authz.v1.DecisionR\bdecision\x12@\n" +
 	"\fevaluated_at\x18\x02 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\x12\x14\n" +
-	"\x05model\x18\x03 \x01(\tR\x05model\"\x8f\x02\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\x12'\n" +
+	"\x0fmissing_context\x18\x04 \x03(\tR\x0emissingContext\"\xd0\x02\n" +
+	"\x11BatchCheckRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12D\n" +
+	"\x05items\x18\x02 \x03(\v2!.meridian.authz.v1.BatchCheckItemB\v\xbaH\b\x92\x01\x05\b\x01\x10\xc8\x01R\x05items\x12;\n" +
+	"\tfreshness\x18\x03 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\x12F\n" +
+	"\rcircumstances\x18\x04 \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\x12'\n" +
+	"\x0frequire_decided\x18\x05 \x01(\bR\x0erequireDecided\"\xcb\x01\n" +
+	"\x0eBatchCheckItem\x12\"\n" +
+	"\asubject\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\xd8\x04R\asubject\x12'\n" +
+	"\n" +
+	"permission\x18\x02 \x01(\tB\a\xbaH\x04r\x02(@R\n" +
+	"permission\x12$\n" +
+	"\bresource\x18\x03 \x01(\tB\b\xbaH\x05r\x03(\x80\x04R\bresource\x12F\n" +
+	"\rcircumstances\x18\x04 \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\"\xab\x01\n" +
+	"\x12BatchCheckResponse\x12=\n" +
+	"\aresults\x18\x01 \x03(\v2#.meridian.authz.v1.BatchCheckResultR\aresults\x12@\n" +
+	"\fevaluated_at\x18\x02 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\x12\x14\n" +
+	"\x05model\x18\x03 \x01(\tR\x05model\"\xae\x01\n" +
+	"\x10BatchCheckResult\x127\n" +
+	"\bdecision\x18\x01 \x01(\x0e2\x1b.meridian.authz.v1.DecisionR\bdecision\x12'\n" +
+	"\x0fmissing_context\x18\x02 \x03(\tR\x0emissingContext\x128\n" +
+	"\x05error\x18\x03 \x01(\v2\".meridian.authz.v1.BatchCheckErrorR\x05error\"\xce\x01\n" +
+	"\x0fBatchCheckError\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12L\n" +
+	"\bmetadata\x18\x03 \x03(\v20.meridian.authz.v1.BatchCheckError.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd7\x02\n" +
 	"\x0eExplainRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12$\n" +
 	"\asubject\x18\x02 \x01(\tB\n" +
@@ -553,23 +984,28 @@ const file_meridian_authz_v1_check_service_proto_rawDesc = "" +
 	"permission\x12&\n" +
 	"\bresource\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x03(\x80\x04R\bresource\x12;\n" +
-	"\tfreshness\x18\x05 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\"\xed\x01\n" +
+	"\tfreshness\x18\x05 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\x12F\n" +
+	"\rcircumstances\x18\x06 \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\"\x96\x02\n" +
 	"\x0fExplainResponse\x127\n" +
 	"\bdecision\x18\x01 \x01(\x0e2\x1b.meridian.authz.v1.DecisionR\bdecision\x12@\n" +
 	"\fevaluated_at\x18\x02 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\x12\x14\n" +
 	"\x05model\x18\x03 \x01(\tR\x05model\x12+\n" +
 	"\x04root\x18\x04 \x01(\v2\x17.meridian.authz.v1.StepR\x04root\x12\x1c\n" +
-	"\ttruncated\x18\x05 \x01(\bR\ttruncated\"\xdf\x01\n" +
+	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x12'\n" +
+	"\x0fmissing_context\x18\x06 \x03(\tR\x0emissingContext\"\xa6\x02\n" +
 	"\x04Step\x12/\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1b.meridian.authz.v1.StepKindR\x04kind\x12\x1a\n" +
 	"\bquestion\x18\x02 \x01(\tR\bquestion\x127\n" +
 	"\bdecision\x18\x03 \x01(\x0e2\x1b.meridian.authz.v1.DecisionR\bdecision\x12\"\n" +
 	"\frelationship\x18\x04 \x01(\tR\frelationship\x12-\n" +
-	"\x05steps\x18\x05 \x03(\v2\x17.meridian.authz.v1.StepR\x05steps*K\n" +
+	"\x05steps\x18\x05 \x03(\v2\x17.meridian.authz.v1.StepR\x05steps\x12\x1c\n" +
+	"\tcondition\x18\x06 \x01(\tR\tcondition\x12'\n" +
+	"\x0fmissing_context\x18\a \x03(\tR\x0emissingContext*e\n" +
 	"\bDecision\x12\x18\n" +
 	"\x14DECISION_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eDECISION_ALLOW\x10\x01\x12\x11\n" +
-	"\rDECISION_DENY\x10\x02*\xf5\x01\n" +
+	"\rDECISION_DENY\x10\x02\x12\x18\n" +
+	"\x14DECISION_CONDITIONAL\x10\x03*\xf5\x01\n" +
 	"\bStepKind\x12\x19\n" +
 	"\x15STEP_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STEP_KIND_DIRECT\x10\x01\x12\x16\n" +
@@ -580,9 +1016,11 @@ const file_meridian_authz_v1_check_service_proto_rawDesc = "" +
 	"\x0fSTEP_KIND_UNION\x10\x06\x12\x1a\n" +
 	"\x16STEP_KIND_INTERSECTION\x10\a\x12\x17\n" +
 	"\x13STEP_KIND_EXCLUSION\x10\b\x12\x13\n" +
-	"\x0fSTEP_KIND_CYCLE\x10\t2\xc6\x01\n" +
+	"\x0fSTEP_KIND_CYCLE\x10\t2\xae\x02\n" +
 	"\fCheckService\x12W\n" +
-	"\x05Check\x12\x1f.meridian.authz.v1.CheckRequest\x1a .meridian.authz.v1.CheckResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12]\n" +
+	"\x05Check\x12\x1f.meridian.authz.v1.CheckRequest\x1a .meridian.authz.v1.CheckResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12f\n" +
+	"\n" +
+	"BatchCheck\x12$.meridian.authz.v1.BatchCheckRequest\x1a%.meridian.authz.v1.BatchCheckResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12]\n" +
 	"\aExplain\x12!.meridian.authz.v1.ExplainRequest\x1a\".meridian.authz.v1.ExplainResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01B\xd9\x01\n" +
 	"\x15com.meridian.authz.v1B\x11CheckServiceProtoP\x01ZGgithub.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1;authzv1\xa2\x02\x03MAX\xaa\x02\x11Meridian.Authz.V1\xca\x02\x11Meridian\\Authz\\V1\xe2\x02\x1dMeridian\\Authz\\V1\\GPBMetadata\xea\x02\x13Meridian::Authz::V1b\x06proto3"
 
@@ -599,38 +1037,58 @@ func file_meridian_authz_v1_check_service_proto_rawDescGZIP() []byte {
 }
 
 var file_meridian_authz_v1_check_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_meridian_authz_v1_check_service_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_meridian_authz_v1_check_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meridian_authz_v1_check_service_proto_goTypes = []any{
-	(Decision)(0),           // 0: meridian.authz.v1.Decision
-	(StepKind)(0),           // 1: meridian.authz.v1.StepKind
-	(*CheckRequest)(nil),    // 2: meridian.authz.v1.CheckRequest
-	(*CheckResponse)(nil),   // 3: meridian.authz.v1.CheckResponse
-	(*ExplainRequest)(nil),  // 4: meridian.authz.v1.ExplainRequest
-	(*ExplainResponse)(nil), // 5: meridian.authz.v1.ExplainResponse
-	(*Step)(nil),            // 6: meridian.authz.v1.Step
-	(*v1.Freshness)(nil),    // 7: meridian.common.v1.Freshness
-	(*v1.Evaluated)(nil),    // 8: meridian.common.v1.Evaluated
+	(Decision)(0),              // 0: meridian.authz.v1.Decision
+	(StepKind)(0),              // 1: meridian.authz.v1.StepKind
+	(*CheckRequest)(nil),       // 2: meridian.authz.v1.CheckRequest
+	(*CheckResponse)(nil),      // 3: meridian.authz.v1.CheckResponse
+	(*BatchCheckRequest)(nil),  // 4: meridian.authz.v1.BatchCheckRequest
+	(*BatchCheckItem)(nil),     // 5: meridian.authz.v1.BatchCheckItem
+	(*BatchCheckResponse)(nil), // 6: meridian.authz.v1.BatchCheckResponse
+	(*BatchCheckResult)(nil),   // 7: meridian.authz.v1.BatchCheckResult
+	(*BatchCheckError)(nil),    // 8: meridian.authz.v1.BatchCheckError
+	(*ExplainRequest)(nil),     // 9: meridian.authz.v1.ExplainRequest
+	(*ExplainResponse)(nil),    // 10: meridian.authz.v1.ExplainResponse
+	(*Step)(nil),               // 11: meridian.authz.v1.Step
+	nil,                        // 12: meridian.authz.v1.BatchCheckError.MetadataEntry
+	(*v1.Freshness)(nil),       // 13: meridian.common.v1.Freshness
+	(*Circumstances)(nil),      // 14: meridian.authz.v1.Circumstances
+	(*v1.Evaluated)(nil),       // 15: meridian.common.v1.Evaluated
 }
 var file_meridian_authz_v1_check_service_proto_depIdxs = []int32{
-	7,  // 0: meridian.authz.v1.CheckRequest.freshness:type_name -> meridian.common.v1.Freshness
-	0,  // 1: meridian.authz.v1.CheckResponse.decision:type_name -> meridian.authz.v1.Decision
-	8,  // 2: meridian.authz.v1.CheckResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	7,  // 3: meridian.authz.v1.ExplainRequest.freshness:type_name -> meridian.common.v1.Freshness
-	0,  // 4: meridian.authz.v1.ExplainResponse.decision:type_name -> meridian.authz.v1.Decision
-	8,  // 5: meridian.authz.v1.ExplainResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	6,  // 6: meridian.authz.v1.ExplainResponse.root:type_name -> meridian.authz.v1.Step
-	1,  // 7: meridian.authz.v1.Step.kind:type_name -> meridian.authz.v1.StepKind
-	0,  // 8: meridian.authz.v1.Step.decision:type_name -> meridian.authz.v1.Decision
-	6,  // 9: meridian.authz.v1.Step.steps:type_name -> meridian.authz.v1.Step
-	2,  // 10: meridian.authz.v1.CheckService.Check:input_type -> meridian.authz.v1.CheckRequest
-	4,  // 11: meridian.authz.v1.CheckService.Explain:input_type -> meridian.authz.v1.ExplainRequest
-	3,  // 12: meridian.authz.v1.CheckService.Check:output_type -> meridian.authz.v1.CheckResponse
-	5,  // 13: meridian.authz.v1.CheckService.Explain:output_type -> meridian.authz.v1.ExplainResponse
-	12, // [12:14] is the sub-list for method output_type
-	10, // [10:12] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	13, // 0: meridian.authz.v1.CheckRequest.freshness:type_name -> meridian.common.v1.Freshness
+	14, // 1: meridian.authz.v1.CheckRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	0,  // 2: meridian.authz.v1.CheckResponse.decision:type_name -> meridian.authz.v1.Decision
+	15, // 3: meridian.authz.v1.CheckResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	5,  // 4: meridian.authz.v1.BatchCheckRequest.items:type_name -> meridian.authz.v1.BatchCheckItem
+	13, // 5: meridian.authz.v1.BatchCheckRequest.freshness:type_name -> meridian.common.v1.Freshness
+	14, // 6: meridian.authz.v1.BatchCheckRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	14, // 7: meridian.authz.v1.BatchCheckItem.circumstances:type_name -> meridian.authz.v1.Circumstances
+	7,  // 8: meridian.authz.v1.BatchCheckResponse.results:type_name -> meridian.authz.v1.BatchCheckResult
+	15, // 9: meridian.authz.v1.BatchCheckResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	0,  // 10: meridian.authz.v1.BatchCheckResult.decision:type_name -> meridian.authz.v1.Decision
+	8,  // 11: meridian.authz.v1.BatchCheckResult.error:type_name -> meridian.authz.v1.BatchCheckError
+	12, // 12: meridian.authz.v1.BatchCheckError.metadata:type_name -> meridian.authz.v1.BatchCheckError.MetadataEntry
+	13, // 13: meridian.authz.v1.ExplainRequest.freshness:type_name -> meridian.common.v1.Freshness
+	14, // 14: meridian.authz.v1.ExplainRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	0,  // 15: meridian.authz.v1.ExplainResponse.decision:type_name -> meridian.authz.v1.Decision
+	15, // 16: meridian.authz.v1.ExplainResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	11, // 17: meridian.authz.v1.ExplainResponse.root:type_name -> meridian.authz.v1.Step
+	1,  // 18: meridian.authz.v1.Step.kind:type_name -> meridian.authz.v1.StepKind
+	0,  // 19: meridian.authz.v1.Step.decision:type_name -> meridian.authz.v1.Decision
+	11, // 20: meridian.authz.v1.Step.steps:type_name -> meridian.authz.v1.Step
+	2,  // 21: meridian.authz.v1.CheckService.Check:input_type -> meridian.authz.v1.CheckRequest
+	4,  // 22: meridian.authz.v1.CheckService.BatchCheck:input_type -> meridian.authz.v1.BatchCheckRequest
+	9,  // 23: meridian.authz.v1.CheckService.Explain:input_type -> meridian.authz.v1.ExplainRequest
+	3,  // 24: meridian.authz.v1.CheckService.Check:output_type -> meridian.authz.v1.CheckResponse
+	6,  // 25: meridian.authz.v1.CheckService.BatchCheck:output_type -> meridian.authz.v1.BatchCheckResponse
+	10, // 26: meridian.authz.v1.CheckService.Explain:output_type -> meridian.authz.v1.ExplainResponse
+	24, // [24:27] is the sub-list for method output_type
+	21, // [21:24] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_meridian_authz_v1_check_service_proto_init() }
@@ -638,13 +1096,14 @@ func file_meridian_authz_v1_check_service_proto_init() {
 	if File_meridian_authz_v1_check_service_proto != nil {
 		return
 	}
+	file_meridian_authz_v1_relationship_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_authz_v1_check_service_proto_rawDesc), len(file_meridian_authz_v1_check_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   5,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -8,7 +8,7 @@ package authzv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
-	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	v1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
@@ -23,6 +23,66 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// ModelState is where a model is in its life.
+type ModelState int32
+
+const (
+	ModelState_MODEL_STATE_UNSPECIFIED ModelState = 0
+	// Published, and used by nobody who did not ask for it by id.
+	ModelState_MODEL_STATE_DRAFT ModelState = 1
+	// Used by some of the organizations that follow the line.
+	ModelState_MODEL_STATE_CANARY ModelState = 2
+	// Used by the organizations that follow the line, but for the canary's.
+	ModelState_MODEL_STATE_ACTIVE ModelState = 3
+	// Used no more; it stays readable.
+	ModelState_MODEL_STATE_RETIRED ModelState = 4
+)
+
+// Enum value maps for ModelState.
+var (
+	ModelState_name = map[int32]string{
+		0: "MODEL_STATE_UNSPECIFIED",
+		1: "MODEL_STATE_DRAFT",
+		2: "MODEL_STATE_CANARY",
+		3: "MODEL_STATE_ACTIVE",
+		4: "MODEL_STATE_RETIRED",
+	}
+	ModelState_value = map[string]int32{
+		"MODEL_STATE_UNSPECIFIED": 0,
+		"MODEL_STATE_DRAFT":       1,
+		"MODEL_STATE_CANARY":      2,
+		"MODEL_STATE_ACTIVE":      3,
+		"MODEL_STATE_RETIRED":     4,
+	}
+)
+
+func (x ModelState) Enum() *ModelState {
+	p := new(ModelState)
+	*p = x
+	return p
+}
+
+func (x ModelState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ModelState) Descriptor() protoreflect.EnumDescriptor {
+	return file_meridian_authz_v1_model_service_proto_enumTypes[0].Descriptor()
+}
+
+func (ModelState) Type() protoreflect.EnumType {
+	return &file_meridian_authz_v1_model_service_proto_enumTypes[0]
+}
+
+func (x ModelState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ModelState.Descriptor instead.
+func (ModelState) EnumDescriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{0}
+}
 
 // ModelFile is one source file.
 type ModelFile struct {
@@ -85,8 +145,11 @@ type Model struct {
 	Id   string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Empty in lists.
-	Files         []*ModelFile           `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Files     []*ModelFile           `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	State     ModelState             `protobuf:"varint,5,opt,name=state,proto3,enum=meridian.authz.v1.ModelState" json:"state,omitempty"`
+	// With MODEL_STATE_CANARY: for whom.
+	Canary        *Canary `protobuf:"bytes,6,opt,name=canary,proto3" json:"canary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -149,6 +212,75 @@ func (x *Model) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Model) GetState() ModelState {
+	if x != nil {
+		return x.State
+	}
+	return ModelState_MODEL_STATE_UNSPECIFIED
+}
+
+func (x *Model) GetCanary() *Canary {
+	if x != nil {
+		return x.Canary
+	}
+	return nil
+}
+
+// Canary says which of the organizations that follow a line use its canary.
+type Canary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organizations []string               `protobuf:"bytes,1,rep,name=organizations,proto3" json:"organizations,omitempty"`
+	// Of the others, this share in hundredths of a percent: 150 is 1.5 %. Which
+	// ones is decided by their id, so a larger share holds the smaller one.
+	BasisPoints   uint32 `protobuf:"varint,2,opt,name=basis_points,json=basisPoints,proto3" json:"basis_points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Canary) Reset() {
+	*x = Canary{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Canary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Canary) ProtoMessage() {}
+
+func (x *Canary) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Canary.ProtoReflect.Descriptor instead.
+func (*Canary) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Canary) GetOrganizations() []string {
+	if x != nil {
+		return x.Organizations
+	}
+	return nil
+}
+
+func (x *Canary) GetBasisPoints() uint32 {
+	if x != nil {
+		return x.BasisPoints
+	}
+	return 0
+}
+
 type PublishModelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -161,7 +293,7 @@ type PublishModelRequest struct {
 
 func (x *PublishModelRequest) Reset() {
 	*x = PublishModelRequest{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[2]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -173,7 +305,7 @@ func (x *PublishModelRequest) String() string {
 func (*PublishModelRequest) ProtoMessage() {}
 
 func (x *PublishModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[2]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -186,7 +318,7 @@ func (x *PublishModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishModelRequest.ProtoReflect.Descriptor instead.
 func (*PublishModelRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{2}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PublishModelRequest) GetName() string {
@@ -220,7 +352,7 @@ type PublishModelResponse struct {
 
 func (x *PublishModelResponse) Reset() {
 	*x = PublishModelResponse{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[3]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -232,7 +364,7 @@ func (x *PublishModelResponse) String() string {
 func (*PublishModelResponse) ProtoMessage() {}
 
 func (x *PublishModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[3]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -245,7 +377,7 @@ func (x *PublishModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishModelResponse.ProtoReflect.Descriptor instead.
 func (*PublishModelResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{3}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PublishModelResponse) GetModel() *Model {
@@ -271,7 +403,7 @@ type ReadModelRequest struct {
 
 func (x *ReadModelRequest) Reset() {
 	*x = ReadModelRequest{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[4]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -283,7 +415,7 @@ func (x *ReadModelRequest) String() string {
 func (*ReadModelRequest) ProtoMessage() {}
 
 func (x *ReadModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[4]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -296,7 +428,7 @@ func (x *ReadModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadModelRequest.ProtoReflect.Descriptor instead.
 func (*ReadModelRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{4}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ReadModelRequest) GetModel() string {
@@ -315,7 +447,7 @@ type ReadModelResponse struct {
 
 func (x *ReadModelResponse) Reset() {
 	*x = ReadModelResponse{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[5]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -327,7 +459,7 @@ func (x *ReadModelResponse) String() string {
 func (*ReadModelResponse) ProtoMessage() {}
 
 func (x *ReadModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[5]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -340,7 +472,7 @@ func (x *ReadModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadModelResponse.ProtoReflect.Descriptor instead.
 func (*ReadModelResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{5}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReadModelResponse) GetModel() *Model {
@@ -361,7 +493,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[6]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +505,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[6]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +518,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{6}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListModelsRequest) GetPageSize() uint32 {
@@ -413,7 +545,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[7]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +557,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[7]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +570,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{7}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -456,17 +588,24 @@ func (x *ListModelsResponse) GetNextCursor() string {
 }
 
 type AssignModelRequest struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Organization   string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	Model          string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
-	IdempotencyKey string                 `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// Types that are valid to be assigned to Choice:
+	//
+	//	*AssignModelRequest_Model
+	//	*AssignModelRequest_Line
+	Choice         isAssignModelRequest_Choice `protobuf_oneof:"choice"`
+	IdempotencyKey string                      `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// Assign it although stored relationships would not be allowed any more. They
+	// stay, and count for nothing.
+	AllowOrphans  bool `protobuf:"varint,5,opt,name=allow_orphans,json=allowOrphans,proto3" json:"allow_orphans,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssignModelRequest) Reset() {
 	*x = AssignModelRequest{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[8]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -478,7 +617,7 @@ func (x *AssignModelRequest) String() string {
 func (*AssignModelRequest) ProtoMessage() {}
 
 func (x *AssignModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[8]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -491,7 +630,7 @@ func (x *AssignModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignModelRequest.ProtoReflect.Descriptor instead.
 func (*AssignModelRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{8}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AssignModelRequest) GetOrganization() string {
@@ -501,9 +640,27 @@ func (x *AssignModelRequest) GetOrganization() string {
 	return ""
 }
 
+func (x *AssignModelRequest) GetChoice() isAssignModelRequest_Choice {
+	if x != nil {
+		return x.Choice
+	}
+	return nil
+}
+
 func (x *AssignModelRequest) GetModel() string {
 	if x != nil {
-		return x.Model
+		if x, ok := x.Choice.(*AssignModelRequest_Model); ok {
+			return x.Model
+		}
+	}
+	return ""
+}
+
+func (x *AssignModelRequest) GetLine() string {
+	if x != nil {
+		if x, ok := x.Choice.(*AssignModelRequest_Line); ok {
+			return x.Line
+		}
 	}
 	return ""
 }
@@ -515,16 +672,42 @@ func (x *AssignModelRequest) GetIdempotencyKey() string {
 	return ""
 }
 
+func (x *AssignModelRequest) GetAllowOrphans() bool {
+	if x != nil {
+		return x.AllowOrphans
+	}
+	return false
+}
+
+type isAssignModelRequest_Choice interface {
+	isAssignModelRequest_Choice()
+}
+
+type AssignModelRequest_Model struct {
+	Model string `protobuf:"bytes,2,opt,name=model,proto3,oneof"`
+}
+
+type AssignModelRequest_Line struct {
+	// The name of a line: its active model, or its canary.
+	Line string `protobuf:"bytes,4,opt,name=line,proto3,oneof"`
+}
+
+func (*AssignModelRequest_Model) isAssignModelRequest_Choice() {}
+
+func (*AssignModelRequest_Line) isAssignModelRequest_Choice() {}
+
 type AssignModelResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The model that the organization uses now.
+	Model         string `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AssignModelResponse) Reset() {
 	*x = AssignModelResponse{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[9]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -536,7 +719,7 @@ func (x *AssignModelResponse) String() string {
 func (*AssignModelResponse) ProtoMessage() {}
 
 func (x *AssignModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[9]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -549,7 +732,7 @@ func (x *AssignModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AssignModelResponse.ProtoReflect.Descriptor instead.
 func (*AssignModelResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{9}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AssignModelResponse) GetRevision() string {
@@ -559,20 +742,464 @@ func (x *AssignModelResponse) GetRevision() string {
 	return ""
 }
 
+func (x *AssignModelResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+type SetModelStateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Model string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// Not DRAFT.
+	State ModelState `protobuf:"varint,2,opt,name=state,proto3,enum=meridian.authz.v1.ModelState" json:"state,omitempty"`
+	// Required with MODEL_STATE_CANARY, absent otherwise.
+	Canary         *Canary `protobuf:"bytes,3,opt,name=canary,proto3" json:"canary,omitempty"`
+	IdempotencyKey string  `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SetModelStateRequest) Reset() {
+	*x = SetModelStateRequest{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetModelStateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetModelStateRequest) ProtoMessage() {}
+
+func (x *SetModelStateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetModelStateRequest.ProtoReflect.Descriptor instead.
+func (*SetModelStateRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *SetModelStateRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *SetModelStateRequest) GetState() ModelState {
+	if x != nil {
+		return x.State
+	}
+	return ModelState_MODEL_STATE_UNSPECIFIED
+}
+
+func (x *SetModelStateRequest) GetCanary() *Canary {
+	if x != nil {
+		return x.Canary
+	}
+	return nil
+}
+
+func (x *SetModelStateRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type SetModelStateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         *Model                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetModelStateResponse) Reset() {
+	*x = SetModelStateResponse{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetModelStateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetModelStateResponse) ProtoMessage() {}
+
+func (x *SetModelStateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetModelStateResponse.ProtoReflect.Descriptor instead.
+func (*SetModelStateResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SetModelStateResponse) GetModel() *Model {
+	if x != nil {
+		return x.Model
+	}
+	return nil
+}
+
+func (x *SetModelStateResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+type DiffModelsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model to compare with; empty: the one that the organization uses.
+	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// A published model, or files that are not published yet.
+	To    string       `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Files []*ModelFile `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
+	// Whose relationships to look at; empty: none.
+	Organization  string        `protobuf:"bytes,4,opt,name=organization,proto3" json:"organization,omitempty"`
+	Freshness     *v1.Freshness `protobuf:"bytes,5,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffModelsRequest) Reset() {
+	*x = DiffModelsRequest{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffModelsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffModelsRequest) ProtoMessage() {}
+
+func (x *DiffModelsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffModelsRequest.ProtoReflect.Descriptor instead.
+func (*DiffModelsRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DiffModelsRequest) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *DiffModelsRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *DiffModelsRequest) GetFiles() []*ModelFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *DiffModelsRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *DiffModelsRequest) GetFreshness() *v1.Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+type DiffModelsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Definitions that differ, by type, relation and condition.
+	Changes []*DefinitionChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	// Stored relationships that would not be allowed, by kind.
+	Orphans  []*Orphans `protobuf:"bytes,2,rep,name=orphans,proto3" json:"orphans,omitempty"`
+	Orphaned uint64     `protobuf:"varint,3,opt,name=orphaned,proto3" json:"orphaned,omitempty"`
+	// How many relationships were looked at.
+	Relationships uint64        `protobuf:"varint,4,opt,name=relationships,proto3" json:"relationships,omitempty"`
+	EvaluatedAt   *v1.Evaluated `protobuf:"bytes,5,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffModelsResponse) Reset() {
+	*x = DiffModelsResponse{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffModelsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffModelsResponse) ProtoMessage() {}
+
+func (x *DiffModelsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffModelsResponse.ProtoReflect.Descriptor instead.
+func (*DiffModelsResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DiffModelsResponse) GetChanges() []*DefinitionChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *DiffModelsResponse) GetOrphans() []*Orphans {
+	if x != nil {
+		return x.Orphans
+	}
+	return nil
+}
+
+func (x *DiffModelsResponse) GetOrphaned() uint64 {
+	if x != nil {
+		return x.Orphaned
+	}
+	return 0
+}
+
+func (x *DiffModelsResponse) GetRelationships() uint64 {
+	if x != nil {
+		return x.Relationships
+	}
+	return 0
+}
+
+func (x *DiffModelsResponse) GetEvaluatedAt() *v1.Evaluated {
+	if x != nil {
+		return x.EvaluatedAt
+	}
+	return nil
+}
+
+// DefinitionChange is a type, relation or condition that differs.
+type DefinitionChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty for a condition.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// Empty for a type as a whole and for a condition.
+	Relation  string `protobuf:"bytes,2,opt,name=relation,proto3" json:"relation,omitempty"`
+	Condition string `protobuf:"bytes,3,opt,name=condition,proto3" json:"condition,omitempty"`
+	// In the language; empty: it is not there.
+	Before        string `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
+	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DefinitionChange) Reset() {
+	*x = DefinitionChange{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DefinitionChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DefinitionChange) ProtoMessage() {}
+
+func (x *DefinitionChange) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DefinitionChange.ProtoReflect.Descriptor instead.
+func (*DefinitionChange) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DefinitionChange) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *DefinitionChange) GetRelation() string {
+	if x != nil {
+		return x.Relation
+	}
+	return ""
+}
+
+func (x *DefinitionChange) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+func (x *DefinitionChange) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *DefinitionChange) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+// Orphans are stored relationships of one kind that would not be allowed.
+type Orphans struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// type#relation@kind of subject, as table#reader@user with office_hours.
+	Kind  string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Count uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// Why, for people.
+	Why string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	// At most 5.
+	Examples      []*Relationship `protobuf:"bytes,4,rep,name=examples,proto3" json:"examples,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Orphans) Reset() {
+	*x = Orphans{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Orphans) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Orphans) ProtoMessage() {}
+
+func (x *Orphans) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Orphans.ProtoReflect.Descriptor instead.
+func (*Orphans) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Orphans) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Orphans) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Orphans) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Orphans) GetExamples() []*Relationship {
+	if x != nil {
+		return x.Examples
+	}
+	return nil
+}
+
 var File_meridian_authz_v1_model_service_proto protoreflect.FileDescriptor
 
 const file_meridian_authz_v1_model_service_proto_rawDesc = "" +
 	"\n" +
-	"%meridian/authz/v1/model_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"d\n" +
+	"%meridian/authz/v1/model_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$meridian/authz/v1/relationship.proto\x1a\"meridian/common/v1/freshness.proto\x1a meridian/common/v1/options.proto\"d\n" +
 	"\tModelFile\x122\n" +
 	"\x04path\x18\x01 \x01(\tB\x1e\xbaH\x1br\x19\x10\x01\x18\xc8\x012\x12^[^\\p{Cc}\\p{Cf}]*$R\x04path\x12#\n" +
-	"\acontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\acontent\"\x9a\x01\n" +
+	"\acontent\x18\x02 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x10R\acontent\"\x82\x02\n" +
 	"\x05Model\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x122\n" +
 	"\x05files\x18\x03 \x03(\v2\x1c.meridian.authz.v1.ModelFileR\x05files\x129\n" +
 	"\n" +
-	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xd3\x01\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x123\n" +
+	"\x05state\x18\x05 \x01(\x0e2\x1d.meridian.authz.v1.ModelStateR\x05state\x121\n" +
+	"\x06canary\x18\x06 \x01(\v2\x19.meridian.authz.v1.CanaryR\x06canary\"\x88\x01\n" +
+	"\x06Canary\x12Q\n" +
+	"\rorganizations\x18\x01 \x03(\tB+\xbaH(\x92\x01%\x10\xe8\a\" r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\rorganizations\x12+\n" +
+	"\fbasis_points\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\x90NR\vbasisPoints\"\xd3\x01\n" +
 	"\x13PublishModelRequest\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12>\n" +
 	"\x05files\x18\x02 \x03(\v2\x1c.meridian.authz.v1.ModelFileB\n" +
@@ -591,19 +1218,64 @@ const file_meridian_authz_v1_model_service_proto_rawDesc = "" +
 	"\x12ListModelsResponse\x120\n" +
 	"\x06models\x18\x01 \x03(\v2\x18.meridian.authz.v1.ModelR\x06models\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\xd7\x01\n" +
+	"nextCursor\"\xd0\x02\n" +
 	"\x12AssignModelRequest\x12G\n" +
-	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x129\n" +
-	"\x05model\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^mdl_[0-9a-hjkmnp-tv-z]{32}$R\x05model\x12=\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"1\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12;\n" +
+	"\x05model\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^mdl_[0-9a-hjkmnp-tv-z]{32}$H\x00R\x05model\x12?\n" +
+	"\x04line\x18\x04 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$H\x00R\x04line\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\x12#\n" +
+	"\rallow_orphans\x18\x05 \x01(\bR\fallowOrphansB\x0f\n" +
+	"\x06choice\x12\x05\xbaH\x02\b\x01\"G\n" +
 	"\x13AssignModelResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\tR\brevision2\xb4\x03\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\"\x86\x02\n" +
+	"\x14SetModelStateRequest\x129\n" +
+	"\x05model\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^mdl_[0-9a-hjkmnp-tv-z]{32}$R\x05model\x12A\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1d.meridian.authz.v1.ModelStateB\f\xbaH\t\x82\x01\x06\x10\x01 \x00 \x01R\x05state\x121\n" +
+	"\x06canary\x18\x03 \x01(\v2\x19.meridian.authz.v1.CanaryR\x06canary\x12=\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"c\n" +
+	"\x15SetModelStateResponse\x12.\n" +
+	"\x05model\x18\x01 \x01(\v2\x18.meridian.authz.v1.ModelR\x05model\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xce\x02\n" +
+	"\x11DiffModelsRequest\x12:\n" +
+	"\x04from\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(mdl_[0-9a-hjkmnp-tv-z]{32})?$R\x04from\x126\n" +
+	"\x02to\x18\x02 \x01(\tB&\xbaH#r!2\x1f^(mdl_[0-9a-hjkmnp-tv-z]{32})?$R\x02to\x12<\n" +
+	"\x05files\x18\x03 \x03(\v2\x1c.meridian.authz.v1.ModelFileB\b\xbaH\x05\x92\x01\x02\x10dR\x05files\x12J\n" +
+	"\forganization\x18\x04 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12;\n" +
+	"\tfreshness\x18\x05 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\"\x8d\x02\n" +
+	"\x12DiffModelsResponse\x12=\n" +
+	"\achanges\x18\x01 \x03(\v2#.meridian.authz.v1.DefinitionChangeR\achanges\x124\n" +
+	"\aorphans\x18\x02 \x03(\v2\x1a.meridian.authz.v1.OrphansR\aorphans\x12\x1a\n" +
+	"\borphaned\x18\x03 \x01(\x04R\borphaned\x12$\n" +
+	"\rrelationships\x18\x04 \x01(\x04R\rrelationships\x12@\n" +
+	"\fevaluated_at\x18\x05 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\"\x8e\x01\n" +
+	"\x10DefinitionChange\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x1a\n" +
+	"\brelation\x18\x02 \x01(\tR\brelation\x12\x1c\n" +
+	"\tcondition\x18\x03 \x01(\tR\tcondition\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\"\x82\x01\n" +
+	"\aOrphans\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\x12;\n" +
+	"\bexamples\x18\x04 \x03(\v2\x1f.meridian.authz.v1.RelationshipR\bexamples*\x89\x01\n" +
+	"\n" +
+	"ModelState\x12\x1b\n" +
+	"\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11MODEL_STATE_DRAFT\x10\x01\x12\x16\n" +
+	"\x12MODEL_STATE_CANARY\x10\x02\x12\x16\n" +
+	"\x12MODEL_STATE_ACTIVE\x10\x03\x12\x17\n" +
+	"\x13MODEL_STATE_RETIRED\x10\x042\x8d\x05\n" +
 	"\fModelService\x12l\n" +
 	"\fPublishModel\x12&.meridian.authz.v1.PublishModelRequest\x1a'.meridian.authz.v1.PublishModelResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12c\n" +
 	"\tReadModel\x12#.meridian.authz.v1.ReadModelRequest\x1a$.meridian.authz.v1.ReadModelResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12f\n" +
 	"\n" +
 	"ListModels\x12$.meridian.authz.v1.ListModelsRequest\x1a%.meridian.authz.v1.ListModelsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12i\n" +
-	"\vAssignModel\x12%.meridian.authz.v1.AssignModelRequest\x1a&.meridian.authz.v1.AssignModelResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02B\xd9\x01\n" +
+	"\vAssignModel\x12%.meridian.authz.v1.AssignModelRequest\x1a&.meridian.authz.v1.AssignModelResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12o\n" +
+	"\rSetModelState\x12'.meridian.authz.v1.SetModelStateRequest\x1a(.meridian.authz.v1.SetModelStateResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12f\n" +
+	"\n" +
+	"DiffModels\x12$.meridian.authz.v1.DiffModelsRequest\x1a%.meridian.authz.v1.DiffModelsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01B\xd9\x01\n" +
 	"\x15com.meridian.authz.v1B\x11ModelServiceProtoP\x01ZGgithub.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1;authzv1\xa2\x02\x03MAX\xaa\x02\x11Meridian.Authz.V1\xca\x02\x11Meridian\\Authz\\V1\xe2\x02\x1dMeridian\\Authz\\V1\\GPBMetadata\xea\x02\x13Meridian::Authz::V1b\x06proto3"
 
 var (
@@ -618,40 +1290,67 @@ func file_meridian_authz_v1_model_service_proto_rawDescGZIP() []byte {
 	return file_meridian_authz_v1_model_service_proto_rawDescData
 }
 
-var file_meridian_authz_v1_model_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meridian_authz_v1_model_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_meridian_authz_v1_model_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_meridian_authz_v1_model_service_proto_goTypes = []any{
-	(*ModelFile)(nil),             // 0: meridian.authz.v1.ModelFile
-	(*Model)(nil),                 // 1: meridian.authz.v1.Model
-	(*PublishModelRequest)(nil),   // 2: meridian.authz.v1.PublishModelRequest
-	(*PublishModelResponse)(nil),  // 3: meridian.authz.v1.PublishModelResponse
-	(*ReadModelRequest)(nil),      // 4: meridian.authz.v1.ReadModelRequest
-	(*ReadModelResponse)(nil),     // 5: meridian.authz.v1.ReadModelResponse
-	(*ListModelsRequest)(nil),     // 6: meridian.authz.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),    // 7: meridian.authz.v1.ListModelsResponse
-	(*AssignModelRequest)(nil),    // 8: meridian.authz.v1.AssignModelRequest
-	(*AssignModelResponse)(nil),   // 9: meridian.authz.v1.AssignModelResponse
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(ModelState)(0),               // 0: meridian.authz.v1.ModelState
+	(*ModelFile)(nil),             // 1: meridian.authz.v1.ModelFile
+	(*Model)(nil),                 // 2: meridian.authz.v1.Model
+	(*Canary)(nil),                // 3: meridian.authz.v1.Canary
+	(*PublishModelRequest)(nil),   // 4: meridian.authz.v1.PublishModelRequest
+	(*PublishModelResponse)(nil),  // 5: meridian.authz.v1.PublishModelResponse
+	(*ReadModelRequest)(nil),      // 6: meridian.authz.v1.ReadModelRequest
+	(*ReadModelResponse)(nil),     // 7: meridian.authz.v1.ReadModelResponse
+	(*ListModelsRequest)(nil),     // 8: meridian.authz.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),    // 9: meridian.authz.v1.ListModelsResponse
+	(*AssignModelRequest)(nil),    // 10: meridian.authz.v1.AssignModelRequest
+	(*AssignModelResponse)(nil),   // 11: meridian.authz.v1.AssignModelResponse
+	(*SetModelStateRequest)(nil),  // 12: meridian.authz.v1.SetModelStateRequest
+	(*SetModelStateResponse)(nil), // 13: meridian.authz.v1.SetModelStateResponse
+	(*DiffModelsRequest)(nil),     // 14: meridian.authz.v1.DiffModelsRequest
+	(*DiffModelsResponse)(nil),    // 15: meridian.authz.v1.DiffModelsResponse
+	(*DefinitionChange)(nil),      // 16: meridian.authz.v1.DefinitionChange
+	(*Orphans)(nil),               // 17: meridian.authz.v1.Orphans
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(*v1.Freshness)(nil),          // 19: meridian.common.v1.Freshness
+	(*v1.Evaluated)(nil),          // 20: meridian.common.v1.Evaluated
+	(*Relationship)(nil),          // 21: meridian.authz.v1.Relationship
 }
 var file_meridian_authz_v1_model_service_proto_depIdxs = []int32{
-	0,  // 0: meridian.authz.v1.Model.files:type_name -> meridian.authz.v1.ModelFile
-	10, // 1: meridian.authz.v1.Model.created_at:type_name -> google.protobuf.Timestamp
-	0,  // 2: meridian.authz.v1.PublishModelRequest.files:type_name -> meridian.authz.v1.ModelFile
-	1,  // 3: meridian.authz.v1.PublishModelResponse.model:type_name -> meridian.authz.v1.Model
-	1,  // 4: meridian.authz.v1.ReadModelResponse.model:type_name -> meridian.authz.v1.Model
-	1,  // 5: meridian.authz.v1.ListModelsResponse.models:type_name -> meridian.authz.v1.Model
-	2,  // 6: meridian.authz.v1.ModelService.PublishModel:input_type -> meridian.authz.v1.PublishModelRequest
-	4,  // 7: meridian.authz.v1.ModelService.ReadModel:input_type -> meridian.authz.v1.ReadModelRequest
-	6,  // 8: meridian.authz.v1.ModelService.ListModels:input_type -> meridian.authz.v1.ListModelsRequest
-	8,  // 9: meridian.authz.v1.ModelService.AssignModel:input_type -> meridian.authz.v1.AssignModelRequest
-	3,  // 10: meridian.authz.v1.ModelService.PublishModel:output_type -> meridian.authz.v1.PublishModelResponse
-	5,  // 11: meridian.authz.v1.ModelService.ReadModel:output_type -> meridian.authz.v1.ReadModelResponse
-	7,  // 12: meridian.authz.v1.ModelService.ListModels:output_type -> meridian.authz.v1.ListModelsResponse
-	9,  // 13: meridian.authz.v1.ModelService.AssignModel:output_type -> meridian.authz.v1.AssignModelResponse
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	1,  // 0: meridian.authz.v1.Model.files:type_name -> meridian.authz.v1.ModelFile
+	18, // 1: meridian.authz.v1.Model.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 2: meridian.authz.v1.Model.state:type_name -> meridian.authz.v1.ModelState
+	3,  // 3: meridian.authz.v1.Model.canary:type_name -> meridian.authz.v1.Canary
+	1,  // 4: meridian.authz.v1.PublishModelRequest.files:type_name -> meridian.authz.v1.ModelFile
+	2,  // 5: meridian.authz.v1.PublishModelResponse.model:type_name -> meridian.authz.v1.Model
+	2,  // 6: meridian.authz.v1.ReadModelResponse.model:type_name -> meridian.authz.v1.Model
+	2,  // 7: meridian.authz.v1.ListModelsResponse.models:type_name -> meridian.authz.v1.Model
+	0,  // 8: meridian.authz.v1.SetModelStateRequest.state:type_name -> meridian.authz.v1.ModelState
+	3,  // 9: meridian.authz.v1.SetModelStateRequest.canary:type_name -> meridian.authz.v1.Canary
+	2,  // 10: meridian.authz.v1.SetModelStateResponse.model:type_name -> meridian.authz.v1.Model
+	1,  // 11: meridian.authz.v1.DiffModelsRequest.files:type_name -> meridian.authz.v1.ModelFile
+	19, // 12: meridian.authz.v1.DiffModelsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	16, // 13: meridian.authz.v1.DiffModelsResponse.changes:type_name -> meridian.authz.v1.DefinitionChange
+	17, // 14: meridian.authz.v1.DiffModelsResponse.orphans:type_name -> meridian.authz.v1.Orphans
+	20, // 15: meridian.authz.v1.DiffModelsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	21, // 16: meridian.authz.v1.Orphans.examples:type_name -> meridian.authz.v1.Relationship
+	4,  // 17: meridian.authz.v1.ModelService.PublishModel:input_type -> meridian.authz.v1.PublishModelRequest
+	6,  // 18: meridian.authz.v1.ModelService.ReadModel:input_type -> meridian.authz.v1.ReadModelRequest
+	8,  // 19: meridian.authz.v1.ModelService.ListModels:input_type -> meridian.authz.v1.ListModelsRequest
+	10, // 20: meridian.authz.v1.ModelService.AssignModel:input_type -> meridian.authz.v1.AssignModelRequest
+	12, // 21: meridian.authz.v1.ModelService.SetModelState:input_type -> meridian.authz.v1.SetModelStateRequest
+	14, // 22: meridian.authz.v1.ModelService.DiffModels:input_type -> meridian.authz.v1.DiffModelsRequest
+	5,  // 23: meridian.authz.v1.ModelService.PublishModel:output_type -> meridian.authz.v1.PublishModelResponse
+	7,  // 24: meridian.authz.v1.ModelService.ReadModel:output_type -> meridian.authz.v1.ReadModelResponse
+	9,  // 25: meridian.authz.v1.ModelService.ListModels:output_type -> meridian.authz.v1.ListModelsResponse
+	11, // 26: meridian.authz.v1.ModelService.AssignModel:output_type -> meridian.authz.v1.AssignModelResponse
+	13, // 27: meridian.authz.v1.ModelService.SetModelState:output_type -> meridian.authz.v1.SetModelStateResponse
+	15, // 28: meridian.authz.v1.ModelService.DiffModels:output_type -> meridian.authz.v1.DiffModelsResponse
+	23, // [23:29] is the sub-list for method output_type
+	17, // [17:23] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_meridian_authz_v1_model_service_proto_init() }
@@ -659,18 +1358,24 @@ func file_meridian_authz_v1_model_service_proto_init() {
 	if File_meridian_authz_v1_model_service_proto != nil {
 		return
 	}
+	file_meridian_authz_v1_relationship_proto_init()
+	file_meridian_authz_v1_model_service_proto_msgTypes[9].OneofWrappers = []any{
+		(*AssignModelRequest_Model)(nil),
+		(*AssignModelRequest_Line)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_authz_v1_model_service_proto_rawDesc), len(file_meridian_authz_v1_model_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   10,
+			NumEnums:      1,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_meridian_authz_v1_model_service_proto_goTypes,
 		DependencyIndexes: file_meridian_authz_v1_model_service_proto_depIdxs,
+		EnumInfos:         file_meridian_authz_v1_model_service_proto_enumTypes,
 		MessageInfos:      file_meridian_authz_v1_model_service_proto_msgTypes,
 	}.Build()
 	File_meridian_authz_v1_model_service_proto = out.File

@@ -10,6 +10,8 @@ import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -22,7 +24,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Relationship says that a subject has a relation to a resource.
+// Relationship says that a subject has a relation to a resource. There is at
+// most one for a resource, relation and subject, whatever its terms.
 //
 // Ids are case-sensitive, NFC, at most 256 bytes, without white space, control
 // characters, ':' and '#'; escape those before they get here.
@@ -32,7 +35,12 @@ type Relationship struct {
 	Resource string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
 	Relation string `protobuf:"bytes,2,opt,name=relation,proto3" json:"relation,omitempty"`
 	// type:id, type:* or type:id#relation.
-	Subject       string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Absent: it holds whatever the circumstances.
+	Condition *Condition `protobuf:"bytes,4,opt,name=condition,proto3" json:"condition,omitempty"`
+	// From when on it holds no more; kept to the second, rounded down. Absent: it
+	// does not expire. A write must name a time to come.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -88,17 +96,153 @@ func (x *Relationship) GetSubject() string {
 	return ""
 }
 
+func (x *Relationship) GetCondition() *Condition {
+	if x != nil {
+		return x.Condition
+	}
+	return nil
+}
+
+func (x *Relationship) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// Condition names a condition of the model and the parameters that are settled
+// already.
+type Condition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Values of the condition's parameters; they win over those of a question.
+	// At most 32 KiB.
+	Context       *structpb.Struct `protobuf:"bytes,2,opt,name=context,proto3" json:"context,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Condition) Reset() {
+	*x = Condition{}
+	mi := &file_meridian_authz_v1_relationship_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Condition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Condition) ProtoMessage() {}
+
+func (x *Condition) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Condition.ProtoReflect.Descriptor instead.
+func (*Condition) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Condition) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Condition) GetContext() *structpb.Struct {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+// Circumstances are what a question is asked under, beside what is stored.
+type Circumstances struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Values of the parameters of conditions. What no condition names is ignored.
+	// At most 4 KiB.
+	Context *structpb.Struct `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
+	// Relationships that hold for this question only. One that is stored with the
+	// same resource, relation and subject is taken as this one says.
+	Relationships []*Relationship `protobuf:"bytes,2,rep,name=relationships,proto3" json:"relationships,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Circumstances) Reset() {
+	*x = Circumstances{}
+	mi := &file_meridian_authz_v1_relationship_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Circumstances) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Circumstances) ProtoMessage() {}
+
+func (x *Circumstances) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Circumstances.ProtoReflect.Descriptor instead.
+func (*Circumstances) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Circumstances) GetContext() *structpb.Struct {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+func (x *Circumstances) GetRelationships() []*Relationship {
+	if x != nil {
+		return x.Relationships
+	}
+	return nil
+}
+
 var File_meridian_authz_v1_relationship_proto protoreflect.FileDescriptor
 
 const file_meridian_authz_v1_relationship_proto_rawDesc = "" +
 	"\n" +
-	"$meridian/authz/v1/relationship.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\"\x83\x01\n" +
+	"$meridian/authz/v1/relationship.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x01\n" +
 	"\fRelationship\x12&\n" +
 	"\bresource\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x03(\x80\x04R\bresource\x12%\n" +
 	"\brelation\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\brelation\x12$\n" +
 	"\asubject\x18\x03 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x03(\xd8\x04R\asubjectB\xd9\x01\n" +
+	"\xbaH\ar\x05\x10\x03(\xd8\x04R\asubject\x12:\n" +
+	"\tcondition\x18\x04 \x01(\v2\x1c.meridian.authz.v1.ConditionR\tcondition\x129\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"]\n" +
+	"\tCondition\x12\x1d\n" +
+	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\x04name\x121\n" +
+	"\acontext\x18\x02 \x01(\v2\x17.google.protobuf.StructR\acontext\"\x93\x01\n" +
+	"\rCircumstances\x121\n" +
+	"\acontext\x18\x01 \x01(\v2\x17.google.protobuf.StructR\acontext\x12O\n" +
+	"\rrelationships\x18\x02 \x03(\v2\x1f.meridian.authz.v1.RelationshipB\b\xbaH\x05\x92\x01\x02\x10dR\rrelationshipsB\xd9\x01\n" +
 	"\x15com.meridian.authz.v1B\x11RelationshipProtoP\x01ZGgithub.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1;authzv1\xa2\x02\x03MAX\xaa\x02\x11Meridian.Authz.V1\xca\x02\x11Meridian\\Authz\\V1\xe2\x02\x1dMeridian\\Authz\\V1\\GPBMetadata\xea\x02\x13Meridian::Authz::V1b\x06proto3"
 
 var (
@@ -113,16 +257,25 @@ func file_meridian_authz_v1_relationship_proto_rawDescGZIP() []byte {
 	return file_meridian_authz_v1_relationship_proto_rawDescData
 }
 
-var file_meridian_authz_v1_relationship_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_meridian_authz_v1_relationship_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_meridian_authz_v1_relationship_proto_goTypes = []any{
-	(*Relationship)(nil), // 0: meridian.authz.v1.Relationship
+	(*Relationship)(nil),          // 0: meridian.authz.v1.Relationship
+	(*Condition)(nil),             // 1: meridian.authz.v1.Condition
+	(*Circumstances)(nil),         // 2: meridian.authz.v1.Circumstances
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 4: google.protobuf.Struct
 }
 var file_meridian_authz_v1_relationship_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: meridian.authz.v1.Relationship.condition:type_name -> meridian.authz.v1.Condition
+	3, // 1: meridian.authz.v1.Relationship.expires_at:type_name -> google.protobuf.Timestamp
+	4, // 2: meridian.authz.v1.Condition.context:type_name -> google.protobuf.Struct
+	4, // 3: meridian.authz.v1.Circumstances.context:type_name -> google.protobuf.Struct
+	0, // 4: meridian.authz.v1.Circumstances.relationships:type_name -> meridian.authz.v1.Relationship
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meridian_authz_v1_relationship_proto_init() }
@@ -136,7 +289,7 @@ func file_meridian_authz_v1_relationship_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_authz_v1_relationship_proto_rawDesc), len(file_meridian_authz_v1_relationship_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

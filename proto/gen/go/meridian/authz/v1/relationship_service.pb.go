@@ -11,6 +11,7 @@ import (
 	v1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -28,11 +29,13 @@ type Operation int32
 
 const (
 	Operation_OPERATION_UNSPECIFIED Operation = 0
-	// Make it present; present already is no error.
+	// Make it present with these terms (condition and expiry); present already is
+	// no error.
 	Operation_OPERATION_TOUCH Operation = 1
-	// Make it present; present already fails the whole write.
+	// Make it present; present already, with whatever terms and not expired, fails
+	// the whole write.
 	Operation_OPERATION_CREATE Operation = 2
-	// Make it absent; absent already is no error.
+	// Make it absent, whatever its terms; absent already is no error.
 	Operation_OPERATION_DELETE Operation = 3
 )
 
@@ -92,6 +95,8 @@ const (
 	Effect_EFFECT_DELETED Effect = 3
 	// It was absent, and still is.
 	Effect_EFFECT_ABSENT Effect = 4
+	// It was present with other terms and has the new ones now.
+	Effect_EFFECT_UPDATED Effect = 5
 )
 
 // Enum value maps for Effect.
@@ -102,6 +107,7 @@ var (
 		2: "EFFECT_UNCHANGED",
 		3: "EFFECT_DELETED",
 		4: "EFFECT_ABSENT",
+		5: "EFFECT_UPDATED",
 	}
 	Effect_value = map[string]int32{
 		"EFFECT_UNSPECIFIED": 0,
@@ -109,6 +115,7 @@ var (
 		"EFFECT_UNCHANGED":   2,
 		"EFFECT_DELETED":     3,
 		"EFFECT_ABSENT":      4,
+		"EFFECT_UPDATED":     5,
 	}
 )
 
@@ -137,6 +144,61 @@ func (x Effect) Number() protoreflect.EnumNumber {
 // Deprecated: Use Effect.Descriptor instead.
 func (Effect) EnumDescriptor() ([]byte, []int) {
 	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{1}
+}
+
+// WatchKind says what happened to a relationship.
+type WatchKind int32
+
+const (
+	WatchKind_WATCH_KIND_UNSPECIFIED WatchKind = 0
+	// It is present, with these terms.
+	WatchKind_WATCH_KIND_WRITTEN WatchKind = 1
+	WatchKind_WATCH_KIND_DELETED WatchKind = 2
+	// It was removed because its time had come. It had ceased to hold before.
+	WatchKind_WATCH_KIND_EXPIRED WatchKind = 3
+)
+
+// Enum value maps for WatchKind.
+var (
+	WatchKind_name = map[int32]string{
+		0: "WATCH_KIND_UNSPECIFIED",
+		1: "WATCH_KIND_WRITTEN",
+		2: "WATCH_KIND_DELETED",
+		3: "WATCH_KIND_EXPIRED",
+	}
+	WatchKind_value = map[string]int32{
+		"WATCH_KIND_UNSPECIFIED": 0,
+		"WATCH_KIND_WRITTEN":     1,
+		"WATCH_KIND_DELETED":     2,
+		"WATCH_KIND_EXPIRED":     3,
+	}
+)
+
+func (x WatchKind) Enum() *WatchKind {
+	p := new(WatchKind)
+	*p = x
+	return p
+}
+
+func (x WatchKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WatchKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_meridian_authz_v1_relationship_service_proto_enumTypes[2].Descriptor()
+}
+
+func (WatchKind) Type() protoreflect.EnumType {
+	return &file_meridian_authz_v1_relationship_service_proto_enumTypes[2]
+}
+
+func (x WatchKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WatchKind.Descriptor instead.
+func (WatchKind) EnumDescriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{2}
 }
 
 type RelationshipUpdate struct {
@@ -484,10 +546,12 @@ func (x *ImportRelationshipsRequest) GetRelationships() []*Relationship {
 }
 
 type ImportRelationshipsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Created       uint64                 `protobuf:"varint,1,opt,name=created,proto3" json:"created,omitempty"`
-	Unchanged     uint64                 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
-	Revision      string                 `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Created   uint64                 `protobuf:"varint,1,opt,name=created,proto3" json:"created,omitempty"`
+	Unchanged uint64                 `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Revision  string                 `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Present before with other terms.
+	Updated       uint64 `protobuf:"varint,4,opt,name=updated,proto3" json:"updated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +605,13 @@ func (x *ImportRelationshipsResponse) GetRevision() string {
 		return x.Revision
 	}
 	return ""
+}
+
+func (x *ImportRelationshipsResponse) GetUpdated() uint64 {
+	if x != nil {
+		return x.Updated
+	}
+	return 0
 }
 
 type ReadRelationshipsRequest struct {
@@ -682,11 +753,466 @@ func (x *ReadRelationshipsResponse) GetEvaluatedAt() *v1.Evaluated {
 	return nil
 }
 
+type ExportRelationshipsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Filter        *RelationshipFilter    `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Freshness     *v1.Freshness          `protobuf:"bytes,3,opt,name=freshness,proto3" json:"freshness,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRelationshipsRequest) Reset() {
+	*x = ExportRelationshipsRequest{}
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRelationshipsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRelationshipsRequest) ProtoMessage() {}
+
+func (x *ExportRelationshipsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRelationshipsRequest.ProtoReflect.Descriptor instead.
+func (*ExportRelationshipsRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ExportRelationshipsRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *ExportRelationshipsRequest) GetFilter() *RelationshipFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ExportRelationshipsRequest) GetFreshness() *v1.Freshness {
+	if x != nil {
+		return x.Freshness
+	}
+	return nil
+}
+
+type ExportRelationshipsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Relationships []*Relationship        `protobuf:"bytes,1,rep,name=relationships,proto3" json:"relationships,omitempty"`
+	// True in the last message only. A stream that ends without it was cut.
+	Complete      bool          `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	EvaluatedAt   *v1.Evaluated `protobuf:"bytes,3,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRelationshipsResponse) Reset() {
+	*x = ExportRelationshipsResponse{}
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRelationshipsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRelationshipsResponse) ProtoMessage() {}
+
+func (x *ExportRelationshipsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRelationshipsResponse.ProtoReflect.Descriptor instead.
+func (*ExportRelationshipsResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ExportRelationshipsResponse) GetRelationships() []*Relationship {
+	if x != nil {
+		return x.Relationships
+	}
+	return nil
+}
+
+func (x *ExportRelationshipsResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
+func (x *ExportRelationshipsResponse) GetEvaluatedAt() *v1.Evaluated {
+	if x != nil {
+		return x.EvaluatedAt
+	}
+	return nil
+}
+
+type WatchRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// A revision token: changes after it are sent. Empty: changes from now on.
+	After string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// Only changes that match any of these; none: all.
+	Filters       []*RelationshipFilter `protobuf:"bytes,3,rep,name=filters,proto3" json:"filters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchRequest) Reset() {
+	*x = WatchRequest{}
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchRequest) ProtoMessage() {}
+
+func (x *WatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
+func (*WatchRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WatchRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *WatchRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *WatchRequest) GetFilters() []*RelationshipFilter {
+	if x != nil {
+		return x.Filters
+	}
+	return nil
+}
+
+type WatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Kind:
+	//
+	//	*WatchResponse_Changes
+	//	*WatchResponse_Checkpoint
+	//	*WatchResponse_Reset_
+	Kind          isWatchResponse_Kind `protobuf_oneof:"kind"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchResponse) Reset() {
+	*x = WatchResponse{}
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchResponse) ProtoMessage() {}
+
+func (x *WatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
+func (*WatchResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WatchResponse) GetKind() isWatchResponse_Kind {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetChanges() *WatchChanges {
+	if x != nil {
+		if x, ok := x.Kind.(*WatchResponse_Changes); ok {
+			return x.Changes
+		}
+	}
+	return nil
+}
+
+func (x *WatchResponse) GetCheckpoint() string {
+	if x != nil {
+		if x, ok := x.Kind.(*WatchResponse_Checkpoint); ok {
+			return x.Checkpoint
+		}
+	}
+	return ""
+}
+
+func (x *WatchResponse) GetReset_() *WatchReset {
+	if x != nil {
+		if x, ok := x.Kind.(*WatchResponse_Reset_); ok {
+			return x.Reset_
+		}
+	}
+	return nil
+}
+
+type isWatchResponse_Kind interface {
+	isWatchResponse_Kind()
+}
+
+type WatchResponse_Changes struct {
+	// What one event changed.
+	Changes *WatchChanges `protobuf:"bytes,1,opt,name=changes,proto3,oneof"`
+}
+
+type WatchResponse_Checkpoint struct {
+	// Everything up to this revision was sent, or did not match.
+	Checkpoint string `protobuf:"bytes,2,opt,name=checkpoint,proto3,oneof"`
+}
+
+type WatchResponse_Reset_ struct {
+	// The revision asked for is older than what can be sent. Export, then watch
+	// from the export's revision.
+	Reset_ *WatchReset `protobuf:"bytes,3,opt,name=reset,proto3,oneof"`
+}
+
+func (*WatchResponse_Changes) isWatchResponse_Kind() {}
+
+func (*WatchResponse_Checkpoint) isWatchResponse_Kind() {}
+
+func (*WatchResponse_Reset_) isWatchResponse_Kind() {}
+
+// WatchChanges are the matching changes of one event.
+type WatchChanges struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Watch after this to go on.
+	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	Changes       []*WatchChange         `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchChanges) Reset() {
+	*x = WatchChanges{}
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchChanges) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchChanges) ProtoMessage() {}
+
+func (x *WatchChanges) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchChanges.ProtoReflect.Descriptor instead.
+func (*WatchChanges) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *WatchChanges) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *WatchChanges) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *WatchChanges) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *WatchChanges) GetChanges() []*WatchChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// WatchChange is one relationship that changed.
+type WatchChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  WatchKind              `protobuf:"varint,1,opt,name=kind,proto3,enum=meridian.authz.v1.WatchKind" json:"kind,omitempty"`
+	// With its terms, but for those that are gone.
+	Relationship  *Relationship `protobuf:"bytes,2,opt,name=relationship,proto3" json:"relationship,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchChange) Reset() {
+	*x = WatchChange{}
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchChange) ProtoMessage() {}
+
+func (x *WatchChange) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchChange.ProtoReflect.Descriptor instead.
+func (*WatchChange) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *WatchChange) GetKind() WatchKind {
+	if x != nil {
+		return x.Kind
+	}
+	return WatchKind_WATCH_KIND_UNSPECIFIED
+}
+
+func (x *WatchChange) GetRelationship() *Relationship {
+	if x != nil {
+		return x.Relationship
+	}
+	return nil
+}
+
+// WatchReset tells a watcher to begin anew.
+type WatchReset struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The oldest revision that can be watched from.
+	Oldest        string `protobuf:"bytes,1,opt,name=oldest,proto3" json:"oldest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchReset) Reset() {
+	*x = WatchReset{}
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchReset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchReset) ProtoMessage() {}
+
+func (x *WatchReset) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_relationship_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchReset.ProtoReflect.Descriptor instead.
+func (*WatchReset) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_relationship_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *WatchReset) GetOldest() string {
+	if x != nil {
+		return x.Oldest
+	}
+	return ""
+}
+
 var File_meridian_authz_v1_relationship_service_proto protoreflect.FileDescriptor
 
 const file_meridian_authz_v1_relationship_service_proto_rawDesc = "" +
 	"\n" +
-	",meridian/authz/v1/relationship_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a$meridian/authz/v1/relationship.proto\x1a\"meridian/common/v1/freshness.proto\x1a meridian/common/v1/options.proto\"\xa9\x01\n" +
+	",meridian/authz/v1/relationship_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$meridian/authz/v1/relationship.proto\x1a\"meridian/common/v1/freshness.proto\x1a meridian/common/v1/options.proto\"\xa9\x01\n" +
 	"\x12RelationshipUpdate\x12F\n" +
 	"\toperation\x18\x01 \x01(\x0e2\x1c.meridian.authz.v1.OperationB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\toperation\x12K\n" +
@@ -710,11 +1236,12 @@ const file_meridian_authz_v1_relationship_service_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\tR\brevision\"\xbc\x01\n" +
 	"\x1aImportRelationshipsRequest\x12J\n" +
 	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12R\n" +
-	"\rrelationships\x18\x02 \x03(\v2\x1f.meridian.authz.v1.RelationshipB\v\xbaH\b\x92\x01\x05\b\x01\x10\x90NR\rrelationships\"q\n" +
+	"\rrelationships\x18\x02 \x03(\v2\x1f.meridian.authz.v1.RelationshipB\v\xbaH\b\x92\x01\x05\b\x01\x10\x90NR\rrelationships\"\x8b\x01\n" +
 	"\x1bImportRelationshipsResponse\x12\x18\n" +
 	"\acreated\x18\x01 \x01(\x04R\acreated\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\x04R\tunchanged\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\tR\brevision\"\xa8\x02\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\x12\x18\n" +
+	"\aupdated\x18\x04 \x01(\x04R\aupdated\"\xa8\x02\n" +
 	"\x18ReadRelationshipsRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12=\n" +
 	"\x06filter\x18\x02 \x01(\v2%.meridian.authz.v1.RelationshipFilterR\x06filter\x12;\n" +
@@ -725,22 +1252,60 @@ const file_meridian_authz_v1_relationship_service_proto_rawDesc = "" +
 	"\rrelationships\x18\x01 \x03(\v2\x1f.meridian.authz.v1.RelationshipR\rrelationships\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\x12@\n" +
-	"\fevaluated_at\x18\x03 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt*g\n" +
+	"\fevaluated_at\x18\x03 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\"\xe1\x01\n" +
+	"\x1aExportRelationshipsRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12=\n" +
+	"\x06filter\x18\x02 \x01(\v2%.meridian.authz.v1.RelationshipFilterR\x06filter\x12;\n" +
+	"\tfreshness\x18\x03 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\"\xc2\x01\n" +
+	"\x1bExportRelationshipsResponse\x12E\n" +
+	"\rrelationships\x18\x01 \x03(\v2\x1f.meridian.authz.v1.RelationshipR\rrelationships\x12\x1a\n" +
+	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12@\n" +
+	"\fevaluated_at\x18\x03 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\"\xc2\x01\n" +
+	"\fWatchRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12\x1e\n" +
+	"\x05after\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x05after\x12I\n" +
+	"\afilters\x18\x03 \x03(\v2%.meridian.authz.v1.RelationshipFilterB\b\xbaH\x05\x92\x01\x02\x10\x14R\afilters\"\xad\x01\n" +
+	"\rWatchResponse\x12;\n" +
+	"\achanges\x18\x01 \x01(\v2\x1f.meridian.authz.v1.WatchChangesH\x00R\achanges\x12 \n" +
+	"\n" +
+	"checkpoint\x18\x02 \x01(\tH\x00R\n" +
+	"checkpoint\x125\n" +
+	"\x05reset\x18\x03 \x01(\v2\x1d.meridian.authz.v1.WatchResetH\x00R\x05resetB\x06\n" +
+	"\x04kind\"\xb0\x01\n" +
+	"\fWatchChanges\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x128\n" +
+	"\achanges\x18\x04 \x03(\v2\x1e.meridian.authz.v1.WatchChangeR\achanges\"\x84\x01\n" +
+	"\vWatchChange\x120\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x1c.meridian.authz.v1.WatchKindR\x04kind\x12C\n" +
+	"\frelationship\x18\x02 \x01(\v2\x1f.meridian.authz.v1.RelationshipR\frelationship\"$\n" +
+	"\n" +
+	"WatchReset\x12\x16\n" +
+	"\x06oldest\x18\x01 \x01(\tR\x06oldest*g\n" +
 	"\tOperation\x12\x19\n" +
 	"\x15OPERATION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOPERATION_TOUCH\x10\x01\x12\x14\n" +
 	"\x10OPERATION_CREATE\x10\x02\x12\x14\n" +
-	"\x10OPERATION_DELETE\x10\x03*q\n" +
+	"\x10OPERATION_DELETE\x10\x03*\x85\x01\n" +
 	"\x06Effect\x12\x16\n" +
 	"\x12EFFECT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eEFFECT_CREATED\x10\x01\x12\x14\n" +
 	"\x10EFFECT_UNCHANGED\x10\x02\x12\x12\n" +
 	"\x0eEFFECT_DELETED\x10\x03\x12\x11\n" +
-	"\rEFFECT_ABSENT\x10\x042\x95\x03\n" +
+	"\rEFFECT_ABSENT\x10\x04\x12\x12\n" +
+	"\x0eEFFECT_UPDATED\x10\x05*o\n" +
+	"\tWatchKind\x12\x1a\n" +
+	"\x16WATCH_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12WATCH_KIND_WRITTEN\x10\x01\x12\x16\n" +
+	"\x12WATCH_KIND_DELETED\x10\x02\x12\x16\n" +
+	"\x12WATCH_KIND_EXPIRED\x10\x032\xf0\x04\n" +
 	"\x13RelationshipService\x12~\n" +
 	"\x12WriteRelationships\x12,.meridian.authz.v1.WriteRelationshipsRequest\x1a-.meridian.authz.v1.WriteRelationshipsResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x02\x90\x02\x02\x12\x80\x01\n" +
 	"\x13ImportRelationships\x12-.meridian.authz.v1.ImportRelationshipsRequest\x1a..meridian.authz.v1.ImportRelationshipsResponse\"\b\x8a\xb5\x18\x04\b\x02\x10\x02(\x01\x12{\n" +
-	"\x11ReadRelationships\x12+.meridian.authz.v1.ReadRelationshipsRequest\x1a,.meridian.authz.v1.ReadRelationshipsResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01B\xe0\x01\n" +
+	"\x11ReadRelationships\x12+.meridian.authz.v1.ReadRelationshipsRequest\x1a,.meridian.authz.v1.ReadRelationshipsResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12\x80\x01\n" +
+	"\x13ExportRelationships\x12-.meridian.authz.v1.ExportRelationshipsRequest\x1a..meridian.authz.v1.ExportRelationshipsResponse\"\b\x8a\xb5\x18\x04\b\x02\x10\x010\x01\x12V\n" +
+	"\x05Watch\x12\x1f.meridian.authz.v1.WatchRequest\x1a .meridian.authz.v1.WatchResponse\"\b\x8a\xb5\x18\x04\b\x02\x10\x010\x01B\xe0\x01\n" +
 	"\x15com.meridian.authz.v1B\x18RelationshipServiceProtoP\x01ZGgithub.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1;authzv1\xa2\x02\x03MAX\xaa\x02\x11Meridian.Authz.V1\xca\x02\x11Meridian\\Authz\\V1\xe2\x02\x1dMeridian\\Authz\\V1\\GPBMetadata\xea\x02\x13Meridian::Authz::V1b\x06proto3"
 
 var (
@@ -755,47 +1320,71 @@ func file_meridian_authz_v1_relationship_service_proto_rawDescGZIP() []byte {
 	return file_meridian_authz_v1_relationship_service_proto_rawDescData
 }
 
-var file_meridian_authz_v1_relationship_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_meridian_authz_v1_relationship_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meridian_authz_v1_relationship_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_meridian_authz_v1_relationship_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_meridian_authz_v1_relationship_service_proto_goTypes = []any{
 	(Operation)(0),                      // 0: meridian.authz.v1.Operation
 	(Effect)(0),                         // 1: meridian.authz.v1.Effect
-	(*RelationshipUpdate)(nil),          // 2: meridian.authz.v1.RelationshipUpdate
-	(*RelationshipFilter)(nil),          // 3: meridian.authz.v1.RelationshipFilter
-	(*Precondition)(nil),                // 4: meridian.authz.v1.Precondition
-	(*WriteRelationshipsRequest)(nil),   // 5: meridian.authz.v1.WriteRelationshipsRequest
-	(*WriteRelationshipsResponse)(nil),  // 6: meridian.authz.v1.WriteRelationshipsResponse
-	(*ImportRelationshipsRequest)(nil),  // 7: meridian.authz.v1.ImportRelationshipsRequest
-	(*ImportRelationshipsResponse)(nil), // 8: meridian.authz.v1.ImportRelationshipsResponse
-	(*ReadRelationshipsRequest)(nil),    // 9: meridian.authz.v1.ReadRelationshipsRequest
-	(*ReadRelationshipsResponse)(nil),   // 10: meridian.authz.v1.ReadRelationshipsResponse
-	(*Relationship)(nil),                // 11: meridian.authz.v1.Relationship
-	(*v1.Freshness)(nil),                // 12: meridian.common.v1.Freshness
-	(*v1.Evaluated)(nil),                // 13: meridian.common.v1.Evaluated
+	(WatchKind)(0),                      // 2: meridian.authz.v1.WatchKind
+	(*RelationshipUpdate)(nil),          // 3: meridian.authz.v1.RelationshipUpdate
+	(*RelationshipFilter)(nil),          // 4: meridian.authz.v1.RelationshipFilter
+	(*Precondition)(nil),                // 5: meridian.authz.v1.Precondition
+	(*WriteRelationshipsRequest)(nil),   // 6: meridian.authz.v1.WriteRelationshipsRequest
+	(*WriteRelationshipsResponse)(nil),  // 7: meridian.authz.v1.WriteRelationshipsResponse
+	(*ImportRelationshipsRequest)(nil),  // 8: meridian.authz.v1.ImportRelationshipsRequest
+	(*ImportRelationshipsResponse)(nil), // 9: meridian.authz.v1.ImportRelationshipsResponse
+	(*ReadRelationshipsRequest)(nil),    // 10: meridian.authz.v1.ReadRelationshipsRequest
+	(*ReadRelationshipsResponse)(nil),   // 11: meridian.authz.v1.ReadRelationshipsResponse
+	(*ExportRelationshipsRequest)(nil),  // 12: meridian.authz.v1.ExportRelationshipsRequest
+	(*ExportRelationshipsResponse)(nil), // 13: meridian.authz.v1.ExportRelationshipsResponse
+	(*WatchRequest)(nil),                // 14: meridian.authz.v1.WatchRequest
+	(*WatchResponse)(nil),               // 15: meridian.authz.v1.WatchResponse
+	(*WatchChanges)(nil),                // 16: meridian.authz.v1.WatchChanges
+	(*WatchChange)(nil),                 // 17: meridian.authz.v1.WatchChange
+	(*WatchReset)(nil),                  // 18: meridian.authz.v1.WatchReset
+	(*Relationship)(nil),                // 19: meridian.authz.v1.Relationship
+	(*v1.Freshness)(nil),                // 20: meridian.common.v1.Freshness
+	(*v1.Evaluated)(nil),                // 21: meridian.common.v1.Evaluated
+	(*timestamppb.Timestamp)(nil),       // 22: google.protobuf.Timestamp
 }
 var file_meridian_authz_v1_relationship_service_proto_depIdxs = []int32{
 	0,  // 0: meridian.authz.v1.RelationshipUpdate.operation:type_name -> meridian.authz.v1.Operation
-	11, // 1: meridian.authz.v1.RelationshipUpdate.relationship:type_name -> meridian.authz.v1.Relationship
-	3,  // 2: meridian.authz.v1.Precondition.filter:type_name -> meridian.authz.v1.RelationshipFilter
-	2,  // 3: meridian.authz.v1.WriteRelationshipsRequest.updates:type_name -> meridian.authz.v1.RelationshipUpdate
-	4,  // 4: meridian.authz.v1.WriteRelationshipsRequest.preconditions:type_name -> meridian.authz.v1.Precondition
+	19, // 1: meridian.authz.v1.RelationshipUpdate.relationship:type_name -> meridian.authz.v1.Relationship
+	4,  // 2: meridian.authz.v1.Precondition.filter:type_name -> meridian.authz.v1.RelationshipFilter
+	3,  // 3: meridian.authz.v1.WriteRelationshipsRequest.updates:type_name -> meridian.authz.v1.RelationshipUpdate
+	5,  // 4: meridian.authz.v1.WriteRelationshipsRequest.preconditions:type_name -> meridian.authz.v1.Precondition
 	1,  // 5: meridian.authz.v1.WriteRelationshipsResponse.effects:type_name -> meridian.authz.v1.Effect
-	11, // 6: meridian.authz.v1.ImportRelationshipsRequest.relationships:type_name -> meridian.authz.v1.Relationship
-	3,  // 7: meridian.authz.v1.ReadRelationshipsRequest.filter:type_name -> meridian.authz.v1.RelationshipFilter
-	12, // 8: meridian.authz.v1.ReadRelationshipsRequest.freshness:type_name -> meridian.common.v1.Freshness
-	11, // 9: meridian.authz.v1.ReadRelationshipsResponse.relationships:type_name -> meridian.authz.v1.Relationship
-	13, // 10: meridian.authz.v1.ReadRelationshipsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	5,  // 11: meridian.authz.v1.RelationshipService.WriteRelationships:input_type -> meridian.authz.v1.WriteRelationshipsRequest
-	7,  // 12: meridian.authz.v1.RelationshipService.ImportRelationships:input_type -> meridian.authz.v1.ImportRelationshipsRequest
-	9,  // 13: meridian.authz.v1.RelationshipService.ReadRelationships:input_type -> meridian.authz.v1.ReadRelationshipsRequest
-	6,  // 14: meridian.authz.v1.RelationshipService.WriteRelationships:output_type -> meridian.authz.v1.WriteRelationshipsResponse
-	8,  // 15: meridian.authz.v1.RelationshipService.ImportRelationships:output_type -> meridian.authz.v1.ImportRelationshipsResponse
-	10, // 16: meridian.authz.v1.RelationshipService.ReadRelationships:output_type -> meridian.authz.v1.ReadRelationshipsResponse
-	14, // [14:17] is the sub-list for method output_type
-	11, // [11:14] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	19, // 6: meridian.authz.v1.ImportRelationshipsRequest.relationships:type_name -> meridian.authz.v1.Relationship
+	4,  // 7: meridian.authz.v1.ReadRelationshipsRequest.filter:type_name -> meridian.authz.v1.RelationshipFilter
+	20, // 8: meridian.authz.v1.ReadRelationshipsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	19, // 9: meridian.authz.v1.ReadRelationshipsResponse.relationships:type_name -> meridian.authz.v1.Relationship
+	21, // 10: meridian.authz.v1.ReadRelationshipsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	4,  // 11: meridian.authz.v1.ExportRelationshipsRequest.filter:type_name -> meridian.authz.v1.RelationshipFilter
+	20, // 12: meridian.authz.v1.ExportRelationshipsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	19, // 13: meridian.authz.v1.ExportRelationshipsResponse.relationships:type_name -> meridian.authz.v1.Relationship
+	21, // 14: meridian.authz.v1.ExportRelationshipsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	4,  // 15: meridian.authz.v1.WatchRequest.filters:type_name -> meridian.authz.v1.RelationshipFilter
+	16, // 16: meridian.authz.v1.WatchResponse.changes:type_name -> meridian.authz.v1.WatchChanges
+	18, // 17: meridian.authz.v1.WatchResponse.reset:type_name -> meridian.authz.v1.WatchReset
+	22, // 18: meridian.authz.v1.WatchChanges.time:type_name -> google.protobuf.Timestamp
+	17, // 19: meridian.authz.v1.WatchChanges.changes:type_name -> meridian.authz.v1.WatchChange
+	2,  // 20: meridian.authz.v1.WatchChange.kind:type_name -> meridian.authz.v1.WatchKind
+	19, // 21: meridian.authz.v1.WatchChange.relationship:type_name -> meridian.authz.v1.Relationship
+	6,  // 22: meridian.authz.v1.RelationshipService.WriteRelationships:input_type -> meridian.authz.v1.WriteRelationshipsRequest
+	8,  // 23: meridian.authz.v1.RelationshipService.ImportRelationships:input_type -> meridian.authz.v1.ImportRelationshipsRequest
+	10, // 24: meridian.authz.v1.RelationshipService.ReadRelationships:input_type -> meridian.authz.v1.ReadRelationshipsRequest
+	12, // 25: meridian.authz.v1.RelationshipService.ExportRelationships:input_type -> meridian.authz.v1.ExportRelationshipsRequest
+	14, // 26: meridian.authz.v1.RelationshipService.Watch:input_type -> meridian.authz.v1.WatchRequest
+	7,  // 27: meridian.authz.v1.RelationshipService.WriteRelationships:output_type -> meridian.authz.v1.WriteRelationshipsResponse
+	9,  // 28: meridian.authz.v1.RelationshipService.ImportRelationships:output_type -> meridian.authz.v1.ImportRelationshipsResponse
+	11, // 29: meridian.authz.v1.RelationshipService.ReadRelationships:output_type -> meridian.authz.v1.ReadRelationshipsResponse
+	13, // 30: meridian.authz.v1.RelationshipService.ExportRelationships:output_type -> meridian.authz.v1.ExportRelationshipsResponse
+	15, // 31: meridian.authz.v1.RelationshipService.Watch:output_type -> meridian.authz.v1.WatchResponse
+	27, // [27:32] is the sub-list for method output_type
+	22, // [22:27] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_meridian_authz_v1_relationship_service_proto_init() }
@@ -804,13 +1393,18 @@ func file_meridian_authz_v1_relationship_service_proto_init() {
 		return
 	}
 	file_meridian_authz_v1_relationship_proto_init()
+	file_meridian_authz_v1_relationship_service_proto_msgTypes[12].OneofWrappers = []any{
+		(*WatchResponse_Changes)(nil),
+		(*WatchResponse_Checkpoint)(nil),
+		(*WatchResponse_Reset_)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_authz_v1_relationship_service_proto_rawDesc), len(file_meridian_authz_v1_relationship_service_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   9,
+			NumEnums:      3,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

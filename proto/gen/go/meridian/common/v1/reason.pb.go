@@ -83,6 +83,11 @@ const (
 	Reason_MODEL_NOT_ASSIGNED Reason = 56
 	// Another module owns what this module defines.
 	Reason_MODULE_CONFLICT Reason = 57
+	// The model has no such condition.
+	Reason_CONDITION_UNKNOWN Reason = 58
+	// A value for a condition's parameter is not of the parameter's type, or the
+	// condition has no such parameter; metadata "parameter".
+	Reason_CONTEXT_INVALID Reason = 59
 	// The question went deeper than the limit in metadata "limit".
 	Reason_EVALUATION_TOO_DEEP Reason = 60
 	// The question visits more objects than the limit in metadata "limit".
@@ -93,6 +98,19 @@ const (
 	Reason_GRAPH_TOO_LARGE Reason = 63
 	// A graph snapshot is truncated or damaged.
 	Reason_SNAPSHOT_CORRUPT Reason = 64
+	// A condition cannot be evaluated with the values it was given: it divides by
+	// zero, reads what is not there, or costs more than the limit.
+	Reason_CONDITION_FAILED Reason = 65
+	// The answer depends on parameters that were not given, and the caller asked
+	// for a decision; metadata "missing".
+	Reason_CONDITION_UNDECIDED Reason = 66
+	// The model's state does not allow this step; metadata "state".
+	Reason_MODEL_STATE Reason = 67
+	// Organizations are assigned the model; metadata "organization" names one.
+	Reason_MODEL_IN_USE Reason = 68
+	// Stored relationships would not be allowed by the model; metadata "orphaned"
+	// and "example".
+	Reason_MODEL_ORPHANS Reason = 69
 	// The database cannot be reached, or refused; nothing was written.
 	Reason_DATABASE_UNAVAILABLE Reason = 70
 	// The event bus cannot be reached.
@@ -111,6 +129,10 @@ const (
 	Reason_DISK_FULL Reason = 77
 	// A defect. The trace id in metadata "trace" finds the details in the logs.
 	Reason_DEFECT Reason = 78
+	// The model has no type role with a relation assignee.
+	Reason_ROLE_UNSUPPORTED Reason = 80
+	// The role is assigned too often to be removed at once; metadata "limit".
+	Reason_ROLE_IN_USE Reason = 81
 )
 
 // Enum value maps for Reason.
@@ -144,11 +166,18 @@ var (
 		55: "PRECONDITION_FAILED",
 		56: "MODEL_NOT_ASSIGNED",
 		57: "MODULE_CONFLICT",
+		58: "CONDITION_UNKNOWN",
+		59: "CONTEXT_INVALID",
 		60: "EVALUATION_TOO_DEEP",
 		61: "EVALUATION_TOO_WIDE",
 		62: "EVALUATION_CYCLE",
 		63: "GRAPH_TOO_LARGE",
 		64: "SNAPSHOT_CORRUPT",
+		65: "CONDITION_FAILED",
+		66: "CONDITION_UNDECIDED",
+		67: "MODEL_STATE",
+		68: "MODEL_IN_USE",
+		69: "MODEL_ORPHANS",
 		70: "DATABASE_UNAVAILABLE",
 		71: "BUS_UNAVAILABLE",
 		72: "SERVICE_UNAVAILABLE",
@@ -158,6 +187,8 @@ var (
 		76: "CANCELLED",
 		77: "DISK_FULL",
 		78: "DEFECT",
+		80: "ROLE_UNSUPPORTED",
+		81: "ROLE_IN_USE",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":     0,
@@ -188,11 +219,18 @@ var (
 		"PRECONDITION_FAILED":    55,
 		"MODEL_NOT_ASSIGNED":     56,
 		"MODULE_CONFLICT":        57,
+		"CONDITION_UNKNOWN":      58,
+		"CONTEXT_INVALID":        59,
 		"EVALUATION_TOO_DEEP":    60,
 		"EVALUATION_TOO_WIDE":    61,
 		"EVALUATION_CYCLE":       62,
 		"GRAPH_TOO_LARGE":        63,
 		"SNAPSHOT_CORRUPT":       64,
+		"CONDITION_FAILED":       65,
+		"CONDITION_UNDECIDED":    66,
+		"MODEL_STATE":            67,
+		"MODEL_IN_USE":           68,
+		"MODEL_ORPHANS":          69,
 		"DATABASE_UNAVAILABLE":   70,
 		"BUS_UNAVAILABLE":        71,
 		"SERVICE_UNAVAILABLE":    72,
@@ -202,6 +240,8 @@ var (
 		"CANCELLED":              76,
 		"DISK_FULL":              77,
 		"DEFECT":                 78,
+		"ROLE_UNSUPPORTED":       80,
+		"ROLE_IN_USE":            81,
 	}
 )
 
@@ -236,7 +276,7 @@ var File_meridian_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xeb\x06\n" +
+	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xa3\b\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVALID_FIELD\x10\x01\x12\x13\n" +
@@ -266,12 +306,19 @@ const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\x13RELATIONSHIP_EXISTS\x106\x12\x17\n" +
 	"\x13PRECONDITION_FAILED\x107\x12\x16\n" +
 	"\x12MODEL_NOT_ASSIGNED\x108\x12\x13\n" +
-	"\x0fMODULE_CONFLICT\x109\x12\x17\n" +
+	"\x0fMODULE_CONFLICT\x109\x12\x15\n" +
+	"\x11CONDITION_UNKNOWN\x10:\x12\x13\n" +
+	"\x0fCONTEXT_INVALID\x10;\x12\x17\n" +
 	"\x13EVALUATION_TOO_DEEP\x10<\x12\x17\n" +
 	"\x13EVALUATION_TOO_WIDE\x10=\x12\x14\n" +
 	"\x10EVALUATION_CYCLE\x10>\x12\x13\n" +
 	"\x0fGRAPH_TOO_LARGE\x10?\x12\x14\n" +
-	"\x10SNAPSHOT_CORRUPT\x10@\x12\x18\n" +
+	"\x10SNAPSHOT_CORRUPT\x10@\x12\x14\n" +
+	"\x10CONDITION_FAILED\x10A\x12\x17\n" +
+	"\x13CONDITION_UNDECIDED\x10B\x12\x0f\n" +
+	"\vMODEL_STATE\x10C\x12\x10\n" +
+	"\fMODEL_IN_USE\x10D\x12\x11\n" +
+	"\rMODEL_ORPHANS\x10E\x12\x18\n" +
 	"\x14DATABASE_UNAVAILABLE\x10F\x12\x13\n" +
 	"\x0fBUS_UNAVAILABLE\x10G\x12\x17\n" +
 	"\x13SERVICE_UNAVAILABLE\x10H\x12\f\n" +
@@ -281,7 +328,9 @@ const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\tCANCELLED\x10L\x12\r\n" +
 	"\tDISK_FULL\x10M\x12\n" +
 	"\n" +
-	"\x06DEFECT\x10NB\xda\x01\n" +
+	"\x06DEFECT\x10N\x12\x14\n" +
+	"\x10ROLE_UNSUPPORTED\x10P\x12\x0f\n" +
+	"\vROLE_IN_USE\x10QB\xda\x01\n" +
 	"\x16com.meridian.common.v1B\vReasonProtoP\x01ZIgithub.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1;commonv1\xa2\x02\x03MCX\xaa\x02\x12Meridian.Common.V1\xca\x02\x12Meridian\\Common\\V1\xe2\x02\x1eMeridian\\Common\\V1\\GPBMetadata\xea\x02\x14Meridian::Common::V1b\x06proto3"
 
 var (

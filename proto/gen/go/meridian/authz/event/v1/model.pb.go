@@ -21,6 +21,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ModelState is where a model is in its life. One that was published and never
+// changed is a draft.
+type ModelState int32
+
+const (
+	ModelState_MODEL_STATE_UNSPECIFIED ModelState = 0
+	ModelState_MODEL_STATE_DRAFT       ModelState = 1
+	ModelState_MODEL_STATE_CANARY      ModelState = 2
+	ModelState_MODEL_STATE_ACTIVE      ModelState = 3
+	ModelState_MODEL_STATE_RETIRED     ModelState = 4
+)
+
+// Enum value maps for ModelState.
+var (
+	ModelState_name = map[int32]string{
+		0: "MODEL_STATE_UNSPECIFIED",
+		1: "MODEL_STATE_DRAFT",
+		2: "MODEL_STATE_CANARY",
+		3: "MODEL_STATE_ACTIVE",
+		4: "MODEL_STATE_RETIRED",
+	}
+	ModelState_value = map[string]int32{
+		"MODEL_STATE_UNSPECIFIED": 0,
+		"MODEL_STATE_DRAFT":       1,
+		"MODEL_STATE_CANARY":      2,
+		"MODEL_STATE_ACTIVE":      3,
+		"MODEL_STATE_RETIRED":     4,
+	}
+)
+
+func (x ModelState) Enum() *ModelState {
+	p := new(ModelState)
+	*p = x
+	return p
+}
+
+func (x ModelState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ModelState) Descriptor() protoreflect.EnumDescriptor {
+	return file_meridian_authz_event_v1_model_proto_enumTypes[0].Descriptor()
+}
+
+func (ModelState) Type() protoreflect.EnumType {
+	return &file_meridian_authz_event_v1_model_proto_enumTypes[0]
+}
+
+func (x ModelState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ModelState.Descriptor instead.
+func (ModelState) EnumDescriptor() ([]byte, []int) {
+	return file_meridian_authz_event_v1_model_proto_rawDescGZIP(), []int{0}
+}
+
 // ModelPublished is in the platform's log. A model never changes.
 type ModelPublished struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -139,8 +196,10 @@ func (x *ModelFile) GetContent() string {
 // ModelAssigned is in an organization's log: from here on the organization's
 // checks use this model.
 type ModelAssigned struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Model string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// The line that the organization follows; empty: it stays with this model.
+	Line          string `protobuf:"bytes,2,opt,name=line,proto3" json:"line,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,6 +241,83 @@ func (x *ModelAssigned) GetModel() string {
 	return ""
 }
 
+func (x *ModelAssigned) GetLine() string {
+	if x != nil {
+		return x.Line
+	}
+	return ""
+}
+
+// ModelStateChanged is in the platform's log.
+type ModelStateChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Model string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	State ModelState             `protobuf:"varint,2,opt,name=state,proto3,enum=meridian.authz.event.v1.ModelState" json:"state,omitempty"`
+	// With MODEL_STATE_CANARY: these organizations, and this share of the others.
+	Organizations []string `protobuf:"bytes,3,rep,name=organizations,proto3" json:"organizations,omitempty"`
+	BasisPoints   uint32   `protobuf:"varint,4,opt,name=basis_points,json=basisPoints,proto3" json:"basis_points,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelStateChanged) Reset() {
+	*x = ModelStateChanged{}
+	mi := &file_meridian_authz_event_v1_model_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelStateChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelStateChanged) ProtoMessage() {}
+
+func (x *ModelStateChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_event_v1_model_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelStateChanged.ProtoReflect.Descriptor instead.
+func (*ModelStateChanged) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_event_v1_model_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ModelStateChanged) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ModelStateChanged) GetState() ModelState {
+	if x != nil {
+		return x.State
+	}
+	return ModelState_MODEL_STATE_UNSPECIFIED
+}
+
+func (x *ModelStateChanged) GetOrganizations() []string {
+	if x != nil {
+		return x.Organizations
+	}
+	return nil
+}
+
+func (x *ModelStateChanged) GetBasisPoints() uint32 {
+	if x != nil {
+		return x.BasisPoints
+	}
+	return 0
+}
+
 var File_meridian_authz_event_v1_model_proto protoreflect.FileDescriptor
 
 const file_meridian_authz_event_v1_model_proto_rawDesc = "" +
@@ -193,9 +329,22 @@ const file_meridian_authz_event_v1_model_proto_rawDesc = "" +
 	"\x05files\x18\x03 \x03(\v2\".meridian.authz.event.v1.ModelFileR\x05files\"9\n" +
 	"\tModelFile\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\tR\acontent\"%\n" +
+	"\acontent\x18\x02 \x01(\tR\acontent\"9\n" +
 	"\rModelAssigned\x12\x14\n" +
-	"\x05model\x18\x01 \x01(\tR\x05modelB\xf7\x01\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x12\n" +
+	"\x04line\x18\x02 \x01(\tR\x04line\"\xad\x01\n" +
+	"\x11ModelStateChanged\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x129\n" +
+	"\x05state\x18\x02 \x01(\x0e2#.meridian.authz.event.v1.ModelStateR\x05state\x12$\n" +
+	"\rorganizations\x18\x03 \x03(\tR\rorganizations\x12!\n" +
+	"\fbasis_points\x18\x04 \x01(\rR\vbasisPoints*\x89\x01\n" +
+	"\n" +
+	"ModelState\x12\x1b\n" +
+	"\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11MODEL_STATE_DRAFT\x10\x01\x12\x16\n" +
+	"\x12MODEL_STATE_CANARY\x10\x02\x12\x16\n" +
+	"\x12MODEL_STATE_ACTIVE\x10\x03\x12\x17\n" +
+	"\x13MODEL_STATE_RETIRED\x10\x04B\xf7\x01\n" +
 	"\x1bcom.meridian.authz.event.v1B\n" +
 	"ModelProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1;eventv1\xa2\x02\x03MAE\xaa\x02\x17Meridian.Authz.Event.V1\xca\x02\x17Meridian\\Authz\\Event\\V1\xe2\x02#Meridian\\Authz\\Event\\V1\\GPBMetadata\xea\x02\x1aMeridian::Authz::Event::V1b\x06proto3"
 
@@ -211,19 +360,23 @@ func file_meridian_authz_event_v1_model_proto_rawDescGZIP() []byte {
 	return file_meridian_authz_event_v1_model_proto_rawDescData
 }
 
-var file_meridian_authz_event_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_meridian_authz_event_v1_model_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_meridian_authz_event_v1_model_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meridian_authz_event_v1_model_proto_goTypes = []any{
-	(*ModelPublished)(nil), // 0: meridian.authz.event.v1.ModelPublished
-	(*ModelFile)(nil),      // 1: meridian.authz.event.v1.ModelFile
-	(*ModelAssigned)(nil),  // 2: meridian.authz.event.v1.ModelAssigned
+	(ModelState)(0),           // 0: meridian.authz.event.v1.ModelState
+	(*ModelPublished)(nil),    // 1: meridian.authz.event.v1.ModelPublished
+	(*ModelFile)(nil),         // 2: meridian.authz.event.v1.ModelFile
+	(*ModelAssigned)(nil),     // 3: meridian.authz.event.v1.ModelAssigned
+	(*ModelStateChanged)(nil), // 4: meridian.authz.event.v1.ModelStateChanged
 }
 var file_meridian_authz_event_v1_model_proto_depIdxs = []int32{
-	1, // 0: meridian.authz.event.v1.ModelPublished.files:type_name -> meridian.authz.event.v1.ModelFile
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 0: meridian.authz.event.v1.ModelPublished.files:type_name -> meridian.authz.event.v1.ModelFile
+	0, // 1: meridian.authz.event.v1.ModelStateChanged.state:type_name -> meridian.authz.event.v1.ModelState
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_meridian_authz_event_v1_model_proto_init() }
@@ -236,13 +389,14 @@ func file_meridian_authz_event_v1_model_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_authz_event_v1_model_proto_rawDesc), len(file_meridian_authz_event_v1_model_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   3,
+			NumEnums:      1,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_meridian_authz_event_v1_model_proto_goTypes,
 		DependencyIndexes: file_meridian_authz_event_v1_model_proto_depIdxs,
+		EnumInfos:         file_meridian_authz_event_v1_model_proto_enumTypes,
 		MessageInfos:      file_meridian_authz_event_v1_model_proto_msgTypes,
 	}.Build()
 	File_meridian_authz_event_v1_model_proto = out.File

@@ -9,6 +9,7 @@ package eventv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -76,7 +77,16 @@ type RelationshipChange struct {
 	// type:id, type:* or type:id#relation.
 	Subject string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
 	// Removed instead of added.
-	Deleted       bool `protobuf:"varint,4,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	Deleted bool `protobuf:"varint,4,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	// The terms of what was added. Adding what is present replaces its terms.
+	// A name of a condition of the model; empty: none.
+	Condition string `protobuf:"bytes,5,opt,name=condition,proto3" json:"condition,omitempty"`
+	// The condition's parameters that are settled.
+	Context *structpb.Struct `protobuf:"bytes,6,opt,name=context,proto3" json:"context,omitempty"`
+	// Unix seconds from which on it holds no more; 0: it does not expire.
+	ExpiresAt int64 `protobuf:"varint,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Removed because its time had come.
+	Expired       bool `protobuf:"varint,8,opt,name=expired,proto3" json:"expired,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -139,18 +149,51 @@ func (x *RelationshipChange) GetDeleted() bool {
 	return false
 }
 
+func (x *RelationshipChange) GetCondition() string {
+	if x != nil {
+		return x.Condition
+	}
+	return ""
+}
+
+func (x *RelationshipChange) GetContext() *structpb.Struct {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+func (x *RelationshipChange) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *RelationshipChange) GetExpired() bool {
+	if x != nil {
+		return x.Expired
+	}
+	return false
+}
+
 var File_meridian_authz_event_v1_relationship_proto protoreflect.FileDescriptor
 
 const file_meridian_authz_event_v1_relationship_proto_rawDesc = "" +
 	"\n" +
-	"*meridian/authz/event/v1/relationship.proto\x12\x17meridian.authz.event.v1\"]\n" +
+	"*meridian/authz/event/v1/relationship.proto\x12\x17meridian.authz.event.v1\x1a\x1cgoogle/protobuf/struct.proto\"]\n" +
 	"\x14RelationshipsWritten\x12E\n" +
-	"\achanges\x18\x01 \x03(\v2+.meridian.authz.event.v1.RelationshipChangeR\achanges\"\x80\x01\n" +
+	"\achanges\x18\x01 \x03(\v2+.meridian.authz.event.v1.RelationshipChangeR\achanges\"\x8a\x02\n" +
 	"\x12RelationshipChange\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x1a\n" +
 	"\brelation\x18\x02 \x01(\tR\brelation\x12\x18\n" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12\x18\n" +
-	"\adeleted\x18\x04 \x01(\bR\adeletedB\xfe\x01\n" +
+	"\adeleted\x18\x04 \x01(\bR\adeleted\x12\x1c\n" +
+	"\tcondition\x18\x05 \x01(\tR\tcondition\x121\n" +
+	"\acontext\x18\x06 \x01(\v2\x17.google.protobuf.StructR\acontext\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\a \x01(\x03R\texpiresAt\x12\x18\n" +
+	"\aexpired\x18\b \x01(\bR\aexpiredB\xfe\x01\n" +
 	"\x1bcom.meridian.authz.event.v1B\x11RelationshipProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1;eventv1\xa2\x02\x03MAE\xaa\x02\x17Meridian.Authz.Event.V1\xca\x02\x17Meridian\\Authz\\Event\\V1\xe2\x02#Meridian\\Authz\\Event\\V1\\GPBMetadata\xea\x02\x1aMeridian::Authz::Event::V1b\x06proto3"
 
 var (
@@ -169,14 +212,16 @@ var file_meridian_authz_event_v1_relationship_proto_msgTypes = make([]protoimpl.
 var file_meridian_authz_event_v1_relationship_proto_goTypes = []any{
 	(*RelationshipsWritten)(nil), // 0: meridian.authz.event.v1.RelationshipsWritten
 	(*RelationshipChange)(nil),   // 1: meridian.authz.event.v1.RelationshipChange
+	(*structpb.Struct)(nil),      // 2: google.protobuf.Struct
 }
 var file_meridian_authz_event_v1_relationship_proto_depIdxs = []int32{
 	1, // 0: meridian.authz.event.v1.RelationshipsWritten.changes:type_name -> meridian.authz.event.v1.RelationshipChange
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	2, // 1: meridian.authz.event.v1.RelationshipChange.context:type_name -> google.protobuf.Struct
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_meridian_authz_event_v1_relationship_proto_init() }

@@ -35,6 +35,8 @@ const (
 const (
 	// CheckServiceCheckProcedure is the fully-qualified name of the CheckService's Check RPC.
 	CheckServiceCheckProcedure = "/meridian.authz.v1.CheckService/Check"
+	// CheckServiceBatchCheckProcedure is the fully-qualified name of the CheckService's BatchCheck RPC.
+	CheckServiceBatchCheckProcedure = "/meridian.authz.v1.CheckService/BatchCheck"
 	// CheckServiceExplainProcedure is the fully-qualified name of the CheckService's Explain RPC.
 	CheckServiceExplainProcedure = "/meridian.authz.v1.CheckService/Explain"
 )
@@ -43,10 +45,17 @@ const (
 type CheckServiceClient interface {
 	// Check decides. A deny is an answer, not an error.
 	//
-	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, MODEL_NOT_ASSIGNED,
-	// REVISION_UNKNOWN, REVISION_NOT_VISIBLE, REPLICA_STALE, EVALUATION_TOO_DEEP,
-	// EVALUATION_TOO_WIDE, EVALUATION_CYCLE.
+	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, RELATIONSHIP_FORBIDDEN and
+	// CONDITION_UNKNOWN (a relationship of the circumstances), CONTEXT_INVALID,
+	// CONDITION_FAILED, CONDITION_UNDECIDED (only when asked for),
+	// MODEL_NOT_ASSIGNED, REVISION_UNKNOWN, REVISION_NOT_VISIBLE, REPLICA_STALE,
+	// EVALUATION_TOO_DEEP, EVALUATION_TOO_WIDE, EVALUATION_CYCLE, GRAPH_TOO_LARGE.
 	Check(context.Context, *v1.CheckRequest) (*v1.CheckResponse, error)
+	// BatchCheck answers up to 200 questions at one revision, each on its own: an
+	// error of one is that item's answer.
+	//
+	// Errors: those of Check that concern all questions.
+	BatchCheck(context.Context, *v1.BatchCheckRequest) (*v1.BatchCheckResponse, error)
 	// Explain decides as Check does and says why: the path that decided, or all
 	// that was tried.
 	Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error)
@@ -70,6 +79,13 @@ func NewCheckServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		batchCheck: connect.NewClient[v1.BatchCheckRequest, v1.BatchCheckResponse](
+			httpClient,
+			baseURL+CheckServiceBatchCheckProcedure,
+			connect.WithSchema(checkServiceMethods.ByName("BatchCheck")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		explain: connect.NewClient[v1.ExplainRequest, v1.ExplainResponse](
 			httpClient,
 			baseURL+CheckServiceExplainProcedure,
@@ -82,13 +98,23 @@ func NewCheckServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 
 // checkServiceClient implements CheckServiceClient.
 type checkServiceClient struct {
-	check   *connect.Client[v1.CheckRequest, v1.CheckResponse]
-	explain *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	check      *connect.Client[v1.CheckRequest, v1.CheckResponse]
+	batchCheck *connect.Client[v1.BatchCheckRequest, v1.BatchCheckResponse]
+	explain    *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
 }
 
 // Check calls meridian.authz.v1.CheckService.Check.
 func (c *checkServiceClient) Check(ctx context.Context, req *v1.CheckRequest) (*v1.CheckResponse, error) {
 	response, err := c.check.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// BatchCheck calls meridian.authz.v1.CheckService.BatchCheck.
+func (c *checkServiceClient) BatchCheck(ctx context.Context, req *v1.BatchCheckRequest) (*v1.BatchCheckResponse, error) {
+	response, err := c.batchCheck.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -108,10 +134,17 @@ func (c *checkServiceClient) Explain(ctx context.Context, req *v1.ExplainRequest
 type CheckServiceHandler interface {
 	// Check decides. A deny is an answer, not an error.
 	//
-	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, MODEL_NOT_ASSIGNED,
-	// REVISION_UNKNOWN, REVISION_NOT_VISIBLE, REPLICA_STALE, EVALUATION_TOO_DEEP,
-	// EVALUATION_TOO_WIDE, EVALUATION_CYCLE.
+	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, RELATIONSHIP_FORBIDDEN and
+	// CONDITION_UNKNOWN (a relationship of the circumstances), CONTEXT_INVALID,
+	// CONDITION_FAILED, CONDITION_UNDECIDED (only when asked for),
+	// MODEL_NOT_ASSIGNED, REVISION_UNKNOWN, REVISION_NOT_VISIBLE, REPLICA_STALE,
+	// EVALUATION_TOO_DEEP, EVALUATION_TOO_WIDE, EVALUATION_CYCLE, GRAPH_TOO_LARGE.
 	Check(context.Context, *v1.CheckRequest) (*v1.CheckResponse, error)
+	// BatchCheck answers up to 200 questions at one revision, each on its own: an
+	// error of one is that item's answer.
+	//
+	// Errors: those of Check that concern all questions.
+	BatchCheck(context.Context, *v1.BatchCheckRequest) (*v1.BatchCheckResponse, error)
 	// Explain decides as Check does and says why: the path that decided, or all
 	// that was tried.
 	Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error)
@@ -131,6 +164,13 @@ func NewCheckServiceHandler(svc CheckServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	checkServiceBatchCheckHandler := connect.NewUnaryHandlerSimple(
+		CheckServiceBatchCheckProcedure,
+		svc.BatchCheck,
+		connect.WithSchema(checkServiceMethods.ByName("BatchCheck")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	checkServiceExplainHandler := connect.NewUnaryHandlerSimple(
 		CheckServiceExplainProcedure,
 		svc.Explain,
@@ -142,6 +182,8 @@ func NewCheckServiceHandler(svc CheckServiceHandler, opts ...connect.HandlerOpti
 		switch r.URL.Path {
 		case CheckServiceCheckProcedure:
 			checkServiceCheckHandler.ServeHTTP(w, r)
+		case CheckServiceBatchCheckProcedure:
+			checkServiceBatchCheckHandler.ServeHTTP(w, r)
 		case CheckServiceExplainProcedure:
 			checkServiceExplainHandler.ServeHTTP(w, r)
 		default:
@@ -155,6 +197,10 @@ type UnimplementedCheckServiceHandler struct{}
 
 func (UnimplementedCheckServiceHandler) Check(context.Context, *v1.CheckRequest) (*v1.CheckResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.CheckService.Check is not implemented"))
+}
+
+func (UnimplementedCheckServiceHandler) BatchCheck(context.Context, *v1.BatchCheckRequest) (*v1.BatchCheckResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.CheckService.BatchCheck is not implemented"))
 }
 
 func (UnimplementedCheckServiceHandler) Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error) {

@@ -43,6 +43,11 @@ const (
 	// ModelServiceAssignModelProcedure is the fully-qualified name of the ModelService's AssignModel
 	// RPC.
 	ModelServiceAssignModelProcedure = "/meridian.authz.v1.ModelService/AssignModel"
+	// ModelServiceSetModelStateProcedure is the fully-qualified name of the ModelService's
+	// SetModelState RPC.
+	ModelServiceSetModelStateProcedure = "/meridian.authz.v1.ModelService/SetModelState"
+	// ModelServiceDiffModelsProcedure is the fully-qualified name of the ModelService's DiffModels RPC.
+	ModelServiceDiffModelsProcedure = "/meridian.authz.v1.ModelService/DiffModels"
 )
 
 // ModelServiceClient is a client for the meridian.authz.v1.ModelService service.
@@ -57,8 +62,25 @@ type ModelServiceClient interface {
 	// ListModels lists models, newest first, without their sources.
 	ListModels(context.Context, *v1.ListModelsRequest) (*v1.ListModelsResponse, error)
 	// AssignModel makes an organization's checks use a model from the returned
-	// revision on.
+	// revision on: one model for good, or whatever a line has for it.
+	//
+	// Errors: NOT_FOUND, MODEL_STATE (retired, or a line with nothing active),
+	// MODEL_ORPHANS (stored relationships would not be allowed any more; see
+	// DiffModels).
 	AssignModel(context.Context, *v1.AssignModelRequest) (*v1.AssignModelResponse, error)
+	// SetModelState moves a model through draft, canary, active and retired. The
+	// models of one name are a line: at most one of them is in canary, at most one
+	// active; making one active retires the one before. Organizations that follow
+	// the line are moved, one after another, each at a revision of its own log.
+	//
+	// Errors: NOT_FOUND, MODEL_STATE (the step is none of the allowed ones),
+	// MODEL_IN_USE (retiring what organizations are assigned).
+	SetModelState(context.Context, *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error)
+	// DiffModels says how a model differs from another and what the change does
+	// to an organization's relationships: which would not be allowed any more.
+	//
+	// Errors: NOT_FOUND, MODEL_INVALID, those of freshness.
+	DiffModels(context.Context, *v1.DiffModelsRequest) (*v1.DiffModelsResponse, error)
 }
 
 // NewModelServiceClient constructs a client for the meridian.authz.v1.ModelService service. By
@@ -100,15 +122,31 @@ func NewModelServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		setModelState: connect.NewClient[v1.SetModelStateRequest, v1.SetModelStateResponse](
+			httpClient,
+			baseURL+ModelServiceSetModelStateProcedure,
+			connect.WithSchema(modelServiceMethods.ByName("SetModelState")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		diffModels: connect.NewClient[v1.DiffModelsRequest, v1.DiffModelsResponse](
+			httpClient,
+			baseURL+ModelServiceDiffModelsProcedure,
+			connect.WithSchema(modelServiceMethods.ByName("DiffModels")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // modelServiceClient implements ModelServiceClient.
 type modelServiceClient struct {
-	publishModel *connect.Client[v1.PublishModelRequest, v1.PublishModelResponse]
-	readModel    *connect.Client[v1.ReadModelRequest, v1.ReadModelResponse]
-	listModels   *connect.Client[v1.ListModelsRequest, v1.ListModelsResponse]
-	assignModel  *connect.Client[v1.AssignModelRequest, v1.AssignModelResponse]
+	publishModel  *connect.Client[v1.PublishModelRequest, v1.PublishModelResponse]
+	readModel     *connect.Client[v1.ReadModelRequest, v1.ReadModelResponse]
+	listModels    *connect.Client[v1.ListModelsRequest, v1.ListModelsResponse]
+	assignModel   *connect.Client[v1.AssignModelRequest, v1.AssignModelResponse]
+	setModelState *connect.Client[v1.SetModelStateRequest, v1.SetModelStateResponse]
+	diffModels    *connect.Client[v1.DiffModelsRequest, v1.DiffModelsResponse]
 }
 
 // PublishModel calls meridian.authz.v1.ModelService.PublishModel.
@@ -147,6 +185,24 @@ func (c *modelServiceClient) AssignModel(ctx context.Context, req *v1.AssignMode
 	return nil, err
 }
 
+// SetModelState calls meridian.authz.v1.ModelService.SetModelState.
+func (c *modelServiceClient) SetModelState(ctx context.Context, req *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error) {
+	response, err := c.setModelState.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DiffModels calls meridian.authz.v1.ModelService.DiffModels.
+func (c *modelServiceClient) DiffModels(ctx context.Context, req *v1.DiffModelsRequest) (*v1.DiffModelsResponse, error) {
+	response, err := c.diffModels.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ModelServiceHandler is an implementation of the meridian.authz.v1.ModelService service.
 type ModelServiceHandler interface {
 	// PublishModel compiles a model and stores it for good. Publishing the same
@@ -159,8 +215,25 @@ type ModelServiceHandler interface {
 	// ListModels lists models, newest first, without their sources.
 	ListModels(context.Context, *v1.ListModelsRequest) (*v1.ListModelsResponse, error)
 	// AssignModel makes an organization's checks use a model from the returned
-	// revision on.
+	// revision on: one model for good, or whatever a line has for it.
+	//
+	// Errors: NOT_FOUND, MODEL_STATE (retired, or a line with nothing active),
+	// MODEL_ORPHANS (stored relationships would not be allowed any more; see
+	// DiffModels).
 	AssignModel(context.Context, *v1.AssignModelRequest) (*v1.AssignModelResponse, error)
+	// SetModelState moves a model through draft, canary, active and retired. The
+	// models of one name are a line: at most one of them is in canary, at most one
+	// active; making one active retires the one before. Organizations that follow
+	// the line are moved, one after another, each at a revision of its own log.
+	//
+	// Errors: NOT_FOUND, MODEL_STATE (the step is none of the allowed ones),
+	// MODEL_IN_USE (retiring what organizations are assigned).
+	SetModelState(context.Context, *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error)
+	// DiffModels says how a model differs from another and what the change does
+	// to an organization's relationships: which would not be allowed any more.
+	//
+	// Errors: NOT_FOUND, MODEL_INVALID, those of freshness.
+	DiffModels(context.Context, *v1.DiffModelsRequest) (*v1.DiffModelsResponse, error)
 }
 
 // NewModelServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -198,6 +271,20 @@ func NewModelServiceHandler(svc ModelServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	modelServiceSetModelStateHandler := connect.NewUnaryHandlerSimple(
+		ModelServiceSetModelStateProcedure,
+		svc.SetModelState,
+		connect.WithSchema(modelServiceMethods.ByName("SetModelState")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	modelServiceDiffModelsHandler := connect.NewUnaryHandlerSimple(
+		ModelServiceDiffModelsProcedure,
+		svc.DiffModels,
+		connect.WithSchema(modelServiceMethods.ByName("DiffModels")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meridian.authz.v1.ModelService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ModelServicePublishModelProcedure:
@@ -208,6 +295,10 @@ func NewModelServiceHandler(svc ModelServiceHandler, opts ...connect.HandlerOpti
 			modelServiceListModelsHandler.ServeHTTP(w, r)
 		case ModelServiceAssignModelProcedure:
 			modelServiceAssignModelHandler.ServeHTTP(w, r)
+		case ModelServiceSetModelStateProcedure:
+			modelServiceSetModelStateHandler.ServeHTTP(w, r)
+		case ModelServiceDiffModelsProcedure:
+			modelServiceDiffModelsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -231,4 +322,12 @@ func (UnimplementedModelServiceHandler) ListModels(context.Context, *v1.ListMode
 
 func (UnimplementedModelServiceHandler) AssignModel(context.Context, *v1.AssignModelRequest) (*v1.AssignModelResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.ModelService.AssignModel is not implemented"))
+}
+
+func (UnimplementedModelServiceHandler) SetModelState(context.Context, *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.ModelService.SetModelState is not implemented"))
+}
+
+func (UnimplementedModelServiceHandler) DiffModels(context.Context, *v1.DiffModelsRequest) (*v1.DiffModelsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.ModelService.DiffModels is not implemented"))
 }

@@ -42,6 +42,12 @@ const (
 	// RelationshipServiceReadRelationshipsProcedure is the fully-qualified name of the
 	// RelationshipService's ReadRelationships RPC.
 	RelationshipServiceReadRelationshipsProcedure = "/meridian.authz.v1.RelationshipService/ReadRelationships"
+	// RelationshipServiceExportRelationshipsProcedure is the fully-qualified name of the
+	// RelationshipService's ExportRelationships RPC.
+	RelationshipServiceExportRelationshipsProcedure = "/meridian.authz.v1.RelationshipService/ExportRelationships"
+	// RelationshipServiceWatchProcedure is the fully-qualified name of the RelationshipService's Watch
+	// RPC.
+	RelationshipServiceWatchProcedure = "/meridian.authz.v1.RelationshipService/Watch"
 )
 
 // RelationshipServiceClient is a client for the meridian.authz.v1.RelationshipService service.
@@ -49,9 +55,10 @@ type RelationshipServiceClient interface {
 	// WriteRelationships changes up to 100 relationships in one commit: all of
 	// them or none.
 	//
-	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN and RELATIONSHIP_FORBIDDEN (what the
-	// model does not allow), RELATIONSHIP_EXISTS, PRECONDITION_FAILED,
-	// MODEL_NOT_ASSIGNED, IDEMPOTENCY_KEY_REUSED. None of them writes anything.
+	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, CONDITION_UNKNOWN and
+	// RELATIONSHIP_FORBIDDEN (what the model does not allow), CONTEXT_INVALID,
+	// RELATIONSHIP_EXISTS, PRECONDITION_FAILED, MODEL_NOT_ASSIGNED,
+	// IDEMPOTENCY_KEY_REUSED. None of them writes anything.
 	WriteRelationships(context.Context, *v1.WriteRelationshipsRequest) (*v1.WriteRelationshipsResponse, error)
 	// ImportRelationships touches many relationships. Every message of the
 	// stream is one commit, so what was sent before an error stays written;
@@ -60,6 +67,18 @@ type RelationshipServiceClient interface {
 	// ReadRelationships pages through the relationships that match a filter, in
 	// the order of resource, relation and subject.
 	ReadRelationships(context.Context, *v1.ReadRelationshipsRequest) (*v1.ReadRelationshipsResponse, error)
+	// ExportRelationships streams all relationships that match a filter, at one
+	// revision, in no order.
+	//
+	// Errors: those of freshness.
+	ExportRelationships(context.Context, *v1.ExportRelationshipsRequest) (*connect.ServerStreamForClient[v1.ExportRelationshipsResponse], error)
+	// Watch streams the changes of an organization's relationships from a
+	// revision on, each exactly once and in order. It says at least once a second
+	// how far it has come, also when nothing matches.
+	//
+	// Errors: REVISION_UNKNOWN, REVISION_MALFORMED. A stream may end at any time:
+	// open another from the last revision that was received.
+	Watch(context.Context, *v1.WatchRequest) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 }
 
 // NewRelationshipServiceClient constructs a client for the meridian.authz.v1.RelationshipService
@@ -93,6 +112,18 @@ func NewRelationshipServiceClient(httpClient connect.HTTPClient, baseURL string,
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		exportRelationships: connect.NewClient[v1.ExportRelationshipsRequest, v1.ExportRelationshipsResponse](
+			httpClient,
+			baseURL+RelationshipServiceExportRelationshipsProcedure,
+			connect.WithSchema(relationshipServiceMethods.ByName("ExportRelationships")),
+			connect.WithClientOptions(opts...),
+		),
+		watch: connect.NewClient[v1.WatchRequest, v1.WatchResponse](
+			httpClient,
+			baseURL+RelationshipServiceWatchProcedure,
+			connect.WithSchema(relationshipServiceMethods.ByName("Watch")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -101,6 +132,8 @@ type relationshipServiceClient struct {
 	writeRelationships  *connect.Client[v1.WriteRelationshipsRequest, v1.WriteRelationshipsResponse]
 	importRelationships *connect.Client[v1.ImportRelationshipsRequest, v1.ImportRelationshipsResponse]
 	readRelationships   *connect.Client[v1.ReadRelationshipsRequest, v1.ReadRelationshipsResponse]
+	exportRelationships *connect.Client[v1.ExportRelationshipsRequest, v1.ExportRelationshipsResponse]
+	watch               *connect.Client[v1.WatchRequest, v1.WatchResponse]
 }
 
 // WriteRelationships calls meridian.authz.v1.RelationshipService.WriteRelationships.
@@ -126,15 +159,26 @@ func (c *relationshipServiceClient) ReadRelationships(ctx context.Context, req *
 	return nil, err
 }
 
+// ExportRelationships calls meridian.authz.v1.RelationshipService.ExportRelationships.
+func (c *relationshipServiceClient) ExportRelationships(ctx context.Context, req *v1.ExportRelationshipsRequest) (*connect.ServerStreamForClient[v1.ExportRelationshipsResponse], error) {
+	return c.exportRelationships.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// Watch calls meridian.authz.v1.RelationshipService.Watch.
+func (c *relationshipServiceClient) Watch(ctx context.Context, req *v1.WatchRequest) (*connect.ServerStreamForClient[v1.WatchResponse], error) {
+	return c.watch.CallServerStream(ctx, connect.NewRequest(req))
+}
+
 // RelationshipServiceHandler is an implementation of the meridian.authz.v1.RelationshipService
 // service.
 type RelationshipServiceHandler interface {
 	// WriteRelationships changes up to 100 relationships in one commit: all of
 	// them or none.
 	//
-	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN and RELATIONSHIP_FORBIDDEN (what the
-	// model does not allow), RELATIONSHIP_EXISTS, PRECONDITION_FAILED,
-	// MODEL_NOT_ASSIGNED, IDEMPOTENCY_KEY_REUSED. None of them writes anything.
+	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, CONDITION_UNKNOWN and
+	// RELATIONSHIP_FORBIDDEN (what the model does not allow), CONTEXT_INVALID,
+	// RELATIONSHIP_EXISTS, PRECONDITION_FAILED, MODEL_NOT_ASSIGNED,
+	// IDEMPOTENCY_KEY_REUSED. None of them writes anything.
 	WriteRelationships(context.Context, *v1.WriteRelationshipsRequest) (*v1.WriteRelationshipsResponse, error)
 	// ImportRelationships touches many relationships. Every message of the
 	// stream is one commit, so what was sent before an error stays written;
@@ -143,6 +187,18 @@ type RelationshipServiceHandler interface {
 	// ReadRelationships pages through the relationships that match a filter, in
 	// the order of resource, relation and subject.
 	ReadRelationships(context.Context, *v1.ReadRelationshipsRequest) (*v1.ReadRelationshipsResponse, error)
+	// ExportRelationships streams all relationships that match a filter, at one
+	// revision, in no order.
+	//
+	// Errors: those of freshness.
+	ExportRelationships(context.Context, *v1.ExportRelationshipsRequest, *connect.ServerStream[v1.ExportRelationshipsResponse]) error
+	// Watch streams the changes of an organization's relationships from a
+	// revision on, each exactly once and in order. It says at least once a second
+	// how far it has come, also when nothing matches.
+	//
+	// Errors: REVISION_UNKNOWN, REVISION_MALFORMED. A stream may end at any time:
+	// open another from the last revision that was received.
+	Watch(context.Context, *v1.WatchRequest, *connect.ServerStream[v1.WatchResponse]) error
 }
 
 // NewRelationshipServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -172,6 +228,18 @@ func NewRelationshipServiceHandler(svc RelationshipServiceHandler, opts ...conne
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	relationshipServiceExportRelationshipsHandler := connect.NewServerStreamHandlerSimple(
+		RelationshipServiceExportRelationshipsProcedure,
+		svc.ExportRelationships,
+		connect.WithSchema(relationshipServiceMethods.ByName("ExportRelationships")),
+		connect.WithHandlerOptions(opts...),
+	)
+	relationshipServiceWatchHandler := connect.NewServerStreamHandlerSimple(
+		RelationshipServiceWatchProcedure,
+		svc.Watch,
+		connect.WithSchema(relationshipServiceMethods.ByName("Watch")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meridian.authz.v1.RelationshipService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RelationshipServiceWriteRelationshipsProcedure:
@@ -180,6 +248,10 @@ func NewRelationshipServiceHandler(svc RelationshipServiceHandler, opts ...conne
 			relationshipServiceImportRelationshipsHandler.ServeHTTP(w, r)
 		case RelationshipServiceReadRelationshipsProcedure:
 			relationshipServiceReadRelationshipsHandler.ServeHTTP(w, r)
+		case RelationshipServiceExportRelationshipsProcedure:
+			relationshipServiceExportRelationshipsHandler.ServeHTTP(w, r)
+		case RelationshipServiceWatchProcedure:
+			relationshipServiceWatchHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -199,4 +271,12 @@ func (UnimplementedRelationshipServiceHandler) ImportRelationships(context.Conte
 
 func (UnimplementedRelationshipServiceHandler) ReadRelationships(context.Context, *v1.ReadRelationshipsRequest) (*v1.ReadRelationshipsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.RelationshipService.ReadRelationships is not implemented"))
+}
+
+func (UnimplementedRelationshipServiceHandler) ExportRelationships(context.Context, *v1.ExportRelationshipsRequest, *connect.ServerStream[v1.ExportRelationshipsResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.RelationshipService.ExportRelationships is not implemented"))
+}
+
+func (UnimplementedRelationshipServiceHandler) Watch(context.Context, *v1.WatchRequest, *connect.ServerStream[v1.WatchResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.RelationshipService.Watch is not implemented"))
 }
