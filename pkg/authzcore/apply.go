@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// Change makes a relationship present, or absent when Delete is set. Doing
-// what is done already changes nothing.
+// Change makes a relationship present with its terms, or absent, whatever its
+// terms, when Delete is set. Doing what is done already changes nothing.
 type Change struct {
 	Relationship Relationship
 	Delete       bool
@@ -70,12 +70,17 @@ type writer struct {
 	nodes vector[object]
 	sets  vector[set]
 	lists vector[big]
-	ids   arena
+	// guards has the terms of members; graph.guards finds them.
+	guards vector[guard]
+	ids    arena
 	// anyone is replaced, never changed.
 	anyone []typedObject
+	// extra is not nil in the writer of an overlay.
+	extra *extra
 	// free are the unused items of lists.
 	free []uint32
-	// groups are the pairs of type and relation used as usersets.
+	// groups are the pairs of type and relation used as usersets. It is replaced,
+	// never changed.
 	groups map[uint32]bool
 	// parsed holds the numbers of the batch's names.
 	parsed        []parsedChange
@@ -91,6 +96,7 @@ type parsedChange struct {
 	resourceID, subjectID     string
 	resourceType, subjectType uint16
 	relation, subjectRelation uint16
+	terms                     *terms
 }
 
 // prepare checks a whole batch, so that applying it cannot fail halfway.
@@ -114,7 +120,7 @@ func (w *writer) prepare(batch []Applied) error {
 	}
 	room := uint64(setFlag) - 1
 	idBytes := uint64(len(w.ids.chunks)+1)*chunkSize + uint64(bytes) + uint64(bytes)/64
-	if uint64(w.nodes.n)+2*uint64(changes) > room || uint64(w.sets.n)+2*uint64(changes) > room || idBytes > 1<<32 {
+	if uint64(w.nodes.n)+2*uint64(changes) > room || uint64(w.sets.n)+2*uint64(changes) > room || uint64(w.guards.n)+uint64(changes) > room || idBytes > 1<<32 {
 		return ErrGraphFull
 	}
 	return nil
@@ -141,8 +147,11 @@ func (w *writer) parse(r Relationship) (parsedChange, error) {
 		return p, err
 	}
 	if isSet {
-		p.subjectRelation, err = names.relations.intern(subjectRelation)
+		if p.subjectRelation, err = names.relations.intern(subjectRelation); err != nil {
+			return p, err
+		}
 	}
+	p.terms, err = names.newTerms(r.Terms)
 	return p, err
 }
 
@@ -158,7 +167,8 @@ func (w *writer) publish() {
 func (w *writer) peek() *View {
 	w.current = View{
 		graph: w.graph, sequence: w.sequence, model: w.model, limits: w.limits,
-		nodes: w.nodes.table, sets: w.sets.table, lists: w.lists.table, ids: w.ids.chunks, anyone: w.anyone,
+		nodes: w.nodes.table, sets: w.sets.table, lists: w.lists.table, guards: w.guards.table,
+		ids: w.ids.chunks, anyone: w.anyone, groups: w.groups, extra: w.extra,
 	}
 	return &w.current
 }
@@ -168,6 +178,7 @@ func (w *writer) bytes() uint64 {
 	n := w.nodes.capacity*uint64(unsafe.Sizeof(object{})) + uint64(len(w.nodes.pageOwner))*page
 	n += w.sets.capacity*uint64(unsafe.Sizeof(set{})) + uint64(len(w.sets.pageOwner))*page
 	n += w.lists.capacity*uint64(unsafe.Sizeof(big{})) + uint64(len(w.lists.pageOwner))*page
+	n += w.guards.capacity*uint64(unsafe.Sizeof(guard{})) + 8*uint64(len(w.graph.guards.Load().slot))
 	n += w.ids.bytes() + 8*uint64(len(w.graph.slots.Load().slot))
 	return n + w.heap + 4*uint64(cap(w.free)) + graph
 }

@@ -39,26 +39,47 @@ type entry struct {
 	rule *rule
 	// hops lead on to the subjects, when they are objects.
 	hops []hop
+	// through says which subjects may be stored, for hops.
+	through *rule
 }
 
 // hop asks a state of objects of a type.
 type hop struct {
 	typ   uint16
+	kind  int // of the objects
 	state int32
 }
 
 // rule says which stored subjects of a relation the model allows.
 type rule struct {
-	// kinds of subjects that may be stored.
-	kinds bitset
+	// kinds of subjects that may be stored, and those that may be without a
+	// condition.
+	kinds, plain bitset
+	// conditional are the kinds that may be stored under a condition.
+	conditional []conditionalKind
 	// sets are the usersets that may be stored.
 	sets []setRule
 	// pure and impure are the kinds of subjects that usersets can lead to.
 	pure, impure bitset
 }
 
+type conditionalKind struct {
+	kind      int
+	condition uint16
+}
+
+// allows says whether a subject of a kind may be stored under a condition, 0
+// for none.
+func (r *rule) allows(kind int, condition uint16) bool {
+	if condition == 0 {
+		return r.plain.has(kind)
+	}
+	return slices.Contains(r.conditional, conditionalKind{kind, condition})
+}
+
 type setRule struct {
 	pair uint32
+	kind int
 	pure bool
 	// state asks whether the subject is in the userset.
 	state int32
@@ -149,6 +170,7 @@ func (m *Model) build() bool {
 		}
 	}
 	b.reach()
+	b.addLeads()
 	m.exprs = b.exprs
 	return true
 }
@@ -183,24 +205,34 @@ func (b *builder) markPure() {
 
 func (b *builder) newRule(r *relationDef) *rule {
 	m := b.m
-	out := &rule{kinds: m.newBitset(), pure: m.newBitset(), impure: m.newBitset()}
+	out := &rule{kinds: m.newBitset(), plain: m.newBitset(), pure: m.newBitset(), impure: m.newBitset()}
 	for _, x := range r.restrictions {
-		t := m.schema.byName[x.typ]
-		switch {
-		case x.wildcard:
-			out.kinds.add(m.wildcardKind(t))
-		case x.relation == "":
-			out.kinds.add(m.objectKind(t))
-		default:
-			set := t.byName[x.relation]
-			if out.kinds.has(m.setKind(set)) {
-				continue
-			}
-			out.kinds.add(m.setKind(set))
-			out.sets = append(out.sets, setRule{pair: pair(t.id, set.id), pure: set.pure})
+		kind := m.kindOf(x)
+		if set := m.schema.relation(x.typ, x.relation); set != nil && !out.kinds.has(kind) {
+			out.sets = append(out.sets, setRule{pair: pair(set.typ.id, set.id), kind: kind, pure: set.pure})
 		}
+		out.kinds.add(kind)
+		if x.condition == "" {
+			out.plain.add(kind)
+			continue
+		}
+		id, _ := m.names.conditions.find(x.condition)
+		out.conditional = append(out.conditional, conditionalKind{kind, id})
 	}
 	return out
+}
+
+// kindOf numbers the kind of subjects that a restriction names.
+func (m *Model) kindOf(x restriction) int {
+	t := m.schema.byName[x.typ]
+	switch {
+	case x.wildcard:
+		return m.wildcardKind(t)
+	case x.relation == "":
+		return m.objectKind(t)
+	default:
+		return m.setKind(t.byName[x.relation])
+	}
 }
 
 // state returns the number of the state that asks for any of some relations of

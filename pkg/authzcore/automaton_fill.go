@@ -60,7 +60,7 @@ func (f *filler) finish() {
 		if f.rules[r] {
 			e.rule = r.rule
 		}
-		e.hops = f.hops(r)
+		e.hops, e.through = f.hops(r), r.rule
 		if e.rule != nil || e.hops != nil {
 			f.out.entries = append(f.out.entries, e)
 		}
@@ -115,11 +115,11 @@ func (f *filler) hops(tupleset *relationDef) []hop {
 			continue
 		}
 		if len(f.b.m.states) < maxStates {
-			out = append(out, hop{typ: t.id, state: f.b.state(t, asked)})
+			out = append(out, hop{typ: t.id, kind: f.b.m.objectKind(t), state: f.b.state(t, asked)})
 			continue
 		}
 		for _, r := range asked {
-			out = append(out, hop{typ: t.id, state: r.start})
+			out = append(out, hop{typ: t.id, kind: f.b.m.objectKind(t), state: r.start})
 		}
 	}
 	return out

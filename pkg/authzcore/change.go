@@ -1,6 +1,9 @@
 package authzcore
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // change applies one prepared change.
 func (w *writer) change(c *Change, p *parsedChange) {
@@ -16,6 +19,7 @@ func (w *writer) change(c *Change, p *parsedChange) {
 		subject = w.setOf(subject, p.subjectType, p.subjectRelation) | setFlag
 	}
 	w.link(in, subject)
+	w.setTerms(in, subject, p.terms)
 }
 
 // link adds a ref to a set and the set to what holds the ref's object or set.
@@ -63,6 +67,7 @@ func (w *writer) delete(p *parsedChange) {
 	if !removed {
 		return
 	}
+	w.setTerms(in, subject, nil)
 	s := w.sets.mut(in, w.batch)
 	s.members = members
 	held := w.heldBy(subject).list(w.groups[pair(s.typ, s.relation)])
@@ -78,6 +83,10 @@ func (w *writer) node(typ uint16, id string) uint32 {
 	n := w.nodes.add(object{id: w.ids.add(id), idLen: uint16(len(id)), typ: typ}, w.batch)
 	if id == wildcard {
 		w.anyone = append(slices.Clip(w.anyone), typedObject{typ, n})
+	}
+	if w.extra != nil {
+		w.extra.objects[typedID{typ, id}] = n
+		return n
 	}
 	t := w.graph.slots.Load()
 	if grown := t.insert(hashID(w.graph.seed, typ, id), n); grown != t {
@@ -115,10 +124,12 @@ func (w *writer) markGroup(group uint32) {
 	if w.groups[group] {
 		return
 	}
-	if w.groups == nil {
-		w.groups = map[uint32]bool{}
+	groups := maps.Clone(w.groups)
+	if groups == nil {
+		groups = map[uint32]bool{}
 	}
-	w.groups[group] = true
+	groups[group] = true
+	w.groups = groups
 	for i := range w.sets.n {
 		s := w.sets.at(i)
 		if pair(s.typ, s.relation) != group || s.members.n == 0 {

@@ -2,11 +2,11 @@ package authzcore
 
 import "context"
 
-// Check answers a question by the view's model and relationships. A false is a
-// decision: an unknown id is a deny.
+// Check answers a question by the view's model and relationships, now and
+// without any context. A false is a decision: an unknown id is a deny.
 //
-// Errors, none of which is a deny: *InputError, *TypeUnknownError,
-// *RelationUnknownError, ErrNoModel, ErrTooDeep, ErrTooWide, ErrCycle.
+// Errors: those of Decide, and ErrConditional where Decide would answer
+// Conditional.
 func (v *View) Check(q Question) (bool, error) {
 	if v.model == nil {
 		return false, ErrNoModel
@@ -15,22 +15,7 @@ func (v *View) Check(q Question) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return v.check(context.Background(), &p)
-}
-
-// CheckContext is Check that looks at ctx now and then while it searches.
-//
-// Errors: those of Check, and ctx.Err() when ctx ended before the answer was
-// found.
-func (v *View) CheckContext(ctx context.Context, q Question) (bool, error) {
-	if v.model == nil {
-		return false, ErrNoModel
-	}
-	p, err := v.model.resolve(q)
-	if err != nil {
-		return false, err
-	}
-	return v.check(ctx, &p)
+	return v.definite(&p)
 }
 
 // CheckParsed is Check for a question that was parsed for the view's model; it
@@ -39,38 +24,86 @@ func (v *View) CheckParsed(p Parsed) (bool, error) {
 	if p.model == nil || p.model != v.model {
 		return v.Check(p.question)
 	}
-	return v.check(context.Background(), &p)
+	return v.definite(&p)
 }
 
-func (v *View) check(ctx context.Context, p *Parsed) (bool, error) {
+func (v *View) definite(p *Parsed) (bool, error) {
+	d, err := v.decide(context.Background(), p, nil)
+	if err == nil && d.Answer == Conditional {
+		err = ErrConditional
+	}
+	return d.Answer == Allow, err
+}
+
+// Decide answers a question by the view's model and relationships, under the
+// given circumstances. An unknown id is a deny.
+//
+// Errors, none of which is a deny: *InputError, *TypeUnknownError,
+// *RelationUnknownError, *ContextError, *ConditionError, ErrNoModel, ErrTooDeep,
+// ErrTooWide, ErrCycle, and ctx.Err() when ctx ended first.
+func (v *View) Decide(ctx context.Context, q Question, under Circumstances) (Decision, error) {
+	if v.model == nil {
+		return Decision{}, ErrNoModel
+	}
+	p, err := v.model.resolve(q)
+	if err != nil {
+		return Decision{}, err
+	}
+	return v.decide(ctx, &p, &under)
+}
+
+// decide asks again where a condition lacks parameters or cannot be evaluated:
+// first as if none of those conditions were met, then as if all were. What is
+// the same both times does not depend on them. Else it is asked as if those that
+// lack parameters were met and those that cannot be evaluated were not: the
+// answer is conditional if that allows, and else fails.
+func (v *View) decide(ctx context.Context, p *Parsed, under *Circumstances) (Decision, error) {
 	resource, known := v.find(p.relation.typ.id, p.resource)
 	if !known || p.resource == wildcard {
 		if err := p.checkIDs(); err != nil {
-			return false, err
+			return Decision{}, err
 		}
 		if p.set == nil || p.set.typ != p.relation.typ || p.subject.ID != p.resource {
-			return false, nil // nothing is stored about it
+			return Decision{}, nil // nothing is stored about it
 		}
 		resource = phantom
 	}
 	c := v.acquire(p)
+	defer c.release()
 	c.ctx = ctx
+	c.under.set(under)
 	if !c.found {
 		// The id was not seen in the graph, so nothing has checked it yet.
 		if err := p.checkIDs(); err != nil {
-			c.release()
-			return false, err
+			return Decision{}, err
 		}
 	}
-	verdict := denied
-	if c.hasSubject || c.hasAnyone || c.isSet {
-		verdict = c.search(p.relation.start, resource, 0)
+	if !c.hasSubject && !c.hasAnyone && !c.isSet {
+		return Decision{}, nil
 	}
-	c.release()
-	if verdict == stopped {
-		return false, ctx.Err()
+	verdict := c.search(p.relation.start, resource, 0)
+	if verdict == denied && c.under.undecided() {
+		return c.undecided(p.relation.start, resource)
 	}
-	return verdict == allowed, verdict.err()
+	if verdict == allowed {
+		return Decision{Answer: Allow}, nil
+	}
+	return Decision{}, c.err(verdict)
+}
+
+// undecided decides what was denied without the conditions that could not be
+// evaluated.
+func (c *checker) undecided(start int32, resource uint32) (Decision, error) {
+	verdict := c.again(mood{hopeful: true, brave: true}).search(start, resource, 0)
+	if verdict == allowed && c.under.failure != nil {
+		if verdict = c.again(mood{hopeful: true}).search(start, resource, 0); verdict == denied {
+			return Decision{}, c.under.failure
+		}
+	}
+	if verdict == allowed {
+		return Decision{Answer: Conditional, Missing: c.under.missing()}, nil
+	}
+	return Decision{}, c.err(verdict)
 }
 
 // verdict is the answer of a part of a check. Of several errors the largest is
@@ -87,7 +120,8 @@ const (
 	stopped
 )
 
-func (x verdict) err() error {
+// err is the error of a verdict; nil for allowed and denied.
+func (c *checker) err(x verdict) error {
 	switch x {
 	case tooWide:
 		return ErrTooWide
@@ -95,6 +129,8 @@ func (x verdict) err() error {
 		return ErrTooDeep
 	case cyclic:
 		return ErrCycle
+	case stopped:
+		return c.ctx.Err()
 	default:
 		return nil
 	}
@@ -130,103 +166,3 @@ func (x verdict) not() verdict {
 
 // phantom stands for an object that no relationship names.
 const phantom = ^uint32(0)
-
-// checker holds what one check needs while it runs. Checkers are used again, so
-// that a check allocates nothing.
-type checker struct {
-	view  *View
-	model *Model
-	kind  int
-	// found: the graph knows the subject's id, or it is a wildcard.
-	found bool
-	// subject is the ref that stored relationships have, if stored at all.
-	subject    uint32
-	hasSubject bool
-	// anyone is the object type:*, which answers for object subjects.
-	anyone     uint32
-	anyoneKind int
-	hasAnyone  bool
-	// own and ownRelation are the parts of a userset subject: it is in itself.
-	isSet       bool
-	own         uint32
-	ownTyp      uint16
-	ownRelation uint16
-
-	queue  []visit
-	seen   stamps
-	memo   stamps
-	groups groups
-	// base is the first generation of this check, gen the newest.
-	base, gen uint32
-	visits    int
-	// ctx is looked at every polled visits; halted remembers that it ended.
-	ctx    context.Context //nolint:containedctx // lives as long as one check
-	halted bool
-	// head is the place in queue of the visit under way. tracing keeps in trace
-	// the visits that led the last search to its yes, from its start on.
-	head    int
-	tracing bool
-	trace   []visit
-	// stack counts the exprs under evaluation; low is the lowest of them that
-	// the answer so far leaned on; floor is the first that is not across a
-	// subtraction.
-	stack, low, floor uint32
-}
-
-// visit is one question on the way: a state of an object.
-type visit struct {
-	object uint32
-	state  int32
-	depth  int32
-	// from is the place in the queue of the visit that led here.
-	from int32
-}
-
-func (v *View) acquire(p *Parsed) *checker {
-	c, _ := v.graph.names.scratch.Get().(*checker)
-	if c == nil {
-		c = &checker{}
-	}
-	if c.gen > 1<<31 {
-		*c = checker{}
-	}
-	c.view, c.model, c.kind = v, v.model, p.kind
-	c.base = c.gen + 1
-	c.gen = c.base
-	c.visits, c.stack, c.floor, c.low = 0, 0, 0, noLow
-	c.ctx, c.halted, c.tracing, c.trace = nil, false, false, nil
-	c.queue = c.queue[:0]
-	c.setSubject(p)
-	return c
-}
-
-func (c *checker) setSubject(p *Parsed) {
-	c.isSet, c.hasAnyone, c.hasSubject = p.set != nil, false, false
-	n, found := c.view.find(p.typ.id, p.subject.ID)
-	c.found = found
-	switch {
-	case c.isSet:
-		c.own, c.ownTyp, c.ownRelation = phantom, p.typ.id, p.set.id
-		if found {
-			c.own = n
-			s, stored := c.view.setOf(n, p.set.id)
-			c.subject, c.hasSubject = s|setFlag, stored
-		}
-	case p.subject.ID == wildcard:
-		c.subject, c.hasSubject = n, found
-	default:
-		c.subject, c.hasSubject = n, found
-		c.anyoneKind = c.model.wildcardKind(p.typ)
-		c.anyone, c.hasAnyone = c.view.wildcard(p.typ.id)
-	}
-}
-
-func (c *checker) release() {
-	names := c.view.graph.names
-	c.groups.reset()
-	c.view, c.model, c.ctx, c.trace = nil, nil, nil, nil
-	if len(c.seen.slots)+len(c.memo.slots)+cap(c.queue) > 1<<17 {
-		return // a rare large check must not keep its memory
-	}
-	names.scratch.Put(c)
-}

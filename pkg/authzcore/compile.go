@@ -23,6 +23,8 @@ type Model struct {
 	// relations by pair of global numbers (type, relation).
 	pairs map[uint32]*relationDef
 	types map[uint16]*typeDef
+	// conditions by number.
+	conditions map[uint16]*condition
 	// kinds is how many kinds of subjects the model tells apart: objects and
 	// wildcards of each type, and usersets of each relation.
 	kinds  int
@@ -33,8 +35,8 @@ type Model struct {
 
 // Compile parses a model and makes it ready to decide: one file with a whole
 // model (schema 1.1 or 1.2), or an fga.mod with the modules that it lists
-// (schema 1.2). At most 100 files, 256 KiB and 500 types in all; definitions
-// nest at most 50 deep. Conditions are refused.
+// (schema 1.2). At most 100 files, 256 KiB, 500 types and 200 conditions in all;
+// definitions nest at most 50 deep.
 //
 // Only a model without errors takes room in names, and keeps it for good: to
 // check a model that may never be used, compile it with names of its own.
@@ -75,7 +77,7 @@ func CompileContext(ctx context.Context, names *Names, files []File) (*Model, er
 }
 
 func build(names *Names, s *schema, files []File) (*Model, error) {
-	m := &Model{id: modelID(s), names: names, schema: s, pairs: map[uint32]*relationDef{}, types: map[uint16]*typeDef{}}
+	m := &Model{id: modelID(s), names: names, schema: s, pairs: map[uint32]*relationDef{}, types: map[uint16]*typeDef{}, conditions: map[uint16]*condition{}}
 	if err := m.number(); err != nil {
 		return nil, err
 	}
@@ -88,13 +90,14 @@ func build(names *Names, s *schema, files []File) (*Model, error) {
 // number gives every type and relation its number in Names.
 func (m *Model) number() error {
 	var types, relations []string
+	conditions := m.schema.conditionNames()
 	for _, t := range m.schema.types {
 		types = append(types, t.name)
 		for _, r := range t.relations {
 			relations = append(relations, r.name)
 		}
 	}
-	if err := m.names.internAll(types, relations); err != nil {
+	if err := m.names.internAll(types, relations, conditions); err != nil {
 		return err
 	}
 	for _, t := range m.schema.types {
@@ -107,6 +110,11 @@ func (m *Model) number() error {
 		}
 	}
 	m.kinds += 2 * len(m.schema.types)
+	for _, name := range conditions {
+		c := *m.schema.conditions[name]
+		c.id, _ = m.names.conditions.find(name)
+		m.conditions[c.id] = &c
+	}
 	return nil
 }
 
@@ -143,6 +151,9 @@ func (m *Model) Relations(typ string) []string {
 	return out
 }
 
+// Conditions lists the model's conditions, sorted.
+func (m *Model) Conditions() []string { return m.schema.conditionNames() }
+
 func modelID(s *schema) string {
 	sum := sha256.Sum256([]byte(canonical(s)))
 	return "mdl_" + base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding).EncodeToString(sum[:20])
@@ -168,6 +179,9 @@ func canonical(s *schema) string {
 			allowed = slices.Compact(allowed)
 			line("define", r.name, strconv.Quote(r.module), "["+strings.Join(allowed, ",")+"]", r.rewrite.canonical())
 		}
+	}
+	for _, name := range s.conditionNames() {
+		line(s.conditions[name].canonical()...)
 	}
 	return b.String()
 }

@@ -41,8 +41,6 @@ func TestCompileProblems(t *testing.T) {
 		"reserved type":                 {head + "type self\n", 4, 6, "reserved"},
 		"reserved relation":             {head + "type doc\n  relations\n    define this: [user]\n", 6, 12, "reserved"},
 		"long name":                     {head + "type " + strings.Repeat("d", 65) + "\n", 4, 6, "64 bytes"},
-		"condition":                     {head + "type doc\n  relations\n    define a: [user with late]\ncondition late(x: int) {\n  x > 1\n}\n", 6, 26, "conditions are not supported"},
-		"condition not used":            {head + "condition late(x: int) {\n  x > 1\n}\n", 4, 11, "conditions are not supported"},
 		"extend outside of modules":     {head + "extend type user\n  relations\n    define a: [user]\n", 4, 13, "extend"},
 		"nested too deep":               {head + deep, 7, 65, "nest deeper"},
 		"mixed operators":               {head + "type doc\n  relations\n    define a: [user]\n    define b: a or a and a\n", 7, 21, ""},

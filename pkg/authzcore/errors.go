@@ -15,6 +15,8 @@ var (
 	ErrTooWide = errors.New("evaluation visits more objects than the limit")
 	// ErrCycle: relationships make a permission depend on its own absence.
 	ErrCycle = errors.New("a permission depends on its own absence")
+	// ErrConditional: the answer depends on parameters that were not given.
+	ErrConditional = errors.New("the answer depends on parameters that were not given")
 	// ErrNoModel: the view has no model to decide by.
 	ErrNoModel = errors.New("no model is assigned")
 )
@@ -23,7 +25,7 @@ var (
 var (
 	// ErrNamesFull: a process knows at most 65,535 type names and as many
 	// relation names.
-	ErrNamesFull = errors.New("all models of this process together have more than 65,535 names of types or of relations; remove models that are not used and restart")
+	ErrNamesFull = errors.New("all models of this process together have more than 65,535 names of types, of relations or of conditions; remove models that are not used and restart")
 	// ErrGraphFull: a graph holds at most 2^31 objects and sets and 4 GiB of ids.
 	ErrGraphFull = errors.New("the graph is full")
 	// ErrSequence: changes must come in increasing sequence.
@@ -36,7 +38,8 @@ var (
 
 // InputError says which part of an input breaks which rule.
 type InputError struct {
-	// Field is resource, relation, permission or subject.
+	// Field is resource, relation, permission, subject, condition, context,
+	// expires_at or relationship.
 	Field string
 	// Rule is a short lower-case name: format, type_name, relation_name, empty,
 	// length, utf8, nfc, character, wildcard.
@@ -77,8 +80,8 @@ func (e *RelationUnknownError) Error() string {
 // relationship be stored.
 type ForbiddenError struct {
 	Relationship Relationship
-	// Field is relation (it is computed only) or subject (its kind is not among
-	// the relation's type restrictions).
+	// Field is relation (it is computed only), subject (its kind is not among the
+	// relation's type restrictions) or condition (its kind is, but not so).
 	Field string
 	// Rule is computed or type_restriction.
 	Rule string

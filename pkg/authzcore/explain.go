@@ -1,6 +1,9 @@
 package authzcore
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // StepKind names the rule of the model behind a step. The numbers are those of
 // the API.
@@ -40,42 +43,43 @@ type Step struct {
 	// Relationship is the stored relationship that the step leans on, as
 	// resource#relation@subject; empty when there is none.
 	Relationship string
+	// Condition is what the relationship holds under, and Missing the parameters
+	// that it lacks, sorted.
+	Condition string
+	Missing   []string
 	Steps        []*Step
 }
 
 // Explanation is a decision with its reasons.
 type Explanation struct {
-	// Allowed is what Check answers.
-	Allowed bool
-	// Root is the question. On an allow it holds only the path that decided, on
-	// a deny everything that was tried.
+	// Decision is what Decide answers.
+	Decision Decision
+	// Root is the question. On an allow it holds only the path that decided,
+	// otherwise everything that was tried.
 	Root *Step
 	// Truncated: the tree was cut at MaxSteps.
 	Truncated bool
 }
 
-// Explain answers as Check does and says why. All searches of the explanation
+// Explain answers as Decide does and says why. All searches of the explanation
 // together visit at most Limits.Visits objects after the decision; when that is
 // used up, the decision stands and the tree is Truncated.
 //
-// Errors: those of Check.
-func (v *View) Explain(q Question) (Explanation, error) {
-	return v.ExplainContext(context.Background(), q)
-}
-
-// ExplainContext is Explain that looks at ctx now and then.
-//
-// Errors: those of Check, and ctx.Err() when ctx ended first.
-func (v *View) ExplainContext(ctx context.Context, q Question) (Explanation, error) {
-	ok, err := v.CheckContext(ctx, q)
+// Errors: those of Decide.
+func (v *View) Explain(ctx context.Context, q Question, under Circumstances) (Explanation, error) {
+	if under.At.IsZero() {
+		under.At = time.Now() // one time for all of it
+	}
+	decision, err := v.Decide(ctx, q, under)
 	if err != nil {
 		return Explanation{}, err
 	}
+	ok := decision.Answer == Allow
 	p, err := v.model.Parse(q)
 	if err != nil {
 		return Explanation{}, err
 	}
-	x := newExplainer(ctx, v, &p)
+	x := newExplainer(ctx, v, &p, &under)
 	defer x.engine.release()
 	resource, known := v.find(p.relation.typ.id, p.resource)
 	if !known {
@@ -90,7 +94,7 @@ func (v *View) ExplainContext(ctx context.Context, q Question) (Explanation, err
 		root = &Step{Kind: StepUnion, Question: q.Resource + "#" + q.Permission, Allowed: ok}
 		x.truncated = true
 	}
-	return Explanation{Allowed: ok, Root: root, Truncated: x.truncated}, nil
+	return Explanation{Decision: decision, Root: root, Truncated: x.truncated}, nil
 }
 
 // explainer builds the tree by the definitions, not by the automaton; the
@@ -133,8 +137,9 @@ const (
 // maxWork bounds the steps that are tried and dropped again.
 const maxWork = 20 * MaxSteps
 
-func newExplainer(ctx context.Context, v *View, p *Parsed) *explainer {
+func newExplainer(ctx context.Context, v *View, p *Parsed, under *Circumstances) *explainer {
 	c := v.acquire(p)
+	c.under.set(under)
 	c.ctx, c.tracing = ctx, true
 	return &explainer{view: v, parsed: p, engine: c, texts: v.texts(), onPath: map[explained]bool{}}
 }
@@ -205,7 +210,7 @@ func (x *explainer) question(r *relationDef, object uint32, deny bool) *Step {
 				return out
 			}
 			m = modeAllowed
-		case v.err() != nil || v == stopped:
+		case v != denied:
 			x.undecided++
 			return x.step(StepCycle, r, object, false)
 		}

@@ -107,10 +107,10 @@ func (t *trail) from(at int, r *relationDef, w *rewrite) *Step {
 	}
 	asked := t.leadsTo(tupleset, w, next)
 	out := t.step(StepFrom, r, object, false)
-	if asked == nil || out == nil {
+	if asked == nil || out == nil || !t.counts(tupleset, n, next, t.kindOf(next)) {
 		return nil
 	}
-	return t.lead(out, StepFrom, t.view.sets.at(n), next, t.question(at+1, asked))
+	return t.lead(out, StepFrom, n, next, t.question(at+1, asked))
 }
 
 // stored explains the stored subjects of a relation: the subject, a group of
@@ -126,11 +126,11 @@ func (t *trail) stored(at int, r *relationDef) *Step {
 		return nil
 	}
 	s := t.view.sets.at(n)
-	if t.direct(out, r, s) {
+	if t.direct(out, r, n, s) {
 		return out
 	}
 	if at+1 == len(t.visits) {
-		return t.group(out, r, s, -1)
+		return t.group(out, r, n, -1)
 	}
 	next := t.visits[at+1].object
 	for _, rule := range r.rule.sets {
@@ -139,11 +139,11 @@ func (t *trail) stored(at int, r *relationDef) *Step {
 			continue
 		}
 		ref, ok := t.view.setOf(next, member.id)
-		if !ok || !t.view.contains(s.members, ref|setFlag) {
+		if !ok || !t.view.contains(s.members, ref|setFlag) || !t.counts(r, n, ref|setFlag, rule.kind) {
 			continue
 		}
 		if child := t.question(at+1, member); child != nil {
-			return t.lead(out, StepUserset, s, ref|setFlag, child)
+			return t.lead(out, StepUserset, n, ref|setFlag, child)
 		}
 	}
 	return nil
@@ -151,27 +151,38 @@ func (t *trail) stored(at int, r *relationDef) *Step {
 
 // group explains that a set holds a group of the subject: one of a depth, or
 // any when depth is below 0.
-func (t *trail) group(out *Step, r *relationDef, s *set, depth int32) *Step {
+func (t *trail) group(out *Step, r *relationDef, in uint32, depth int32) *Step {
+	s := t.view.sets.at(in)
 	for _, g := range t.engine.groups.list {
-		if depth >= 0 && g.depth != depth || r.rule.set(g.pair) == nil || !t.view.contains(s.members, g.set|setFlag) {
+		rule := r.rule.set(g.pair)
+		if depth >= 0 && g.depth != depth || rule == nil || !t.view.contains(s.members, g.set|setFlag) ||
+			!t.counts(r, in, g.set|setFlag, rule.kind) {
 			continue
 		}
 		held := t.view.sets.at(g.set)
 		child := t.step(StepDirect, g.relation, held.object, false)
-		if child != nil && !t.direct(child, g.relation, held) {
-			child = t.group(child, g.relation, held, g.depth-1)
+		if child != nil && !t.direct(child, g.relation, g.set, held) {
+			child = t.group(child, g.relation, g.set, g.depth-1)
 		}
-		return t.lead(out, StepUserset, s, g.set|setFlag, child)
+		return t.lead(out, StepUserset, in, g.set|setFlag, child)
 	}
 	return nil
 }
 
+// counts says whether a stored subject counts under model and circumstances.
+func (t *trail) counts(r *relationDef, in, ref uint32, kind int) bool {
+	return t.engine.member(r.rule, in, t.view.sets.at(in), ref, kind)
+}
+
 // lead makes child, unless it is nil, what a stored subject leads to.
-func (t *trail) lead(out *Step, kind StepKind, s *set, ref uint32, child *Step) *Step {
+func (t *trail) lead(out *Step, kind StepKind, in, ref uint32, child *Step) *Step {
 	if child == nil {
 		return nil
 	}
 	out.Kind, out.Allowed = kind, child.Allowed
-	out.Relationship, out.Steps = t.texts.relationship(s, ref).String(), []*Step{child}
+	out.Relationship, out.Steps = t.texts.relationship(t.view.sets.at(in), ref).String(), []*Step{child}
+	if terms := t.view.termsOf(in, ref); terms != nil {
+		out.Condition = terms.Condition
+	}
 	return out
 }

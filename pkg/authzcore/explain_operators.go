@@ -54,7 +54,9 @@ func (x *explainer) exclusion(r *relationDef, object uint32, w *rewrite) *Step {
 		return out
 	}
 	undecided := x.undecided
+	x.engine.flip()
 	subtract := x.operand(r, object, w.children[1])
+	x.engine.flip()
 	if subtract == nil {
 		return out
 	}

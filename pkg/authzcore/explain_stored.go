@@ -12,37 +12,61 @@ func (x *explainer) stored(r *relationDef, object uint32, m mode) *Step {
 		return out
 	}
 	s := x.view.sets.at(n)
-	if !x.direct(out, r, s) {
-		x.usersets(out, r, s, m)
+	if !x.direct(out, r, n, s) {
+		x.usersets(out, r, n, s, m)
 	}
 	return out
 }
 
 // direct says whether a set holds the subject itself or a wildcard, and puts
 // that into out.
-func (x *explainer) direct(out *Step, r *relationDef, s *set) bool {
+func (x *explainer) direct(out *Step, r *relationDef, in uint32, s *set) bool {
 	c := x.engine
 	if c.hasSubject && r.rule.kinds.has(c.kind) && x.view.contains(s.members, c.subject) {
-		if x.parsed.subject.ID == wildcard {
-			out.Kind = StepWildcard
+		if x.member(out, r, in, s, c.subject, c.kind) {
+			if x.parsed.subject.ID == wildcard {
+				out.Kind = StepWildcard
+			}
+			out.Allowed = true
+			return true
 		}
-		out.Allowed, out.Relationship = true, x.texts.relationship(s, c.subject).String()
-		return true
 	}
 	if c.hasAnyone && r.rule.kinds.has(c.anyoneKind) && x.view.contains(s.members, c.anyone) {
-		out.Kind, out.Allowed, out.Relationship = StepWildcard, true, x.texts.relationship(s, c.anyone).String()
-		return true
+		if x.member(out, r, in, s, c.anyone, c.anyoneKind) {
+			out.Kind, out.Allowed = StepWildcard, true
+			return true
+		}
 	}
 	return false
 }
 
+// member says whether a stored subject counts, and puts the relationship and
+// its condition into out when it does, or when that is not known.
+func (x *explainer) member(out *Step, r *relationDef, in uint32, s *set, ref uint32, kind int) bool {
+	c := x.engine
+	c.under.lacking = nil
+	ok := c.member(r.rule, in, s, ref, kind)
+	if !ok && c.under.lacking == nil {
+		return false
+	}
+	out.Relationship, out.Condition, out.Missing = x.texts.relationship(s, ref).String(), "", nil
+	if t := x.view.termsOf(in, ref); t != nil {
+		out.Condition = t.Condition
+	}
+	if c.under.lacking != nil {
+		out.Missing = c.under.missing()
+	}
+	return ok
+}
+
 // usersets explains the usersets among the stored subjects, under out.
-func (x *explainer) usersets(out *Step, r *relationDef, s *set, m mode) {
+func (x *explainer) usersets(out *Step, r *relationDef, in uint32, s *set, m mode) {
 	var single [1]uint32
 	x.eachOf(x.view.flagged(s.members, &single), func(ref uint32) bool {
 		member := x.view.sets.at(ref &^ setFlag)
 		p := pair(member.typ, member.relation)
-		if r.rule.set(p) == nil {
+		rule := r.rule.set(p)
+		if rule == nil || !x.leans(out, r, StepUserset, r, in, s, ref, rule.kind) {
 			return true
 		}
 		relation := x.view.model.pairs[p]
@@ -51,6 +75,23 @@ func (x *explainer) usersets(out *Step, r *relationDef, s *set, m mode) {
 		}
 		return x.try(out, StepUserset, s, ref, r, m, func() *Step { return x.question(relation, member.object, m == modeDenied) })
 	})
+}
+
+// leans is member for a relationship that leads on: one whose condition lacks
+// parameters is shown as a step under out.
+func (x *explainer) leans(out *Step, asked *relationDef, kind StepKind, r *relationDef, in uint32, s *set, ref uint32, of int) bool {
+	if s.guarded == 0 {
+		return r.rule.plain.has(of)
+	}
+	var found Step
+	ok := x.member(&found, r, in, s, ref, of)
+	if found.Missing != nil && !ok {
+		if tried := x.step(kind, asked, s.object, false); tried != nil {
+			tried.Relationship, tried.Condition, tried.Missing = found.Relationship, found.Condition, found.Missing
+			out.Steps = append(out.Steps, tried)
+		}
+	}
+	return ok
 }
 
 // eachOf calls fn for the refs of a span until fn returns false or the budget
@@ -106,12 +147,21 @@ func (x *explainer) from(r *relationDef, object uint32, w *rewrite, m mode) *Ste
 	var single [1]uint32
 	x.eachOf(x.view.objects(s.members, &single), func(ref uint32) bool {
 		asked := x.leadsTo(tupleset, w, ref)
-		if asked == nil || m == modeAllowed && x.holds(asked, ref) != allowed {
+		if asked == nil || !x.leans(out, r, StepFrom, tupleset, n, s, ref, x.kindOf(ref)) {
+			return true
+		}
+		if m == modeAllowed && x.holds(asked, ref) != allowed {
 			return true
 		}
 		return x.try(out, StepFrom, s, ref, r, m, func() *Step { return x.question(asked, ref, m == modeDenied) })
 	})
 	return out
+}
+
+// kindOf numbers the kind of an object; its type is the model's.
+func (x *explainer) kindOf(ref uint32) int {
+	m := x.view.model
+	return m.objectKind(m.types[x.view.nodes.at(ref).typ])
 }
 
 // leadsTo returns the relation that a definition asks of an object in a

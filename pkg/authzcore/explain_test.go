@@ -51,19 +51,19 @@ func TestExplainIsBounded(t *testing.T) {
 	for _, q := range []string{"user:u v f:d", "user:u both f:d", "user:u late f:d", "user:u not f:n", "user:u v f:e", "user:x v f:d", "user:x not f:n", "f:n#o not f:n"} {
 		ok, err := v.Check(ask(q))
 		start := time.Now()
-		x, explained := v.Explain(ask(q))
+		x, explained := v.Explain(t.Context(), ask(q), authzcore.Circumstances{})
 		if took := time.Since(start); took > 2*time.Second {
 			t.Errorf("%s: took %v", q, took)
 		}
-		if x.Allowed != ok || !errors.Is(explained, err) {
-			t.Errorf("%s: %v, %v; explained as %v, %v", q, ok, err, x.Allowed, explained)
+		if x.Decision.Answer == authzcore.Allow != ok || !errors.Is(explained, err) {
+			t.Errorf("%s: %v, %v; explained as %v, %v", q, ok, err, x.Decision, explained)
 		}
 		if err == nil && x.Root.Allowed != ok {
 			t.Errorf("%s: root is %v", q, x.Root.Allowed)
 		}
 	}
 	for _, q := range []string{"user:u v f:d", "user:u both f:d", "user:u v f:e"} {
-		if x, err := v.Explain(ask(q)); err != nil || x.Truncated {
+		if x, err := v.Explain(t.Context(), ask(q), authzcore.Circumstances{}); err != nil || x.Truncated {
 			t.Errorf("%s: truncated: %v, %v", q, x.Truncated, err)
 		}
 	}
@@ -74,13 +74,13 @@ func TestSearchesStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	q := ask("user:u m g:W")
-	if _, err := v.CheckContext(ctx, q); !errors.Is(err, context.Canceled) {
+	if _, err := v.Decide(ctx, q, authzcore.Circumstances{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("check: %v", err)
 	}
-	if _, err := v.ExplainContext(ctx, q); !errors.Is(err, context.Canceled) {
+	if _, err := v.Explain(ctx, q, authzcore.Circumstances{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("explain: %v", err)
 	}
-	if ok, err := v.CheckContext(t.Context(), q); ok || err != nil {
-		t.Errorf("after it: %v, %v", ok, err)
+	if x, err := v.Decide(t.Context(), q, authzcore.Circumstances{}); x.Answer != authzcore.Deny || err != nil {
+		t.Errorf("after it: %v, %v", x, err)
 	}
 }

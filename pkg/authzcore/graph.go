@@ -42,6 +42,8 @@ type set struct {
 	// typ is the object's type.
 	typ     uint16
 	members list
+	// guarded counts the members that have terms.
+	guarded uint32
 	// heldBy are the sets that hold this one as a userset.
 	heldBy holders
 }
@@ -83,6 +85,8 @@ type Graph struct {
 	names *Names
 	seed  maphash.Seed
 	slots atomic.Pointer[slots]
+	// guards finds the terms of members.
+	guards atomic.Pointer[slots]
 	view  atomic.Pointer[View]
 
 	mu sync.Mutex
@@ -99,10 +103,15 @@ type View struct {
 	nodes    table[object]
 	sets     table[set]
 	lists    table[big]
+	guards   table[guard]
 	ids      [][]byte
 	// anyone are the objects type:*.
 	anyone []typedObject
+	// groups are the pairs of type and relation used as usersets.
+	groups map[uint32]bool
 	size   Size
+	// extra is not nil in an overlay.
+	extra *extra
 }
 
 type typedObject struct {
@@ -135,6 +144,7 @@ type Size struct {
 func NewGraph(names *Names) *Graph {
 	g := &Graph{names: names, seed: maphash.MakeSeed()}
 	g.slots.Store(newSlots(8))
+	g.guards.Store(newSlots(8))
 	g.w.graph = g
 	g.w.limits = Limits{}.orDefaults()
 	g.w.publish()

@@ -1,9 +1,10 @@
 package authzcore
 
 // groups are the sets that hold the subject through direct relationships only,
-// at any distance, as far as the model allows each of them.
+// at any distance, as far as the model and the circumstances allow each of them.
 type groups struct {
 	gathered bool
+	// overflow: there are too many, or conditions on the way are not decided.
 	overflow bool
 	list     []groupSet
 	known    stamps
@@ -27,7 +28,8 @@ func (g *groups) reset() {
 }
 
 // gather finds the subject's groups, once per check. It returns false when
-// there are too many, or when they nest deeper than the limit.
+// there are too many, when they nest deeper than the limit, or when it depends
+// on more than the circumstances say.
 func (c *checker) gather() bool {
 	g := &c.groups
 	if g.gathered {
@@ -35,25 +37,25 @@ func (c *checker) gather() bool {
 	}
 	g.gathered = true
 	if c.hasSubject {
-		c.climb(c.view.heldBy(c.subject).groups, c.kind, 1)
+		c.climb(c.subject, c.kind, 1)
 	}
 	if c.hasAnyone {
-		c.climb(c.view.heldBy(c.anyone).groups, c.anyoneKind, 1)
+		c.climb(c.anyone, c.anyoneKind, 1)
 	}
 	for i := 0; i < len(g.list) && !g.overflow; i++ {
 		from := g.list[i]
-		if in := c.view.sets.at(from.set).heldBy.groups; in.n > 0 {
-			c.climb(in, c.model.setKind(from.relation), from.depth+1)
+		if c.view.sets.at(from.set).heldBy.groups.n > 0 {
+			c.climb(from.set|setFlag, c.model.setKind(from.relation), from.depth+1)
 		}
 	}
 	return !g.overflow
 }
 
-// climb adds the groups in a list of sets that hold a subject of a kind.
-func (c *checker) climb(in list, kind int, depth int32) {
+// climb adds the groups that hold a ref of a kind.
+func (c *checker) climb(ref uint32, kind int, depth int32) {
 	g := &c.groups
 	var single [1]uint32
-	sets := c.view.whole(in, &single)
+	sets := c.view.whole(c.view.heldBy(ref).groups, &single)
 	for refs := sets.next(); len(refs) > 0; refs = sets.next() {
 		for _, n := range refs {
 			s := c.view.sets.at(n)
@@ -61,7 +63,18 @@ func (c *checker) climb(in list, kind int, depth int32) {
 				g.last, g.lastPair = c.model.pairs[p], p
 			}
 			r := g.last
-			if r == nil || !r.pure || !r.rule.kinds.has(kind) || !g.add(n, c.base) {
+			if r == nil || !r.pure || !r.rule.kinds.has(kind) {
+				continue
+			}
+			switch c.climbs(r.rule, n, s, ref, kind) {
+			case unmet:
+				continue
+			case unknown, broken:
+				g.overflow = true
+				return
+			case met:
+			}
+			if !g.add(n, c.base) {
 				continue
 			}
 			if len(g.list) == c.view.limits.gather || int(depth) >= c.view.limits.Depth {
@@ -73,9 +86,20 @@ func (c *checker) climb(in list, kind int, depth int32) {
 	}
 }
 
+// climbs says whether a ref is a member of a set that holds it.
+func (c *checker) climbs(r *rule, in uint32, s *set, ref uint32, kind int) outcome {
+	if s.guarded > 0 {
+		return c.outcome(r, in, ref, kind)
+	}
+	if r.plain.has(kind) {
+		return met
+	}
+	return unmet
+}
+
 // inGroups says whether a set holds one of the subject's groups, of a kind that
 // the rule allows.
-func (c *checker) inGroups(r *rule, s *set) bool {
+func (c *checker) inGroups(r *rule, in uint32, s *set) bool {
 	g := &c.groups
 	if len(g.list) == 0 {
 		return false
@@ -84,7 +108,8 @@ func (c *checker) inGroups(r *rule, s *set) bool {
 	sets := c.view.flagged(s.members, &single)
 	if sets.count(4*len(g.list)) > 4*len(g.list) {
 		for _, x := range g.list {
-			if r.set(x.pair) != nil && c.view.contains(s.members, x.set|setFlag) {
+			rule := r.set(x.pair)
+			if rule != nil && c.view.contains(s.members, x.set|setFlag) && c.member(r, in, s, x.set|setFlag, rule.kind) {
 				return true
 			}
 		}
@@ -97,7 +122,8 @@ func (c *checker) inGroups(r *rule, s *set) bool {
 				continue
 			}
 			m := c.view.sets.at(n)
-			if r.set(pair(m.typ, m.relation)) != nil {
+			rule := r.set(pair(m.typ, m.relation))
+			if rule != nil && c.member(r, in, s, ref, rule.kind) {
 				return true
 			}
 		}

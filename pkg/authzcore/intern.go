@@ -72,6 +72,11 @@ func hashID(seed maphash.Seed, typ uint16, id string) uint32 {
 
 // find returns the number of an object that the view has.
 func (v *View) find(typ uint16, id string) (uint32, bool) {
+	if v.extra != nil {
+		if n, found := v.extra.objects[typedID{typ, id}]; found {
+			return n, true
+		}
+	}
 	hash := hashID(v.graph.seed, typ, id)
 	t := v.graph.slots.Load()
 	for i := uint64(hash) & t.mask; ; i = (i + 1) & t.mask {

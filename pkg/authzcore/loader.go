@@ -6,8 +6,8 @@ type loader struct {
 	w     *writer
 	limit uint64
 
-	types, relations []uint16
-	refs             []uint32
+	types, relations, conditions []uint16
+	refs                         []uint32
 }
 
 func (l *loader) load(model func(id string) (*Model, error)) (Header, error) {
@@ -31,7 +31,7 @@ func (l *loader) load(model func(id string) (*Model, error)) (Header, error) {
 		l.w.model = m
 		l.w.markGroups(m)
 	}
-	for _, step := range []func() error{l.names, l.objects, l.sets, l.held, l.in.end} {
+	for _, step := range []func() error{l.names, l.objects, l.sets, l.held, l.terms, l.in.end} {
 		if err := step(); err != nil {
 			return h, err
 		}
@@ -62,6 +62,34 @@ func (l *loader) names() error {
 	}
 	l.types = read(&l.w.graph.names.types)
 	l.relations = read(&l.w.graph.names.relations)
+	l.conditions = read(&l.w.graph.names.conditions)
+	return l.in.err
+}
+
+// terms reads the terms of members.
+func (l *loader) terms() error {
+	conditions := l.w.graph.names.conditions.all()
+	for i := range l.in.below(setFlag) {
+		in, ref, condition := l.in.below(uint64(l.w.sets.n)), l.in.below(1<<32), l.in.below(uint64(len(l.conditions)+1))
+		t := Terms{Context: string(l.in.text(MaxStoredContextBytes)), Expires: int64(l.in.uint())}
+		if l.in.err != nil {
+			return l.in.err
+		}
+		if condition > 0 {
+			t.Condition = conditions[l.conditions[condition-1]-1]
+		}
+		if _, err := DecodeContext(t.Context); err != nil || t.Expires < 0 || t == (Terms{}) || !l.w.peek().contains(l.w.sets.at(in).members, ref) {
+			return corrupt("terms are damaged")
+		}
+		own, err := l.w.graph.names.newTerms(t)
+		if err != nil {
+			return err
+		}
+		l.w.setTerms(in, ref, own)
+		if err := l.room(i); err != nil {
+			return err
+		}
+	}
 	return l.in.err
 }
 

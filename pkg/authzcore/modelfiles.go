@@ -58,7 +58,7 @@ func (r *reader) report(p Problem) {
 
 // readFiles parses one whole model or fga.mod and its modules.
 func (r *reader) readFiles(files []File) {
-	r.schema = &schema{byName: map[string]*typeDef{}}
+	r.schema = &schema{byName: map[string]*typeDef{}, conditions: map[string]*condition{}}
 	r.sources = map[string]*source{}
 	if !r.bounded(files) {
 		return
@@ -224,14 +224,6 @@ func (r *reader) parse(f File) (s *source, parsed *openfgav1.AuthorizationModel)
 	}
 	if at, deep := s.nesting(maxRewriteDepth); deep {
 		r.report(at.problem(fmt.Sprintf("parentheses nest deeper than %d, or deep in too many places", maxRewriteDepth)))
-		return s, nil
-	}
-	found := false
-	s.conditions(func(at place, name string) {
-		found = true
-		r.report(at.problem("conditions are not supported yet: " + name))
-	})
-	if found {
 		return s, nil
 	}
 	defer func() {

@@ -9,7 +9,7 @@ import (
 
 // addTypes takes the types that a file defines.
 func (r *reader) addTypes(s *source, parsed *openfgav1.AuthorizationModel) {
-	r.refuseConditions(s, parsed)
+	r.addConditions(s, parsed)
 	count := map[string]int{}
 	for _, t := range parsed.GetTypeDefinitions() {
 		name := t.GetType()
@@ -78,28 +78,13 @@ func (r *reader) addRelations(s *source, def *typeDef, t *openfgav1.TypeDefiniti
 		rel := &relationDef{typ: def, name: name, module: s.module, at: at}
 		r.checkDefinedName(at, "relation", name)
 		for _, ref := range t.GetMetadata().GetRelations()[name].GetDirectlyRelatedUserTypes() {
-			if c := ref.GetCondition(); c != "" {
-				r.report(s.wordAt(at, c).problem(fmt.Sprintf("conditions are not supported yet: with %s", c)))
-			}
 			rel.restrictions = append(rel.restrictions, restriction{
-				typ: ref.GetType(), relation: ref.GetRelation(), wildcard: ref.GetWildcard() != nil,
+				typ: ref.GetType(), relation: ref.GetRelation(), wildcard: ref.GetWildcard() != nil, condition: ref.GetCondition(),
 			})
 		}
 		rel.rewrite = r.rewrite(at, t.GetRelations()[name], 0)
 		def.relations = append(def.relations, rel)
 		def.byName[name] = rel
-	}
-}
-
-func (r *reader) refuseConditions(s *source, parsed *openfgav1.AuthorizationModel) {
-	names := make([]string, 0, len(parsed.GetConditions()))
-	for name := range parsed.GetConditions() {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		at, _ := s.find(func(d definition) bool { return d.keyword == "condition" && d.name == name }, 0)
-		r.report(at.problem(fmt.Sprintf("conditions are not supported yet: condition %s", name)))
 	}
 }
 

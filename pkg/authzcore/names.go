@@ -7,11 +7,12 @@ import (
 
 const maxNames = 1<<16 - 1
 
-// Names numbers the type and relation names of all models and graphs of one
+// Names numbers the names of types, relations and conditions of all models and graphs of one
 // process. It is safe for concurrent use. At most 65,535 of each.
 type Names struct {
-	types     nameTable
-	relations nameTable
+	types      nameTable
+	relations  nameTable
+	conditions nameTable
 	// models lets one model at a time take room.
 	models sync.Mutex
 	// scratch holds *checker values between checks.
@@ -60,19 +61,24 @@ func (t *nameTable) intern(name string) (uint16, error) {
 // is not enough room for all.
 //
 // Errors: ErrNamesFull.
-func (n *Names) internAll(types, relations []string) error {
+func (n *Names) internAll(types, relations, conditions []string) error {
 	n.models.Lock()
 	defer n.models.Unlock()
-	if !n.types.room(types) || !n.relations.room(relations) {
+	if !n.types.room(types) || !n.relations.room(relations) || !n.conditions.room(conditions) {
 		return ErrNamesFull
 	}
-	for _, name := range types {
-		if _, err := n.types.intern(name); err != nil {
-			return err
-		}
+	if err := n.types.internEach(types); err != nil {
+		return err
 	}
-	for _, name := range relations {
-		if _, err := n.relations.intern(name); err != nil {
+	if err := n.relations.internEach(relations); err != nil {
+		return err
+	}
+	return n.conditions.internEach(conditions)
+}
+
+func (t *nameTable) internEach(names []string) error {
+	for _, name := range names {
+		if _, err := t.intern(name); err != nil {
 			return err
 		}
 	}

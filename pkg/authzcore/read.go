@@ -30,7 +30,7 @@ func (v *View) Read(f Filter, after Relationship, limit int) ([]Relationship, bo
 		return nil, false, nil
 	}
 	page := newPage(v, after, limit+1)
-	m.scan(func(s *set, ref uint32) { page.offer(s, ref) })
+	m.scan(page.offer)
 	out := page.sorted()
 	if len(out) > limit {
 		return out[:limit], true, nil
@@ -45,7 +45,9 @@ func (v *View) All(yield func(Relationship) bool) {
 		s := v.sets.at(i)
 		more := true
 		v.each(s.members, func(ref uint32) bool {
-			more = yield(t.relationship(s, ref))
+			r := t.relationship(s, ref)
+			r.Terms = v.termsValue(i, s, ref)
+			more = yield(r)
 			return more
 		})
 		if !more {
@@ -143,43 +145,43 @@ func (m *matcher) resolveSubject(text string) error {
 }
 
 // scan calls fn for every relationship that matches.
-func (m *matcher) scan(fn func(s *set, ref uint32)) {
+func (m *matcher) scan(fn func(in uint32, s *set, ref uint32)) {
 	v := m.view
 	switch {
 	case m.hasResource:
 		for next := v.nodes.at(m.resource).sets; next != 0; {
-			s := v.sets.at(next - 1)
-			m.scanSet(s, fn)
-			next = s.next
+			m.scanSet(next-1, fn)
+			next = v.sets.at(next - 1).next
 		}
 	case m.hasSubject:
 		held := v.heldBy(m.subject)
 		for _, l := range []list{held.groups, held.others} {
 			v.each(l, func(n uint32) bool {
-				m.scanSet(v.sets.at(n), fn)
+				m.scanSet(n, fn)
 				return true
 			})
 		}
 	default:
 		for i := range v.sets.n {
-			m.scanSet(v.sets.at(i), fn)
+			m.scanSet(i, fn)
 		}
 	}
 }
 
-func (m *matcher) scanSet(s *set, fn func(s *set, ref uint32)) {
+func (m *matcher) scanSet(in uint32, fn func(in uint32, s *set, ref uint32)) {
+	s := m.view.sets.at(in)
 	if m.relation != 0 && s.relation != m.relation || m.resourceType != 0 && s.typ != m.resourceType {
 		return
 	}
 	if m.hasSubject {
 		if m.view.contains(s.members, m.subject) {
-			fn(s, m.subject)
+			fn(in, s, m.subject)
 		}
 		return
 	}
 	m.view.each(s.members, func(ref uint32) bool {
 		if m.subjectType == 0 || m.view.typeOf(ref) == m.subjectType {
-			fn(s, ref)
+			fn(in, s, ref)
 		}
 		return true
 	})
@@ -207,12 +209,17 @@ type page struct {
 	prefix int
 }
 
-type keyHeap [][]byte
+type keyHeap []pageKey
+
+type pageKey struct {
+	key     []byte
+	in, ref uint32
+}
 
 func (h keyHeap) Len() int           { return len(h) }
-func (h keyHeap) Less(i, j int) bool { return bytes.Compare(h[i], h[j]) > 0 }
+func (h keyHeap) Less(i, j int) bool { return bytes.Compare(h[i].key, h[j].key) > 0 }
 func (h keyHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *keyHeap) Push(x any)        { *h = append(*h, x.([]byte)) } //nolint:forcetypeassert // it holds keys only
+func (h *keyHeap) Push(x any)        { *h = append(*h, x.(pageKey)) } //nolint:forcetypeassert // it holds keys only
 func (h *keyHeap) Pop() any {
 	old := *h
 	x := old[len(old)-1]
@@ -228,7 +235,7 @@ func newPage(v *View, after Relationship, limit int) *page {
 	return p
 }
 
-func (p *page) offer(s *set, ref uint32) {
+func (p *page) offer(in uint32, s *set, ref uint32) {
 	if p.of != s {
 		p.scratch = p.texts.appendObject(p.scratch[:0], s.object)
 		p.scratch = append(p.scratch, 0)
@@ -242,19 +249,22 @@ func (p *page) offer(s *set, ref uint32) {
 	}
 	switch {
 	case len(p.keys) < p.limit:
-		heap.Push(&p.keys, slices.Clone(p.scratch))
-	case bytes.Compare(p.scratch, p.keys[0]) < 0:
-		p.keys[0] = append(p.keys[0][:0], p.scratch...)
+		heap.Push(&p.keys, pageKey{slices.Clone(p.scratch), in, ref})
+	case bytes.Compare(p.scratch, p.keys[0].key) < 0:
+		p.keys[0] = pageKey{append(p.keys[0].key[:0], p.scratch...), in, ref}
 		heap.Fix(&p.keys, 0)
 	}
 }
 
 func (p *page) sorted() []Relationship {
-	slices.SortFunc(p.keys, bytes.Compare)
+	slices.SortFunc(p.keys, func(a, b pageKey) int { return bytes.Compare(a.key, b.key) })
 	out := make([]Relationship, len(p.keys))
 	for i, k := range p.keys {
-		parts := strings.Split(string(k), "\x00")
-		out[i] = Relationship{Resource: parts[0], Relation: parts[1], Subject: parts[2]}
+		parts := strings.Split(string(k.key), "\x00")
+		v := p.texts.view
+		out[i] = Relationship{
+			Resource: parts[0], Relation: parts[1], Subject: parts[2], Terms: v.termsValue(k.in, v.sets.at(k.in), k.ref),
+		}
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package authzcore
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -9,42 +10,67 @@ import (
 // of texts. It shares nothing with the engine but the parsed model.
 type reference struct {
 	schema *schema
-	// stored: resource#relation to its subjects.
-	stored map[string]map[string]bool
+	// stored: resource#relation to its subjects and their terms.
+	stored map[string]map[string]Terms
 	// steps bounds the recursion, which is exponential; 0 means it gave up.
 	steps int
+	// holds evaluates terms; yes, no, maybe or failure.
+	holds func(Terms) answer
 }
 
 func newReference(m *Model, steps int) *reference {
-	return &reference{schema: m.schema, stored: map[string]map[string]bool{}, steps: steps}
+	always := func(Terms) answer { return yes }
+	return &reference{schema: m.schema, stored: map[string]map[string]Terms{}, steps: steps, holds: always}
 }
 
 func (f *reference) apply(c Change) {
 	key := c.Relationship.Resource + "#" + c.Relationship.Relation
 	if f.stored[key] == nil {
-		f.stored[key] = map[string]bool{}
+		f.stored[key] = map[string]Terms{}
 	}
 	if c.Delete {
 		delete(f.stored[key], c.Relationship.Subject)
 	} else {
-		f.stored[key][c.Relationship.Subject] = true
+		f.stored[key][c.Relationship.Subject] = c.Relationship.Terms
 	}
 }
 
-// answer is no, yes or cycle.
+// answer is no, yes, maybe or an error.
 type answer int
 
 const (
 	no answer = iota
 	yes
 	cycle
+	failure
+	maybe
 )
 
-// asking is the questions being asked, and how many of them were asked before
-// the last subtraction.
+// asking is the questions being asked, how many of them were asked before the
+// last subtraction, and whether terms that are maybe, or fail, count as yes.
 type asking struct {
-	asked []string
-	floor int
+	asked          []string
+	floor          int
+	hopeful, brave bool
+}
+
+// decide is maybe if the answer depends on how the maybes turn out, and failure
+// if on the failures.
+func (f *reference) decide(q Question) answer {
+	out := f.check(q, asking{}, q.Resource, q.Permission)
+	if out != no {
+		return out
+	}
+	if out = f.check(q, asking{hopeful: true, brave: true}, q.Resource, q.Permission); out != yes {
+		return out
+	}
+	switch out = f.check(q, asking{hopeful: true}, q.Resource, q.Permission); out {
+	case yes:
+		return maybe
+	case no:
+		return failure
+	}
+	return out
 }
 
 func (f *reference) check(q Question, p asking, object, relation string) answer {
@@ -56,13 +82,13 @@ func (f *reference) check(q Question, p asking, object, relation string) answer 
 	if key == q.Subject {
 		return yes
 	}
-	for i, k := range p.asked {
-		if k == key {
-			if i < p.floor {
-				return cycle
-			}
-			return no
-		}
+	if p.hopeful || p.brave {
+		key += fmt.Sprint(p.hopeful, p.brave) // another question
+	}
+	if i := slices.Index(p.asked, key); i >= p.floor {
+		return no
+	} else if i >= 0 {
+		return cycle
 	}
 	typ, _, _ := strings.Cut(object, ":")
 	rel := f.schema.byName[typ].byName[relation]
@@ -71,6 +97,7 @@ func (f *reference) check(q Question, p asking, object, relation string) answer 
 }
 
 func (f *reference) rewrite(q Question, p asking, object string, rel *relationDef, w *rewrite) answer {
+	out := no
 	switch w.kind {
 	case rewriteThis:
 		return f.direct(q, p, object, rel)
@@ -79,29 +106,24 @@ func (f *reference) rewrite(q Question, p asking, object string, rel *relationDe
 	case rewriteFrom:
 		return f.from(q, p, object, rel, w)
 	case rewriteUnion:
-		out := no
 		for _, c := range w.children {
 			out = either(out, f.rewrite(q, p, object, rel, c))
 		}
-		return out
 	case rewriteIntersection:
-		out := yes
+		out = yes
 		for _, c := range w.children {
 			out = both(out, f.rewrite(q, p, object, rel, c))
 		}
-		return out
 	default:
-		base := f.rewrite(q, p, object, rel, w.children[0])
-		p.floor = len(p.asked)
-		subtract := f.rewrite(q, p, object, rel, w.children[1])
-		switch subtract {
-		case yes:
-			subtract = no
-		case no:
-			subtract = yes
+		out = f.rewrite(q, p, object, rel, w.children[0])
+		p.floor, p.hopeful, p.brave = len(p.asked), !p.hopeful, !p.brave
+		if x := f.rewrite(q, p, object, rel, w.children[1]); x <= yes {
+			out = both(out, yes-x)
+		} else {
+			out = both(out, x)
 		}
-		return both(base, subtract)
 	}
+	return out
 }
 
 func either(a, b answer) answer {
@@ -118,43 +140,43 @@ func both(a, b answer) answer {
 	return max(a, b)
 }
 
-// restricted says whether the model allows a stored subject.
-func restricted(rel *relationDef, subject string) bool {
-	object, relation, _ := strings.Cut(subject, "#")
-	typ, id, _ := strings.Cut(object, ":")
-	for _, x := range rel.restrictions {
-		if x.typ == typ && x.relation == relation && x.wildcard == (id == "*") {
-			return true
+// members calls fn for the stored subjects of a relation that the model allows
+// and whose terms hold; it returns either of the answers.
+func (f *reference) members(p asking, object string, rel *relationDef, fn func(subject string) answer) answer {
+	out := no
+	for subject, terms := range f.stored[object+"#"+rel.name] {
+		set, relation, _ := strings.Cut(subject, "#")
+		typ, id, _ := strings.Cut(set, ":")
+		if !slices.Contains(rel.restrictions, restriction{typ, relation, id == "*", terms.Condition}) {
+			continue
+		}
+		if x := f.holds(terms); x == yes || x == maybe && p.hopeful || x == failure && p.brave {
+			out = either(out, fn(subject))
 		}
 	}
-	return false
+	return out
 }
 
 func (f *reference) direct(q Question, p asking, object string, rel *relationDef) answer {
-	out := no
-	subjectType, _, _ := strings.Cut(q.Subject, ":")
-	for subject := range f.stored[object+"#"+rel.name] {
-		if !restricted(rel, subject) {
-			continue
-		}
+	typ, _, _ := strings.Cut(q.Subject, ":")
+	return f.members(p, object, rel, func(subject string) answer {
 		set, relation, isSet := strings.Cut(subject, "#")
 		switch {
-		case subject == q.Subject, subject == subjectType+":*" && !strings.Contains(q.Subject, "#"):
-			out = yes
+		case subject == q.Subject, subject == typ+":*" && !strings.Contains(q.Subject, "#"):
+			return yes
 		case isSet:
-			out = either(out, f.check(q, p, set, relation))
+			return f.check(q, p, set, relation)
 		}
-	}
-	return out
+		return no
+	})
 }
 
 func (f *reference) from(q Question, p asking, object string, rel *relationDef, w *rewrite) answer {
-	out := no
-	for subject := range f.stored[object+"#"+w.tupleset] {
+	return f.members(p, object, rel.typ.byName[w.tupleset], func(subject string) answer {
 		typ, _, _ := strings.Cut(subject, ":")
-		if restricted(rel.typ.byName[w.tupleset], subject) && f.schema.byName[typ].byName[w.relation] != nil {
-			out = either(out, f.check(q, p, subject, w.relation))
+		if f.schema.byName[typ].byName[w.relation] == nil {
+			return no
 		}
-	}
-	return out
+		return f.check(q, p, subject, w.relation)
+	})
 }

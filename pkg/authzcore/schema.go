@@ -1,6 +1,10 @@
 package authzcore
 
-import "slices"
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+)
 
 // rewriteKind is an operator of the language.
 type rewriteKind uint8
@@ -31,17 +35,22 @@ type restriction struct {
 	typ      string
 	relation string
 	wildcard bool
+	// condition that such a relationship must have; empty for none.
+	condition string
 }
 
 func (r restriction) String() string {
+	text := r.typ
 	switch {
 	case r.wildcard:
-		return r.typ + ":*"
+		text += ":*"
 	case r.relation != "":
-		return r.typ + "#" + r.relation
-	default:
-		return r.typ
+		text += "#" + r.relation
 	}
+	if r.condition != "" {
+		text += " with " + r.condition
+	}
+	return text
 }
 
 // place is where something stands in a file. The zero place is nowhere.
@@ -81,13 +90,22 @@ type relationDef struct {
 	pure  bool
 	rule  *rule
 	start int32
+	// leads and route are for lists of objects.
+	leads leads
+	route atomic.Pointer[route]
 }
 
 // schema is a parsed model before it is compiled.
 type schema struct {
-	version string
-	types   []*typeDef
-	byName  map[string]*typeDef
+	version    string
+	types      []*typeDef
+	byName     map[string]*typeDef
+	conditions map[string]*condition
+}
+
+// conditionNames lists the conditions, sorted.
+func (s *schema) conditionNames() []string {
+	return slices.Sorted(maps.Keys(s.conditions))
 }
 
 func (s *schema) relation(typ, relation string) *relationDef {

@@ -72,7 +72,8 @@ func (c *checker) visit(at visit, first int, gen uint32) verdict {
 	if at.object != phantom {
 		breadth := c.view.limits.Breadth
 		for next := c.view.nodes.at(at.object).sets; next != 0; {
-			s := c.view.sets.at(next - 1)
+			in := next - 1
+			s := c.view.sets.at(in)
 			next = s.next
 			if s.members.n == 0 {
 				continue
@@ -81,7 +82,7 @@ func (c *checker) visit(at visit, first int, gen uint32) verdict {
 			if e == nil {
 				continue
 			}
-			x := c.stored(e, s, at, first, gen, &breadth)
+			x := c.stored(e, in, s, at, first, gen, &breadth)
 			if x == allowed {
 				return allowed
 			}
@@ -115,14 +116,11 @@ func (s *state) asks(typ, relation uint16) bool {
 	return slices.Contains(s.relations, relation)
 }
 
-// stored looks at the stored subjects of one relation.
-func (c *checker) stored(e *entry, s *set, at visit, first int, gen uint32, breadth *int) verdict {
+// stored looks at the stored subjects of one relation, those of set in.
+func (c *checker) stored(e *entry, in uint32, s *set, at visit, first int, gen uint32, breadth *int) verdict {
 	worst := denied
 	if r := e.rule; r != nil {
-		if c.hasSubject && r.kinds.has(c.kind) && c.view.contains(s.members, c.subject) {
-			return allowed
-		}
-		if c.hasAnyone && r.kinds.has(c.anyoneKind) && c.view.contains(s.members, c.anyone) {
+		if c.direct(r, in, s) {
 			return allowed
 		}
 		usersets := c.view.hasFlagged(s.members)
@@ -130,22 +128,31 @@ func (c *checker) stored(e *entry, s *set, at visit, first int, gen uint32, brea
 		if usersets && r.pure.has(c.kind) {
 			if !c.gather() {
 				forward = true
-			} else if c.inGroups(r, s) {
+			} else if c.inGroups(r, in, s) {
 				return allowed
 			}
 		}
 		if forward {
-			worst = c.forward(r, s, at, first, gen, breadth)
+			worst = c.forward(r, in, s, at, first, gen, breadth)
 		}
 	}
 	if len(e.hops) > 0 {
-		worst = worst.or(c.hop(e, s, at, first, gen, breadth))
+		worst = worst.or(c.hop(e, in, s, at, first, gen, breadth))
 	}
 	return worst
 }
 
+// direct says whether the subject itself, or the wildcard of its type, is a
+// member of a set.
+func (c *checker) direct(r *rule, in uint32, s *set) bool {
+	return c.hasSubject && r.kinds.has(c.kind) && c.view.contains(s.members, c.subject) &&
+		c.member(r, in, s, c.subject, c.kind) ||
+		c.hasAnyone && r.kinds.has(c.anyoneKind) && c.view.contains(s.members, c.anyone) &&
+			c.member(r, in, s, c.anyone, c.anyoneKind)
+}
+
 // hop queues the objects that a tupleset leads to.
-func (c *checker) hop(e *entry, s *set, at visit, first int, gen uint32, breadth *int) verdict {
+func (c *checker) hop(e *entry, in uint32, s *set, at visit, first int, gen uint32, breadth *int) verdict {
 	var single [1]uint32
 	objects := c.view.objects(s.members, &single)
 	if *breadth -= objects.count(*breadth); *breadth < 0 {
@@ -156,7 +163,7 @@ func (c *checker) hop(e *entry, s *set, at visit, first int, gen uint32, breadth
 		for _, ref := range refs {
 			typ := c.view.nodes.at(ref).typ
 			for _, h := range e.hops {
-				if h.typ == typ {
+				if h.typ == typ && c.member(e.through, in, s, ref, h.kind) {
 					worst = worst.or(c.enqueue(h.state, ref, at.depth+1, first, gen))
 				}
 			}
@@ -167,7 +174,7 @@ func (c *checker) hop(e *entry, s *set, at visit, first int, gen uint32, breadth
 
 // forward queues the usersets that cannot be answered from the subject's
 // groups.
-func (c *checker) forward(r *rule, s *set, at visit, first int, gen uint32, breadth *int) verdict {
+func (c *checker) forward(r *rule, in uint32, s *set, at visit, first int, gen uint32, breadth *int) verdict {
 	var single [1]uint32
 	sets := c.view.flagged(s.members, &single)
 	overflow := c.groups.overflow
@@ -182,7 +189,9 @@ func (c *checker) forward(r *rule, s *set, at visit, first int, gen uint32, brea
 			if *breadth--; *breadth < 0 {
 				return worst.or(tooWide)
 			}
-			worst = worst.or(c.enqueue(rule.state, m.object, at.depth+1, first, gen))
+			if c.member(r, in, s, ref, rule.kind) {
+				worst = worst.or(c.enqueue(rule.state, m.object, at.depth+1, first, gen))
+			}
 		}
 	}
 	return worst
@@ -251,7 +260,8 @@ func (c *checker) expr(e *expr, at visit) verdict {
 	if !e.reach.has(c.kind) {
 		return denied
 	}
-	key := uint64(e.id)<<32 | uint64(at.object)
+	// A question is another one in another mood.
+	key := uint64(e.id)<<32 | uint64(at.object) | c.mood.key()
 	switch m := c.memo.get(key, c.base); m {
 	case memoNone:
 	case memoAllowed:
@@ -308,7 +318,9 @@ func (c *checker) evaluate(e *expr, at visit) verdict {
 			if o == e.subtract {
 				floor := c.floor
 				c.floor = c.stack
+				c.flip()
 				y = c.operand(o, at).not()
+				c.flip()
 				c.floor = floor
 			} else {
 				y = c.operand(o, at)

@@ -186,7 +186,7 @@ func TestCheckWithoutModel(t *testing.T) {
 	if _, err := v.Check(ask("user:u a doc:1")); !errors.Is(err, authzcore.ErrNoModel) {
 		t.Errorf("error is %v", err)
 	}
-	if _, err := v.Explain(ask("user:u a doc:1")); !errors.Is(err, authzcore.ErrNoModel) {
+	if _, err := v.Explain(t.Context(), ask("user:u a doc:1"), authzcore.Circumstances{}); !errors.Is(err, authzcore.ErrNoModel) {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -11,9 +11,11 @@ import (
 // bytes. The bytes of all frames together are one stream of varints and texts:
 //
 //	header: sequence, model id, organization, 32 bytes of hash
-//	names: count, then types; count, then relations
+//	names: count, then types; count, then relations; count, then conditions
 //	objects: count, then for each: type, id
 //	sets: count, then for each: object, relation, count of members, members
+//	terms: count, then for each: set, member, condition (0 for none), context,
+//	expiry in Unix seconds
 //
 // Objects and sets are numbered from 0 in the order they are written; members
 // increase, and each is written as the distance from the one before; a userset
@@ -21,7 +23,7 @@ import (
 // empty and carries the CRC-32C of all bytes before it.
 const (
 	snapshotMagic   = "MRDGRAPH"
-	snapshotVersion = 1
+	snapshotVersion = 2
 	maxFrame        = 1 << 20
 	headerBytes     = len(snapshotMagic) + 4
 )
@@ -113,6 +115,7 @@ func (v *View) WriteSnapshot(w io.Writer, h Header) error {
 	n.writeNames(f)
 	n.writeObjects(f)
 	n.writeSets(f)
+	n.writeTerms(f)
 	return f.end()
 }
 
@@ -124,12 +127,26 @@ type numbering struct {
 	objectN, setN     uint32
 	types, relations  []uint32
 	typeList, relList []uint16
+	conditions        []uint32
+	conditionList     []uint16
+	// guards are those that have terms.
+	guards []uint32
 }
 
 func (v *View) renumber() *numbering {
 	n := &numbering{
 		view: v, objects: make([]uint32, v.nodes.n), sets: make([]uint32, v.sets.n),
-		types: make([]uint32, maxNames+1), relations: make([]uint32, maxNames+1),
+		types: make([]uint32, maxNames+1), relations: make([]uint32, maxNames+1), conditions: make([]uint32, maxNames+1),
+	}
+	for i := range v.guards.n {
+		t := v.guards.at(i).terms
+		if t == nil {
+			continue
+		}
+		n.guards = append(n.guards, i)
+		if t.condition != 0 {
+			number(n.conditions, &n.conditionList, t.condition)
+		}
 	}
 	for i := range v.sets.n {
 		s := v.sets.at(i)
@@ -170,6 +187,31 @@ func (n *numbering) writeNames(f *frames) {
 	for _, id := range n.relList {
 		f.text([]byte(t.relations[id-1]))
 	}
+	conditions := n.view.graph.names.conditions.all()
+	f.uint(uint64(len(n.conditionList)))
+	for _, id := range n.conditionList {
+		f.text([]byte(conditions[id-1]))
+	}
+}
+
+func (n *numbering) writeTerms(f *frames) {
+	f.uint(uint64(len(n.guards)))
+	for _, i := range n.guards {
+		g := n.view.guards.at(i)
+		f.uint(uint64(n.sets[g.set] - 1))
+		f.uint(uint64(n.ref(g.ref)))
+		f.uint(uint64(n.conditions[g.terms.condition]))
+		f.text([]byte(g.terms.Context))
+		f.uint(uint64(g.terms.Expires))
+	}
+}
+
+// ref is the new number of a ref.
+func (n *numbering) ref(ref uint32) uint32 {
+	if ref&setFlag != 0 {
+		return n.sets[ref&^setFlag] - 1 | setFlag
+	}
+	return n.objects[ref] - 1
 }
 
 func (n *numbering) writeObjects(f *frames) {
@@ -199,12 +241,7 @@ func (n *numbering) writeSets(f *frames) {
 		last := uint32(0)
 		v.each(s.members, func(ref uint32) bool {
 			// New numbers keep the order of the old ones.
-			var m uint32
-			if ref&setFlag != 0 {
-				m = n.sets[ref&^setFlag] - 1 | setFlag
-			} else {
-				m = n.objects[ref] - 1
-			}
+			m := n.ref(ref)
 			f.uint(uint64(m - last))
 			last = m
 			return f.err == nil

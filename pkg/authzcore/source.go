@@ -221,27 +221,6 @@ func (s *source) nesting(limit int) (place, bool) {
 	return place{}, false
 }
 
-// conditions returns where conditions are defined or used, with their names.
-func (s *source) conditions(fn func(at place, name string)) {
-	for _, d := range s.definitions {
-		switch d.keyword {
-		case "condition":
-			fn(s.at(d.line, d.column), "condition "+d.name)
-		case "define":
-			for i := d.line; i < d.end; i++ {
-				for c := findWord(s.lines[i], "with", 0); c >= 0; c = findWord(s.lines[i], "with", c+1) {
-					name := strings.TrimLeft(s.lines[i][c+len("with"):], " \t")
-					end := strings.IndexFunc(name, func(r rune) bool { return strings.ContainsRune(" \t,]", r) })
-					if end < 0 {
-						end = len(name)
-					}
-					fn(s.at(i, len(s.lines[i])-len(name)), "with "+name[:end])
-				}
-			}
-		}
-	}
-}
-
 // oddBreak returns the place of a line break that is none in messages: the
 // language takes a lone carriage return and a form feed for one.
 func (s *source) oddBreak() (place, bool) {

@@ -34,7 +34,7 @@ func (t *texts) object(n uint32) string { return string(t.appendObject(nil, n)) 
 
 func (t *texts) relation(id uint16) string { return t.relations[id-1] }
 
-// relationship renders a member of a set.
+// relationship renders a member of a set, without its terms.
 func (t *texts) relationship(s *set, ref uint32) Relationship {
 	return Relationship{Resource: t.object(s.object), Relation: t.relation(s.relation), Subject: string(t.appendRef(nil, ref))}
 }

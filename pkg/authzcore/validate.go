@@ -2,14 +2,17 @@ package authzcore
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
 // Validate says whether a relationship may be stored under the model.
 //
 // Errors: *InputError, *TypeUnknownError, *RelationUnknownError,
-// *ForbiddenError (the relation is computed only, or the subject is not among
-// its type restrictions).
+// *ConditionUnknownError, *ContextError, *ForbiddenError (the relation is
+// computed only, or the subject is not among its type restrictions, or not
+// under this condition).
 func (m *Model) Validate(r Relationship) error {
 	resource, err := ParseObject(r.Resource)
 	if err != nil {
@@ -57,7 +60,48 @@ func (m *Model) Validate(r Relationship) error {
 			Detail: fmt.Sprintf("relation %s of type %s allows only %s", r.Relation, resource.Type, rel.allowed()),
 		}
 	}
-	return nil
+	return m.validateTerms(r, rel, kind)
+}
+
+// validateTerms says whether a relationship may have its terms.
+func (m *Model) validateTerms(r Relationship, rel *relationDef, kind int) error {
+	if r.Terms.Expires < 0 {
+		return &InputError{Field: "expires_at", Rule: "range", Detail: "must not be before 1970"}
+	}
+	if r.Terms.Condition == "" {
+		if r.Terms.Context != "" {
+			return &InputError{Field: "context", Rule: "condition", Detail: "a context needs a condition"}
+		}
+		return forbidden(r, rel, rel.rule.plain.has(kind), "without a condition")
+	}
+	id, known := m.names.conditions.find(r.Terms.Condition)
+	of := m.conditions[id]
+	if !known || of == nil {
+		return &ConditionUnknownError{Field: "condition", Condition: r.Terms.Condition}
+	}
+	if err := forbidden(r, rel, rel.rule.allows(kind, id), "with condition "+r.Terms.Condition); err != nil {
+		return err
+	}
+	values, err := DecodeContext(r.Terms.Context)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if of.find(name) == nil {
+			return &ContextError{Condition: of.name, Parameter: name, Detail: "is no parameter of the condition"}
+		}
+	}
+	return of.cast(values).err()
+}
+
+func forbidden(r Relationship, rel *relationDef, allowed bool, how string) error {
+	if allowed {
+		return nil
+	}
+	return &ForbiddenError{
+		Relationship: r, Field: "condition", Rule: "type_restriction",
+		Detail: fmt.Sprintf("relation %s of type %s allows only %s, not this subject %s", r.Relation, rel.typ.name, rel.allowed(), how),
+	}
 }
 
 func (r *relationDef) allowed() string {

@@ -50,6 +50,8 @@ func (r *reader) validateRestrictions(rel *relationDef, tupleset bool) {
 			r.report(r.at(rel, x.typ).problem(fmt.Sprintf("type %s is not defined", x.typ)))
 		case x.relation != "" && r.schema.relation(x.typ, x.relation) == nil:
 			r.report(r.at(rel, x.relation).problem(fmt.Sprintf("type %s has no relation %s", x.typ, x.relation)))
+		case x.condition != "" && r.schema.conditions[x.condition] == nil:
+			r.report(r.at(rel, x.condition).problem(fmt.Sprintf("condition %s is not defined", x.condition)))
 		case tupleset && (x.wildcard || x.relation != ""):
 			r.report(r.at(rel, x.typ).problem(fmt.Sprintf("relation %s is used after from, so %s is not allowed in it: only objects are", rel.name, x)))
 		}

@@ -32,6 +32,9 @@ type vector[T any] struct {
 	pageOwner []uint64
 	// capacity counts the items that all pages have room for.
 	capacity uint64
+	// sealed: another writer may append to the same last page, so it is copied
+	// before this one does.
+	sealed bool
 }
 
 // mut returns item i for writing.
@@ -63,7 +66,7 @@ func (v *vector[T]) add(item T, batch uint64) uint32 {
 		v.pageOwner = append(v.pageOwner, batch)
 	}
 	page := v.root[d][s]
-	if len(page) == cap(page) {
+	if len(page) == cap(page) || v.sealed && v.pageOwner[p] != batch {
 		grown := make([]T, len(page), min(max(4, 2*cap(page)), pageSize))
 		v.capacity += uint64(cap(grown) - cap(page))
 		copy(grown, page)

@@ -30,13 +30,13 @@ func (s *Checks) Check(ctx context.Context, req *authzv1.CheckRequest) (*authzv1
 	if err != nil {
 		return nil, err
 	}
-	allowed, err := view.CheckContext(ctx, authzcore.Question{
+	decided, err := view.Decide(ctx, authzcore.Question{
 		Subject: req.GetSubject(), Permission: req.GetPermission(), Resource: req.GetResource(),
-	})
+	}, authzcore.Circumstances{})
 	if err != nil {
 		return nil, engineFault(err, "")
 	}
-	return &authzv1.CheckResponse{Decision: decision(allowed), EvaluatedAt: evaluated, Model: view.Model().ID()}, nil
+	return &authzv1.CheckResponse{Decision: decision(decided.Answer == authzcore.Allow), EvaluatedAt: evaluated, Model: view.Model().ID()}, nil
 }
 
 // Explain implements CheckService.
@@ -45,14 +45,14 @@ func (s *Checks) Explain(ctx context.Context, req *authzv1.ExplainRequest) (*aut
 	if err != nil {
 		return nil, err
 	}
-	explanation, err := view.ExplainContext(ctx, authzcore.Question{
+	explanation, err := view.Explain(ctx, authzcore.Question{
 		Subject: req.GetSubject(), Permission: req.GetPermission(), Resource: req.GetResource(),
-	})
+	}, authzcore.Circumstances{})
 	if err != nil {
 		return nil, engineFault(err, "")
 	}
 	return &authzv1.ExplainResponse{
-		Decision: decision(explanation.Allowed), EvaluatedAt: evaluated, Model: view.Model().ID(),
+		Decision: decision(explanation.Decision.Answer == authzcore.Allow), EvaluatedAt: evaluated, Model: view.Model().ID(),
 		Root: stepMessage(explanation.Root), Truncated: explanation.Truncated,
 	}, nil
 }

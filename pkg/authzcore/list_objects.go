@@ -1,0 +1,295 @@
+package authzcore
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// ObjectQuery asks on which resources of a type a subject has a permission.
+type ObjectQuery struct {
+	Subject, Permission, Type string
+}
+
+// Found is one resource or subject in a list.
+type Found struct {
+	// Name is type:id, type:* or type:id#relation.
+	Name string
+	// Conditional: as in Answer.
+	Conditional bool
+}
+
+// maxLookups bounds the objects that one list visits.
+const maxLookups = 50_000_000
+
+// ListObjects returns the resources on which Decide would not answer Deny,
+// sorted by name. The cost follows what the subject is related to, not the size
+// of the graph: it goes from the subject up, and asks on the way only for what
+// intersections and exclusions need beside.
+//
+// It also finds what lies deeper than Limits.Depth, where Decide answers
+// ErrTooDeep.
+//
+// Errors: those of Decide; with ctx.Err() it returns what was found until then.
+func (v *View) ListObjects(ctx context.Context, q ObjectQuery, under Circumstances) ([]Found, error) {
+	if v.model == nil {
+		return nil, ErrNoModel
+	}
+	// The resource's id is not looked at.
+	p, err := v.model.resolve(Question{Subject: q.Subject, Permission: q.Permission, Resource: q.Type + ":x"})
+	if err != nil {
+		return nil, err
+	}
+	if under.At.IsZero() {
+		under.At = time.Now()
+	}
+	if _, err := ParseSubject(q.Subject); err != nil {
+		return nil, err
+	}
+	w := v.walk(ctx, &p, &under)
+	defer w.c.release()
+	return w.list()
+}
+
+// list reaches for objects as Decide decides: without the conditions that could
+// not be evaluated and, if there were any, with them.
+func (w *walk) list() ([]Found, error) {
+	sure, err := w.run(mood{})
+	if err != nil || !w.c.under.undecided() {
+		return w.names(sure, nil), err
+	}
+	certain := make(map[uint32]bool, len(sure))
+	for _, n := range sure {
+		certain[n] = true
+	}
+	perhaps, err := w.run(mood{hopeful: true, brave: true})
+	if err == nil && len(perhaps) > len(sure) && w.c.under.failure != nil {
+		all := len(perhaps)
+		if perhaps, err = w.run(mood{hopeful: true}); err == nil && len(perhaps) < all {
+			err = w.c.under.failure
+		}
+	}
+	if err != nil {
+		return w.names(sure, nil), err
+	}
+	return w.names(perhaps, certain), nil
+}
+
+// walk goes from a subject to all objects on which it has a permission.
+type walk struct {
+	c      *checker
+	v      *View
+	p      *Parsed
+	target *relationDef
+	useful bitset
+	// gen marks what was reached.
+	gen   uint32
+	queue []reached
+	found []uint32
+	// trouble is the largest error on the way; ended is what ends the list.
+	trouble, ended verdict
+	// across: errors count as true.
+	across bool
+	// lookups counts the objects that were looked at.
+	lookups int
+}
+
+// reached says that the subject has a relation of an object.
+type reached struct {
+	object   uint32
+	relation *relationDef
+}
+
+func (v *View) walk(ctx context.Context, p *Parsed, under *Circumstances) *walk {
+	c := v.acquire(p)
+	c.ctx = ctx
+	c.under.set(under)
+	return &walk{c: c, v: v, p: p, target: p.relation, useful: v.model.routeTo(p.relation).useful}
+}
+
+// run returns the objects that are reached in a mood. An error on the way
+// matters if an object is reached only across it: Decide would answer with that
+// error.
+func (w *walk) run(m mood) ([]uint32, error) {
+	w.c.again(m)
+	w.across = false
+	found := w.pass()
+	if w.ended == denied && w.trouble != denied {
+		trouble := w.trouble
+		w.across = true
+		if more := w.pass(); w.ended == denied && len(more) > len(found) {
+			w.ended = trouble
+		}
+	}
+	return found, w.c.err(w.ended)
+}
+
+func (w *walk) pass() []uint32 {
+	c := w.c
+	c.gen++
+	w.gen, w.queue, w.found, w.trouble, w.ended, w.lookups = c.gen, w.queue[:0], nil, denied, denied, 0
+	if c.isSet {
+		w.reach(c.own, w.p.set)
+	} else {
+		if c.hasSubject {
+			w.held(c.subject, c.kind)
+		}
+		if c.hasAnyone {
+			w.held(c.anyone, c.anyoneKind)
+		}
+	}
+	for head := 0; head < len(w.queue) && w.ended == denied; head++ {
+		w.follow(w.queue[head])
+	}
+	return w.found
+}
+
+// counts notes an error of a part and says whether the part is true.
+func (w *walk) counts(x verdict) bool {
+	if x <= allowed {
+		return x == allowed
+	}
+	if x == stopped {
+		w.ended = stopped
+	}
+	w.trouble = max(w.trouble, x)
+	return w.across
+}
+
+// reach adds a relation of an object, once.
+func (w *walk) reach(object uint32, r *relationDef) {
+	if !w.useful.has(r.ordinal) || !w.c.seen.add(uint64(r.ordinal)<<32|uint64(object), w.gen, w.c.base) {
+		return
+	}
+	w.queue = append(w.queue, reached{object, r})
+	if r == w.target {
+		w.found = append(w.found, object)
+	}
+}
+
+// count counts an object that is looked at. It returns false when the list has
+// to end.
+func (w *walk) count() bool {
+	if w.lookups++; w.lookups > maxLookups {
+		w.ended = tooWide
+	}
+	if w.lookups%polled == 0 && w.c.poll() {
+		w.ended = stopped
+	}
+	return w.ended == denied
+}
+
+// holds says whether what a place in a definition needs beside it holds of an
+// object.
+func (w *walk) holds(n *needs, object uint32) bool {
+	c := w.c
+	for ; n != nil; n = n.outer {
+		for _, o := range n.expr.operands {
+			if o == n.operand {
+				continue
+			}
+			c.visits = 0
+			var x verdict
+			if o == n.expr.subtract {
+				c.flip()
+				x = c.operand(o, visit{object: object}).not()
+				c.flip()
+			} else {
+				x = c.operand(o, visit{object: object})
+			}
+			if !w.counts(x) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// held follows a ref of a kind to the sets that hold it.
+func (w *walk) held(ref uint32, kind int) {
+	holders := w.v.heldBy(ref)
+	for _, l := range [...]list{holders.groups, holders.others} {
+		w.v.each(l, func(in uint32) bool {
+			w.heldIn(in, ref, kind)
+			return w.count()
+		})
+	}
+}
+
+func (w *walk) heldIn(in, ref uint32, kind int) {
+	s := w.v.sets.at(in)
+	r := w.v.model.pairs[pair(s.typ, s.relation)]
+	if r == nil || !w.useful.has(r.ordinal) || !r.rule.kinds.has(kind) || !w.c.member(r.rule, in, s, ref, kind) {
+		return
+	}
+	for _, n := range r.leads.stored {
+		if w.holds(n, s.object) {
+			w.reach(s.object, r)
+		}
+	}
+}
+
+// follow finds what a relation of an object leads to.
+func (w *walk) follow(at reached) {
+	r := at.relation
+	for _, x := range r.leads.computed {
+		if w.useful.has(x.to.ordinal) && w.holds(x.needs, at.object) {
+			w.reach(at.object, x.to)
+		}
+	}
+	if at.object == phantom {
+		return
+	}
+	if n, stored := w.v.setOf(at.object, r.id); stored && w.v.sets.at(n).heldBy.n() > 0 {
+		w.held(n|setFlag, w.v.model.setKind(r))
+	}
+	if len(r.leads.from) > 0 {
+		w.related(at)
+	}
+}
+
+// related follows an object to those that are related to it.
+func (w *walk) related(at reached) {
+	kind := w.v.model.objectKind(at.relation.typ)
+	holders := w.v.heldBy(at.object)
+	for _, l := range [...]list{holders.others, holders.groups} {
+		w.v.each(l, func(in uint32) bool {
+			s := w.v.sets.at(in)
+			for i := range at.relation.leads.from {
+				x := &at.relation.leads.from[i]
+				if x.tupleset.id != s.relation || x.to.typ.id != s.typ || !w.useful.has(x.to.ordinal) {
+					continue
+				}
+				if w.c.member(x.tupleset.rule, in, s, at.object, kind) && w.holds(x.needs, s.object) {
+					w.reach(s.object, x.to)
+				}
+			}
+			return w.count()
+		})
+	}
+}
+
+// names renders objects, sorted. Those that are not certain, if anything is
+// not, are conditional.
+func (w *walk) names(objects []uint32, certain map[uint32]bool) []Found {
+	out := make([]Found, len(objects))
+	t := w.v.texts()
+	// One text for all names: a list may have very many.
+	buf := make([]byte, 0, 32*len(objects))
+	ends := make([]int, len(objects))
+	for i, n := range objects {
+		if n == phantom {
+			buf = append(buf, w.p.subject.Type+":"+w.p.subject.ID...)
+		} else {
+			buf = t.appendObject(buf, n)
+		}
+		ends[i] = len(buf)
+	}
+	all, start := string(buf), 0
+	for i, n := range objects {
+		out[i] = Found{Name: all[start:ends[i]], Conditional: certain != nil && !certain[n]}
+		start = ends[i]
+	}
+	slices.SortFunc(out, func(a, b Found) int { return compare(a.Name, b.Name) })
+	return out
+}

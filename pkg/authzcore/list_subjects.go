@@ -1,0 +1,234 @@
+package authzcore
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+)
+
+// SubjectQuery asks which subjects of a type have a permission on a resource.
+type SubjectQuery struct {
+	Resource, Permission, Type string
+	// Relation asks for usersets type:id#relation; empty for objects.
+	Relation string
+}
+
+// ListSubjects returns the subjects for which Decide would not answer Deny,
+// sorted by name. Of those that only a wildcard reaches it lists the wildcard,
+// type:*. The cost follows what the resource leads to.
+//
+// Errors: those of Decide, ErrTooWide for a resource that leads to more than
+// 1,000,000 usersets and related objects; with ctx.Err() it returns what was
+// found until then.
+func (v *View) ListSubjects(ctx context.Context, q SubjectQuery, under Circumstances) ([]Found, error) {
+	if v.model == nil {
+		return nil, ErrNoModel
+	}
+	subject := q.Type + ":x"
+	if q.Relation != "" {
+		subject += "#" + q.Relation
+	}
+	p, err := v.model.Parse(Question{Subject: subject, Permission: q.Permission, Resource: q.Resource})
+	if err != nil {
+		return nil, err
+	}
+	if under.At.IsZero() {
+		under.At = time.Now()
+	}
+	g := v.gathering(ctx, &p, &under)
+	defer g.c.release()
+	candidates, err := g.run()
+	if err != nil {
+		return nil, err
+	}
+	return v.verified(ctx, &p, candidates, g.sure, under)
+}
+
+// verified answers for each candidate; sure ones need no question.
+func (v *View) verified(ctx context.Context, p *Parsed, candidates []string, sure bool, under Circumstances) ([]Found, error) {
+	out := make([]Found, 0, len(candidates))
+	for _, name := range candidates {
+		if sure {
+			out = append(out, Found{Name: name})
+			continue
+		}
+		question := Parsed{question: p.question, model: p.model, resource: p.resource, relation: p.relation}
+		question.question.Subject = name
+		if err := question.resolveSubject(v.model, name); err != nil {
+			return out, err
+		}
+		decision, err := v.decide(ctx, &question, &under)
+		switch {
+		case err != nil:
+			return out, err
+		case decision.Answer != Deny:
+			out = append(out, Found{Name: name, Conditional: decision.Answer == Conditional})
+		}
+	}
+	return out, nil
+}
+
+// maxGathered bounds the questions that one list of subjects asks on its way.
+const maxGathered = 1_000_000
+
+// gathering goes from a resource down to all subjects that it may lead to. It
+// takes the operands of intersections for alternatives, so what it finds must
+// be asked about, unless it met none.
+type gathering struct {
+	c *checker
+	v *View
+	p *Parsed
+	// sure: everything that was found has the permission.
+	sure bool
+	// kind and wild are the kinds of the subjects looked for; wild is -1 for
+	// usersets.
+	kind, wild int
+	gen        uint32
+	queue      []visit
+	refs       map[uint32]bool
+	worst      verdict
+}
+
+func (v *View) gathering(ctx context.Context, p *Parsed, under *Circumstances) *gathering {
+	c := v.acquire(p)
+	// What is found too much is found out later.
+	c.ctx, c.mood = ctx, mood{hopeful: true, brave: true}
+	c.under.set(under)
+	g := &gathering{c: c, v: v, p: p, sure: true, kind: p.kind, wild: -1, refs: map[uint32]bool{}}
+	if p.set == nil {
+		g.wild = v.model.wildcardKind(p.typ)
+	}
+	return g
+}
+
+func (g *gathering) run() ([]string, error) {
+	start, known := g.v.find(g.p.relation.typ.id, g.p.resource)
+	if !known {
+		return g.own(nil), nil
+	}
+	g.c.gen++
+	g.gen = g.c.gen
+	g.ask(g.p.relation.start, start)
+	for head := 0; head < len(g.queue) && g.worst == denied; head++ {
+		if head%polled == 0 && g.c.poll() {
+			g.worst = stopped
+		}
+		g.visit(g.queue[head])
+	}
+	if g.c.under.undecided() {
+		g.sure = false
+	}
+	t := g.v.texts()
+	names := map[string]bool{}
+	for ref := range g.refs {
+		name := string(t.appendRef(nil, ref))
+		if g.p.set != nil {
+			name = t.object(ref) + "#" + g.p.set.name
+		}
+		names[name] = true
+	}
+	return g.own(names), g.c.err(g.worst)
+}
+
+// own adds the resource's own userset, which has the permission that it is.
+func (g *gathering) own(names map[string]bool) []string {
+	if names == nil {
+		names = map[string]bool{}
+	}
+	if g.p.set != nil && g.p.set.typ == g.p.relation.typ {
+		names[g.p.relation.typ.name+":"+g.p.resource+"#"+g.p.set.name] = true
+		g.sure = false
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// ask adds a question unless it was asked, or leads to no subject looked for.
+func (g *gathering) ask(n int32, object uint32) {
+	st := g.c.model.states[n]
+	if !st.reach.has(g.kind) && (g.wild < 0 || !st.reach.has(g.wild)) || !g.c.seen.add(visitKey(n, object), g.gen, g.c.base) {
+		return
+	}
+	if len(g.queue) >= maxGathered {
+		g.worst = tooWide
+		return
+	}
+	g.queue = append(g.queue, visit{object: object, state: n})
+	if g.p.set != nil && st.asks(g.p.typ.id, g.p.set.id) {
+		g.refs[object] = true
+	}
+}
+
+func (g *gathering) visit(at visit) {
+	st := g.c.model.states[at.state]
+	for next := g.v.nodes.at(at.object).sets; next != 0; {
+		in := next - 1
+		s := g.v.sets.at(in)
+		next = s.next
+		if e := st.entry(s.relation); e != nil && s.members.n > 0 {
+			g.members(e, in, s)
+		}
+	}
+	for _, e := range st.exprs {
+		g.sure = false
+		g.expr(e, at.object)
+	}
+}
+
+// expr asks everything that can make an intersection or exclusion true.
+func (g *gathering) expr(e *expr, object uint32) {
+	switch e.op {
+	case opState:
+		g.ask(e.state, object)
+	case opUnion, opIntersection, opExclusion:
+		for _, o := range e.operands {
+			if o != e.subtract {
+				g.expr(o, object)
+			}
+		}
+	}
+}
+
+func (g *gathering) members(e *entry, in uint32, s *set) {
+	g.v.each(s.members, func(ref uint32) bool {
+		if ref&setFlag != 0 {
+			g.userset(e, in, s, ref)
+		} else {
+			g.object(e, in, s, ref)
+		}
+		return g.worst == denied
+	})
+}
+
+func (g *gathering) userset(e *entry, in uint32, s *set, ref uint32) {
+	if e.rule == nil {
+		return
+	}
+	m := g.v.sets.at(ref &^ setFlag)
+	rule := e.rule.set(pair(m.typ, m.relation))
+	if rule != nil && g.member(e.rule, in, s, ref, rule.kind) {
+		g.ask(rule.state, m.object)
+	}
+}
+
+func (g *gathering) object(e *entry, in uint32, s *set, ref uint32) {
+	o := g.v.nodes.at(ref)
+	if e.rule != nil && g.p.set == nil && o.typ == g.p.typ.id && !g.refs[ref] {
+		kind := g.kind
+		if string(g.v.idBytes(o)) == wildcard {
+			kind = g.wild
+		}
+		if e.rule.kinds.has(kind) && g.member(e.rule, in, s, ref, kind) {
+			g.refs[ref] = true
+		}
+	}
+	for _, h := range e.hops {
+		if h.typ == o.typ && g.member(e.through, in, s, ref, h.kind) {
+			g.ask(h.state, ref)
+		}
+	}
+}
+
+func (g *gathering) member(r *rule, in uint32, s *set, ref uint32, kind int) bool {
+	return g.c.member(r, in, s, ref, kind)
+}
