@@ -109,7 +109,7 @@ func (w *writer) prepare(batch []Applied) error {
 		}
 		sequence = batch[i].Sequence
 		for j := range batch[i].Changes {
-			p, err := w.parse(batch[i].Changes[j].Relationship)
+			p, err := w.parse(batch[i].Changes[j].Relationship) //nolint:gosec // j ranges over it
 			if err != nil {
 				return fmt.Errorf("change %d of sequence %d: %w", j, sequence, err)
 			}

@@ -118,6 +118,86 @@ func touch(q authzcore.Question) int {
 	return strings.Count(q.Subject, ":") + strings.Count(q.Permission, ":") + strings.Count(q.Resource, ":")
 }
 
+// BenchmarkListObjects prints how many lists, and objects in them, are made in
+// a second; every list has as many objects as the oracle says.
+func BenchmarkListObjects(b *testing.B) {
+	for _, n := range sizes() {
+		s := readWorkSet(b, n)
+		names := authzcore.NewNames()
+		g := authzcore.NewGraph(names)
+		replay(b, g, compileCloud(b, names), s.relationships)
+		v := g.View()
+		b.Run(n, func(b *testing.B) {
+			i, objects := 0, 0
+			for b.Loop() {
+				l := s.lists[i%len(s.lists)]
+				i++
+				got, err := v.ListObjects(b.Context(), l.query, authzcore.Circumstances{})
+				if err != nil || len(got) != l.count {
+					b.Fatalf("%v: %d objects, %v; want %d", l.query, len(got), err, l.count)
+				}
+				objects += len(got)
+			}
+			b.ReportMetric(float64(i)/b.Elapsed().Seconds(), "lists/s")
+			b.ReportMetric(float64(objects)/b.Elapsed().Seconds(), "objects/s")
+			b.ReportMetric(float64(objects)/float64(i), "objects/list")
+		})
+	}
+}
+
+// BenchmarkCircumstances prints what a condition, and a relationship of the
+// question's own, add to a check.
+func BenchmarkCircumstances(b *testing.B) {
+	s := readWorkSet(b, "medium")
+	names := authzcore.NewNames()
+	model := cloudModel(b) + "\ntype vault\n  relations\n    define reader: [user with office, user]\n" +
+		"condition office(hour: int, from: int) {\n  hour >= from && hour < 18\n}\n"
+	m, err := authzcore.Compile(names, []authzcore.File{{Path: "m.fga", Content: model}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	g := authzcore.NewGraph(names)
+	replay(b, g, m, s.relationships)
+	conditional := authzcore.Relationship{
+		Resource: "vault:1", Relation: "reader", Subject: "user:1", Terms: authzcore.Terms{Condition: "office", Context: `{"from":9}`},
+	}
+	plain := authzcore.Relationship{Resource: "vault:2", Relation: "reader", Subject: "user:1"}
+	sequence := g.View().Sequence() + 1
+	if err := g.Apply(sequence, []authzcore.Change{{Relationship: conditional}, {Relationship: plain}}, nil); err != nil {
+		b.Fatal(err)
+	}
+	v := g.View()
+	under := authzcore.Circumstances{Context: map[string]any{"hour": 12.0}}
+	ask := func(b *testing.B, v *authzcore.View, resource string) {
+		d, err := v.Decide(b.Context(), authzcore.Question{Subject: "user:1", Permission: "reader", Resource: resource}, under)
+		if err != nil || d.Answer != authzcore.Allow {
+			b.Fatal(d, err)
+		}
+	}
+	b.Run("plain", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			ask(b, v, "vault:2")
+		}
+	})
+	b.Run("condition", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			ask(b, v, "vault:1")
+		}
+	})
+	b.Run("contextual", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			over, err := v.With([]authzcore.Relationship{{Resource: "vault:3", Relation: "reader", Subject: "user:1"}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			ask(b, over, "vault:3")
+		}
+	})
+}
+
 // BenchmarkReplay prints how many events of one change each a graph takes in
 // per second, and what it weighs then.
 func BenchmarkReplay(b *testing.B) {

@@ -196,9 +196,8 @@ func (c *condition) evaluate(ctx context.Context, typed map[string]any) (bool, e
 
 // plainText is an error of CEL without the values that it may hold.
 func plainText(err error) string {
-	var failed *types.Err
 	text := err.Error()
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*types.Err](err); ok {
 		text = failed.String()
 	}
 	for _, known := range []string{"cost limit exceeded", "division by zero", "modulus by zero", "no such overload", "overflow", "index out of bounds"} {

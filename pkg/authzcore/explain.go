@@ -47,7 +47,7 @@ type Step struct {
 	// that it lacks, sorted.
 	Condition string
 	Missing   []string
-	Steps        []*Step
+	Steps     []*Step
 }
 
 // Explanation is a decision with its reasons.

@@ -87,7 +87,7 @@ type Graph struct {
 	slots atomic.Pointer[slots]
 	// guards finds the terms of members.
 	guards atomic.Pointer[slots]
-	view  atomic.Pointer[View]
+	view   atomic.Pointer[View]
 
 	mu sync.Mutex
 	w  writer

@@ -2,6 +2,7 @@ package authzcore
 
 import (
 	"context"
+	"encoding/binary"
 	"slices"
 	"time"
 )
@@ -51,30 +52,6 @@ func (v *View) ListObjects(ctx context.Context, q ObjectQuery, under Circumstanc
 	return w.list()
 }
 
-// list reaches for objects as Decide decides: without the conditions that could
-// not be evaluated and, if there were any, with them.
-func (w *walk) list() ([]Found, error) {
-	sure, err := w.run(mood{})
-	if err != nil || !w.c.under.undecided() {
-		return w.names(sure, nil), err
-	}
-	certain := make(map[uint32]bool, len(sure))
-	for _, n := range sure {
-		certain[n] = true
-	}
-	perhaps, err := w.run(mood{hopeful: true, brave: true})
-	if err == nil && len(perhaps) > len(sure) && w.c.under.failure != nil {
-		all := len(perhaps)
-		if perhaps, err = w.run(mood{hopeful: true}); err == nil && len(perhaps) < all {
-			err = w.c.under.failure
-		}
-	}
-	if err != nil {
-		return w.names(sure, nil), err
-	}
-	return w.names(perhaps, certain), nil
-}
-
 // walk goes from a subject to all objects on which it has a permission.
 type walk struct {
 	c      *checker
@@ -105,6 +82,30 @@ func (v *View) walk(ctx context.Context, p *Parsed, under *Circumstances) *walk 
 	c.ctx = ctx
 	c.under.set(under)
 	return &walk{c: c, v: v, p: p, target: p.relation, useful: v.model.routeTo(p.relation).useful}
+}
+
+// list reaches for objects as Decide decides: without the conditions that could
+// not be evaluated and, if there were any, with them.
+func (w *walk) list() ([]Found, error) {
+	sure, err := w.run(mood{})
+	if err != nil || !w.c.under.undecided() {
+		return w.names(sure, nil), err
+	}
+	certain := make(map[uint32]bool, len(sure))
+	for _, n := range sure {
+		certain[n] = true
+	}
+	perhaps, err := w.run(mood{hopeful: true, brave: true})
+	if err == nil && len(perhaps) > len(sure) && w.c.under.failure != nil {
+		all := len(perhaps)
+		if perhaps, err = w.run(mood{hopeful: true}); err == nil && len(perhaps) < all {
+			err = w.c.under.failure
+		}
+	}
+	if err != nil {
+		return w.names(sure, nil), err
+	}
+	return w.names(perhaps, certain), nil
 }
 
 // run returns the objects that are reached in a mood. An error on the way
@@ -272,7 +273,6 @@ func (w *walk) related(at reached) {
 // names renders objects, sorted. Those that are not certain, if anything is
 // not, are conditional.
 func (w *walk) names(objects []uint32, certain map[uint32]bool) []Found {
-	out := make([]Found, len(objects))
 	t := w.v.texts()
 	// One text for all names: a list may have very many.
 	buf := make([]byte, 0, 32*len(objects))
@@ -286,10 +286,54 @@ func (w *walk) names(objects []uint32, certain map[uint32]bool) []Found {
 		ends[i] = len(buf)
 	}
 	all, start := string(buf), 0
-	for i, n := range objects {
-		out[i] = Found{Name: all[start:ends[i]], Conditional: certain != nil && !certain[n]}
-		start = ends[i]
+	names := make([]string, len(objects))
+	for i, end := range ends {
+		names[i] = all[start:end]
+		start = end
 	}
-	slices.SortFunc(out, func(a, b Found) int { return compare(a.Name, b.Name) })
+	out := make([]Found, len(objects))
+	for i, at := range sorted(names) {
+		out[i] = Found{Name: names[at], Conditional: certain != nil && !certain[objects[at]]}
+	}
+	return out
+}
+
+// sorted returns the places of names in the order of their bytes. It compares
+// eight bytes at a time, after what all names begin with.
+func sorted(names []string) []uint32 {
+	if len(names) == 0 {
+		return nil
+	}
+	prefix := len(names[0])
+	for _, name := range names {
+		prefix = min(prefix, len(name))
+		for name[:prefix] != names[0][:prefix] {
+			prefix--
+		}
+	}
+	type keyed struct {
+		key uint64
+		at  uint32
+	}
+	keys := make([]keyed, len(names))
+	for i, name := range names {
+		var head [8]byte
+		copy(head[:], name[prefix:])
+		keys[i] = keyed{binary.BigEndian.Uint64(head[:]), uint32(i)}
+	}
+	slices.SortFunc(keys, func(a, b keyed) int {
+		switch {
+		case a.key < b.key:
+			return -1
+		case a.key > b.key:
+			return 1
+		default:
+			return compare(names[a.at], names[b.at])
+		}
+	})
+	out := make([]uint32, len(keys))
+	for i, k := range keys {
+		out[i] = k.at
+	}
 	return out
 }

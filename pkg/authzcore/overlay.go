@@ -1,6 +1,7 @@
 package authzcore
 
 import (
+	"maps"
 	"slices"
 	"sync/atomic"
 )
@@ -73,12 +74,8 @@ func (v *View) overlay() *writer {
 		extra: &extra{objects: map[typedID]uint32{}, guards: map[uint64]uint32{}},
 	}
 	if v.extra != nil {
-		for key, n := range v.extra.objects {
-			w.extra.objects[key] = n
-		}
-		for key, n := range v.extra.guards {
-			w.extra.guards[key] = n
-		}
+		maps.Copy(w.extra.objects, v.extra.objects)
+		maps.Copy(w.extra.guards, v.extra.guards)
 	}
 	return w
 }

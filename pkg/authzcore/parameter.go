@@ -11,7 +11,7 @@ import (
 )
 
 // parameterType is a type of the language: bool, string, int, uint, double,
-// duration, timestamp, ipaddress, any, map<T> and list<T>.
+// duration, timestamp, ipaddress, map<T> and list<T>.
 type parameterType struct {
 	name string
 	// of is T of map<T> and list<T>.
@@ -52,8 +52,6 @@ func (t parameterType) cel() *cel.Type {
 		return cel.TimestampType
 	case "ipaddress":
 		return addressType
-	case "any":
-		return cel.AnyType
 	case "map":
 		return cel.MapType(cel.StringType, t.of.cel())
 	case "list":
@@ -69,8 +67,6 @@ func (t parameterType) cel() *cel.Type {
 // Source: https://openfga.dev/docs/modeling/conditions, supported parameter types.
 func (t parameterType) cast(value any) (any, error) {
 	switch t.name {
-	case "any":
-		return value, nil
 	case "bool":
 		return castTo[bool](value, "true or false")
 	case "string":

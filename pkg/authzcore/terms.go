@@ -67,7 +67,7 @@ func EncodeContext(context map[string]any) (string, error) {
 // Errors: *InputError with field context.
 func DecodeContext(text string) (map[string]any, error) {
 	if text == "" {
-		return nil, nil
+		return map[string]any{}, nil
 	}
 	var out map[string]any
 	if err := json.Unmarshal([]byte(text), &out); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -19,6 +20,13 @@ type workSet struct {
 	relationships []authzcore.Relationship
 	questions     []authzcore.Question
 	answers       []bool
+	lists         []list
+}
+
+// list is a question for all objects, and how many there are.
+type list struct {
+	query authzcore.ObjectQuery
+	count int
 }
 
 var workSets sync.Map // size → func() (*workSet, error), once
@@ -41,7 +49,7 @@ func generate(size string) (s *workSet, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	gen := exec.Command("go", "run", "github.com/meridian-iam/meridian/e2e/load/cmd/gen", "-preset", size, "-lists", "0", "-out", dir)
+	gen := exec.Command("go", "run", "github.com/meridian-iam/meridian/e2e/load/cmd/gen", "-preset", size, "-lists", "100", "-out", dir)
 	if out, err := gen.CombinedOutput(); err != nil {
 		return nil, errors.Join(err, errors.New(string(out)))
 	}
@@ -52,6 +60,13 @@ func generate(size string) (s *workSet, err error) {
 			subject += "#" + row[5]
 		}
 		s.relationships = append(s.relationships, authzcore.Relationship{Resource: row[0] + ":" + row[1], Relation: row[2], Subject: subject})
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = eachRow(filepath.Join(dir, "lists.csv"), func(row []string) {
+		count, _ := strconv.Atoi(row[4])
+		s.lists = append(s.lists, list{authzcore.ObjectQuery{Subject: row[0] + ":" + row[1], Permission: row[2], Type: row[3]}, count})
 	})
 	if err != nil {
 		return nil, err
@@ -105,6 +120,12 @@ func TestWorkSetAnswers(t *testing.T) {
 	for i, q := range s.questions {
 		if got, err := v.Check(q); err != nil || got != s.answers[i] {
 			t.Fatalf("%v: %v, %v; want %v", q, got, err, s.answers[i])
+		}
+	}
+	for _, l := range s.lists {
+		got, err := v.ListObjects(t.Context(), l.query, authzcore.Circumstances{})
+		if err != nil || len(got) != l.count || l.count == 0 {
+			t.Fatalf("%v: %d objects, %v; want %d", l.query, len(got), err, l.count)
 		}
 	}
 }
