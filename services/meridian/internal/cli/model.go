@@ -16,8 +16,8 @@ import (
 )
 
 func (a *App) model() *cobra.Command {
-	cmd := &cobra.Command{Use: "model", GroupID: "manage", Short: "Authorization models: validate, publish, assign, list, show"}
-	cmd.AddCommand(a.modelValidate(), a.modelPublish(), a.modelAssign(), a.modelList(), a.modelShow())
+	cmd := &cobra.Command{Use: "model", GroupID: "manage", Short: "Authorization models: validate, test, publish, assign, list, show"}
+	cmd.AddCommand(a.modelValidate(), a.modelTest(), a.modelPublish(), a.modelAssign(), a.modelList(), a.modelShow())
 	return cmd
 }
 
