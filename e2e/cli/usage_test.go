@@ -87,6 +87,7 @@ func TestTyping(t *testing.T) {
 		{"rel import", []string{"1 arg"}},
 		{"model validate", []string{"at least 1 arg"}},
 		{"model publish", []string{"at least 1 arg"}},
+		{"model test", []string{"at least 1 arg"}},
 		{"org create", []string{"1 arg"}},
 		{"token create", []string{"1 arg"}},
 		{"token revoke", []string{"1 arg"}},

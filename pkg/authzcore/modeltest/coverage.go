@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -211,62 +210,4 @@ func (b *bench) answers(ctx context.Context, gone func(authzcore.Relationship) b
 		}
 	}
 	return out, nil
-}
-
-// WriteLCOV writes the coverage in the format of LCOV's tracefiles: relations
-// are its functions, and hits its counts.
-//
-// Source: the manual page of geninfo, section FILES.
-func (c *Coverage) WriteLCOV(w io.Writer) error {
-	byFile := map[string][][]Branch{}
-	var files []string
-	for _, group := range c.relations() {
-		file := group[0].File
-		if byFile[file] == nil {
-			files = append(files, file)
-		}
-		byFile[file] = append(byFile[file], group)
-	}
-	var b strings.Builder
-	for _, file := range files {
-		fmt.Fprintf(&b, "TN:\nSF:%s\n", file)
-		lcovFile(&b, byFile[file])
-		b.WriteString("end_of_record\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func lcovFile(b *strings.Builder, groups [][]Branch) {
-	lines := map[int]int{}
-	hitRelations, branches, hitBranches := 0, 0, 0
-	for i, group := range groups {
-		name, hits := group[0].Type+"#"+group[0].Relation, 0
-		for j, x := range group {
-			fmt.Fprintf(b, "BRDA:%d,%d,%d,%d\n", x.Line, i, j, x.Hits)
-			lines[x.Line] = max(lines[x.Line], x.Hits)
-			hits = max(hits, x.Hits)
-			if branches++; x.Hits > 0 {
-				hitBranches++
-			}
-		}
-		if hits > 0 {
-			hitRelations++
-		}
-		fmt.Fprintf(b, "FN:%d,%s\nFNDA:%d,%s\n", group[0].Line, name, hits, name)
-	}
-	fmt.Fprintf(b, "FNF:%d\nFNH:%d\nBRF:%d\nBRH:%d\n", len(groups), hitRelations, branches, hitBranches)
-	hitLines := 0
-	numbers := make([]int, 0, len(lines))
-	for n, hits := range lines {
-		numbers = append(numbers, n)
-		if hits > 0 {
-			hitLines++
-		}
-	}
-	slices.Sort(numbers)
-	for _, n := range numbers {
-		fmt.Fprintf(b, "DA:%d,%d\n", n, lines[n])
-	}
-	fmt.Fprintf(b, "LF:%d\nLH:%d\n", len(lines), hitLines)
 }

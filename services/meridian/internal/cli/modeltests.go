@@ -49,8 +49,8 @@ is different, and why. Exit code: 0 all pass, 1 some do not, 2 cannot run.`,
 			options.Run = pattern
 		}
 		report, err := modeltest.Run(cmd.Context(), args, options)
-		if invalid, ok := errors.AsType[*modeltest.FileError](err); ok {
-			return a.fileProblems(invalid)
+		if _, invalid := errors.AsType[*modeltest.FileError](err); invalid {
+			return fmt.Errorf("nothing was run:\n%w", err)
 		}
 		if err != nil {
 			return err
@@ -58,18 +58,6 @@ is different, and why. Exit code: 0 all pass, 1 some do not, 2 cannot run.`,
 		return a.tested(report, &f)
 	}
 	return cmd
-}
-
-// fileProblems prints what is wrong in the files. Nothing was run.
-func (a *App) fileProblems(invalid *modeltest.FileError) error {
-	if a.json {
-		if err := a.printJSON(map[string]any{"problems": invalid.Problems}); err != nil {
-			return err
-		}
-	} else {
-		fmt.Fprintln(a.stderr, invalid)
-	}
-	return errors.New("nothing was run")
 }
 
 // tested prints and writes a report.
