@@ -13,7 +13,8 @@ import (
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 )
 
-// columns of a CSV file of tuples. Those that must be there come first.
+// columns of a CSV file of tuples. Those that must be there come first. The
+// columns of user may be named subject as well, as meridian rel import has them.
 var columns = []string{"user_type", "user_id", "relation", "object_type", "object_id", "user_relation", "condition_name", "condition_context", "expires_at"}
 
 const neededColumns = 5
@@ -64,6 +65,9 @@ func (d *document) header(header []string) (map[string]int, bool) {
 	at := map[string]int{}
 	for i, name := range header {
 		name = strings.TrimSpace(strings.TrimPrefix(name, "\ufeff"))
+		if rest, found := strings.CutPrefix(name, "subject_"); found {
+			name = "user_" + rest
+		}
 		_, twice := at[name]
 		switch {
 		case !slices.Contains(columns, name):

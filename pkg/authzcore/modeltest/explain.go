@@ -61,7 +61,7 @@ func (q *question) why(ctx context.Context, view *authzcore.View, got answer) st
 			asked.Subject = first[i].Name
 		}
 	}
-	explanation, err := view.ExplainContext(ctx, asked)
+	explanation, err := view.Explain(ctx, asked, q.circumstances)
 	if err != nil {
 		return "" // the answer stands without its reasons
 	}
@@ -98,8 +98,11 @@ var kinds = map[authzcore.StepKind]string{
 // step draws a step and what is under it.
 func (t *tree) step(s *authzcore.Step, first, rest string) {
 	mark := "✗"
-	if s.Allowed {
+	switch {
+	case s.Allowed:
 		mark = "✓"
+	case len(s.Missing) > 0:
+		mark = "?"
 	}
 	text := first + mark + " " + s.Question
 	if k := kinds[s.Kind]; k != "" {
@@ -107,6 +110,12 @@ func (t *tree) step(s *authzcore.Step, first, rest string) {
 	}
 	if s.Relationship != "" {
 		text += "  " + s.Relationship
+	}
+	if s.Condition != "" {
+		text += " with " + s.Condition
+	}
+	if len(s.Missing) > 0 {
+		text += ", which lacks " + strings.Join(s.Missing, ", ")
 	}
 	t.line(text)
 	for i, under := range s.Steps {

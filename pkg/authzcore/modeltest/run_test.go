@@ -57,6 +57,47 @@ func TestWrongAssertionsFail(t *testing.T) {
 	}
 }
 
+// TestConditions: a conditional answer is neither true nor false, and says what
+// is missing; a value that does not fit is no answer.
+func TestConditions(t *testing.T) {
+	report, err := run(t, "testdata/wrong/conditions.fga.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := report.Suites[0].Cases
+	for i, want := range []struct {
+		outcome   modeltest.Outcome
+		name, got string
+		detail    string
+	}{
+		{
+			modeltest.Fail, "check user:anna viewer page:1", "conditional",
+			"want false, got conditional: the context lacks level, weight\n" +
+				"? page:1#viewer  (direct)  page:1#viewer@user:anna with low, which lacks level, weight\n",
+		},
+		{
+			modeltest.Broken, `check user:anna viewer page:1 with {"level":"many","weight":1}`, "",
+			"context: parameter level of condition low: must be a number",
+		},
+		{
+			modeltest.Fail, "list_objects user:anna viewer page", "page:1 (conditional)",
+			"want 1, got 1 (- wanted only, + got only)\n- page:1\n+ page:1 (conditional)\nwhy user:anna viewer page:1:\n" +
+				"? page:1#viewer  (direct)  page:1#viewer@user:anna with low, which lacks level, weight\n",
+		},
+	} {
+		if c := cases[i]; c.Outcome != want.outcome || c.Name != want.name || c.Got != want.got || c.Detail != want.detail {
+			t.Errorf("%+v", c)
+		}
+	}
+	var b strings.Builder
+	if err := report.WriteJUnit(&b); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(b.String(), `tests="3" failures="2" errors="1"`) || strings.Count(b.String(), "<error message=") != 1 {
+		t.Error(b.String())
+	}
+}
+
 // recorder is a *testing.T that keeps what it is told.
 type recorder struct {
 	name  string
