@@ -309,12 +309,32 @@ func coverage(t *testing.T, paths ...string) *modeltest.Coverage {
 	return report.Coverage
 }
 
-func TestCoverage(t *testing.T) {
-	var got []string
-	c := coverage(t, covered)
+// branches lists the branches with their lines and hits.
+func branches(c *modeltest.Coverage) []string {
+	var out []string
 	for _, b := range c.Branches {
-		got = append(got, fmt.Sprintf("%d %s %d", b.Line, b.String(), b.Hits))
+		out = append(out, fmt.Sprintf("%d %s %d", b.Line, b.String(), b.Hits))
 	}
+	return out
+}
+
+// TestCoverageOfConditions: a subject with a condition and one without are two
+// branches, and so are a store's tuple and the test's instead of it.
+func TestCoverageOfConditions(t *testing.T) {
+	if diff := cmp.Diff([]string{
+		"8 page#viewer  assigns [user] 3",
+		"8 page#viewer  assigns [user with in_time] 8",
+		"8 page#viewer  assigns [user:* with from_office] 2",
+		"9 page#editor  requires [user with in_time] 2",
+		"9 page#editor  assigns [user with in_time] 1",
+		"9 page#editor  requires viewer 0",
+	}, branches(coverage(t, "testdata/good/conditions.fga.yaml"))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCoverage(t *testing.T) {
+	c := coverage(t, covered)
 	if diff := cmp.Diff([]string{
 		"10 team#member  assigns [user] 1",
 		"10 team#member  assigns [team#member] 0",
@@ -333,7 +353,7 @@ func TestCoverage(t *testing.T) {
 		"22 page#can_share  grants viewer 1",
 		"22 page#can_share  grants member from team 0",
 		"23 page#can_delete  grants editor 0",
-	}, got); diff != "" {
+	}, branches(c)); diff != "" {
 		t.Error(diff)
 	}
 	if c.Covered != 11 || c.Relations != 8 || c.CoveredRelations != 7 || fmt.Sprintf("%.1f", c.Percent()) != "64.7" {
