@@ -52,6 +52,7 @@ func TestModelTest(t *testing.T) {
 		"      want true, got false\n      ✗ page:1#viewer  (or)\n", "ok    "+right, "FAIL  "+wrong+"  1 passed, 1 failed",
 		"2 files: 2 passed, 1 failed in ")
 	contains(t, expect(t, harness.Run(t, "model", "test", dir, "--run", "anna viewer"), 0), "2 files: 2 passed in ")
+	contains(t, expect(t, harness.Run(t, "model", "test", dir, "--run", "zoe"), 1), "-     "+right+"  no assertion")
 	contains(t, expect(t, harness.Run(t, "model", "test", right, "--coverage"), 0),
 		"coverage  66.7 %: 2 of 3 branches, 2 of 2 relations\nno assertion depends on:\n  "+right+":9  page#viewer  assigns [user]\n")
 }

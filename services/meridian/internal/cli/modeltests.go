@@ -135,6 +135,10 @@ func (p *testPrinter) report(r *modeltest.Report) {
 			p.one(&s.Cases[j])
 		}
 		sum += s.Duration()
+		if len(s.Cases) == 0 {
+			fmt.Fprintf(p.w, "-     %s  no assertion\n", s.File)
+			continue
+		}
 		mark := p.in(green, "ok   ")
 		if s.Count(modeltest.Pass) < len(s.Cases) {
 			mark = p.in(red, "FAIL ")
