@@ -52,6 +52,9 @@ type Options struct {
 	// or parent that is killed loses its last transactions, a machine that stops
 	// may lose everything. CockroachDB ignores it.
 	Fast bool
+	// Settings are PostgreSQL's, as name=value; they win over those of this
+	// package. CockroachDB ignores them.
+	Settings []string
 }
 
 const (

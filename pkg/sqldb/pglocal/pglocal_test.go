@@ -102,6 +102,14 @@ func TestKilledServerStartsAgain(t *testing.T) {
 	}
 }
 
+func TestSettingsWin(t *testing.T) {
+	t.Parallel()
+	server := start(t, pglocal.Options{Dir: t.TempDir(), Fast: true, Settings: []string{"max_connections=37"}})
+	if got := number(t, server.URL().Reveal(), "SELECT setting::INT FROM pg_settings WHERE name = 'max_connections'"); got != 37 {
+		t.Fatalf("max_connections is %d, want 37", got)
+	}
+}
+
 func TestOneProcessForEachDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -205,7 +205,7 @@ func (l *launchpad) settings(port int) []string {
 		settings = append(settings, "fsync=off", "synchronous_commit=off", "full_page_writes=off",
 			"max_connections=300", "checkpoint_timeout=1d", "autovacuum=off")
 	}
-	return settings
+	return append(settings, l.Settings...)
 }
 
 func (l *launchpad) url(port int, name string) secret.String {
