@@ -4,139 +4,92 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
+	"slices"
 
-	"github.com/meridian-iam/meridian/e2e/load/latency"
+	"github.com/meridian-iam/meridian/e2e/load/result"
+	"github.com/meridian-iam/meridian/e2e/load/target"
 	"github.com/meridian-iam/meridian/e2e/load/workset"
 )
 
-// tally is what one worker counts.
-type tally struct {
-	latency              latency.Histogram
-	wrong, errors        uint64
-	lastWrong, lastError string
-}
-
-// check asks the checks of the work set, from every worker, and compares the
-// answers.
-func check(ctx context.Context, c *client, o options, r *result) error {
+// readChecks returns the questions of a run.
+func readChecks(o options) ([]workset.Check, error) {
 	checks, err := workset.ReadChecks(o.workset)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if o.hot > 0 {
 		checks = checks[:min(o.hot, len(checks))]
 	}
 	if len(checks) == 0 {
-		return errors.New("the work set has no checks")
+		return nil, errors.New("the work set has no checks")
 	}
-	s, err := readState(o)
+	return checks, nil
+}
+
+// check asks the checks of the work set, from every worker, and compares the
+// answers. Each worker starts elsewhere in the file.
+func check(ctx context.Context, t target.Target, o options, r *result.Result) error {
+	checks, err := readChecks(o)
 	if err != nil {
 		return err
 	}
-	if err := s.ready(ctx, c, checks); err != nil {
+	return loop(ctx, o, r, func(ctx context.Context, w, n int, y *tally) (int, int, error) {
+		q := checks[(w*len(checks)/o.workers+n)%len(checks)]
+		allowed, err := t.Check(ctx, q, o.freshness())
+		if err == nil && allowed != q.Expected {
+			y.lie(wrong(q, allowed))
+		}
+		return 1, 0, err
+	})
+}
+
+// batch asks the checks of the work set, o.batch in a call.
+func batch(ctx context.Context, t target.Target, o options, r *result.Result) error {
+	checks, err := readChecks(o)
+	if err != nil {
 		return err
 	}
-
-	from := time.Now().Add(time.Duration(o.warmup) * time.Second)
-	until := from.Add(time.Duration(o.seconds) * time.Second)
-	tallies := make([]tally, o.workers)
-	var workers sync.WaitGroup
-	for n := range tallies {
-		workers.Go(func() {
-			// Each worker starts elsewhere in the file.
-			a := asking{client: c, o: o, state: s, checks: checks, next: n * len(checks) / o.workers}
-			for ctx.Err() == nil && time.Now().Before(until) {
-				a.one(ctx, &tallies[n], from, until)
+	batches := batchesOf(checks, o.batch, t.Place)
+	return loop(ctx, o, r, func(ctx context.Context, w, n int, y *tally) (int, int, error) {
+		questions := batches[(w*len(batches)/o.workers+n)%len(batches)]
+		answers, err := t.Batch(ctx, questions, o.freshness())
+		for i, allowed := range answers {
+			if allowed != questions[i].Expected {
+				y.lie(wrong(questions[i], allowed))
 			}
-		})
-	}
-	workers.Wait()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	r.add(tallies)
-	r.took(until.Sub(from))
-	return nil
+		}
+		return len(answers), 0, err
+	})
 }
 
-// ready waits until each place that a check is about has all that was loaded.
-func (s state) ready(ctx context.Context, c *client, checks []workset.Check) error {
-	seen := make(map[string]bool)
+// batchesOf groups questions of one place, in their order; only the last batch
+// of a place may be short, and where there is another it is left out.
+func batchesOf(checks []workset.Check, size int, place func(workset.Object) string) [][]workset.Check {
+	var places []string
+	of := make(map[string][]workset.Check)
 	for _, q := range checks {
-		in, err := s.of(q.Object)
-		if err != nil {
-			return err
+		at := place(q.Object)
+		if of[at] == nil {
+			places = append(places, at)
 		}
-		if seen[in.Organization] || in.Revision == "" {
-			continue
-		}
-		seen[in.Organization] = true
-		if _, err := c.allowed(ctx, in, q, atLeast(in.Revision)); err != nil {
-			return fmt.Errorf("wait for what was loaded: %w", err)
+		of[at] = append(of[at], q)
+	}
+	var whole, short [][]workset.Check
+	for _, at := range places {
+		for questions := range slices.Chunk(of[at], size) {
+			if len(questions) == size {
+				whole = append(whole, questions)
+			} else {
+				short = append(short, questions)
+			}
 		}
 	}
-	return nil
+	if len(whole) > 0 {
+		return whole
+	}
+	return short
 }
 
-// asking is one worker's way through the checks.
-type asking struct {
-	client *client
-	o      options
-	state  state
-	checks []workset.Check
-	next   int
-}
-
-// one asks the next check. Wrong answers count always; the time counts when the
-// answer came between from and until, so that slow calls are not lost.
-func (a *asking) one(ctx context.Context, y *tally, from, until time.Time) {
-	q := a.checks[a.next%len(a.checks)]
-	a.next++
-	in, err := a.state.of(q.Object)
-	if err != nil {
-		y.fail(err)
-		return
-	}
-	start := time.Now()
-	allowed, err := a.client.allowed(ctx, in, q, a.o.freshness())
-	end := time.Now()
-	switch {
-	case ctx.Err() != nil:
-		return
-	case err != nil:
-		y.fail(err)
-		return
-	case allowed != q.Expected:
-		y.wrong++
-		y.lastWrong = fmt.Sprintf("%s %s %s (%s) is %v", q.Subject, q.Permission, q.Object, q.Kind, allowed)
-	}
-	if !end.Before(from) && end.Before(until) {
-		y.latency.Record(end.Sub(start))
-	}
-}
-
-func (y *tally) fail(err error) {
-	y.errors++
-	y.lastError = err.Error()
-}
-
-// add sums up what the workers counted.
-func (r *result) add(tallies []tally) {
-	var all latency.Histogram
-	for n := range tallies {
-		y := &tallies[n]
-		all.Merge(&y.latency)
-		r.Wrong += y.wrong
-		r.Errors += y.errors
-		if y.lastWrong != "" {
-			r.LastWrong = y.lastWrong
-		}
-		if y.lastError != "" {
-			r.LastError = y.lastError
-		}
-	}
-	r.Ops = all.Count()
-	r.Latency = quantilesOf(&all)
+func wrong(q workset.Check, allowed bool) string {
+	return fmt.Sprintf("%s %s %s (%s) is %v", q.Subject, q.Permission, q.Object, q.Kind, allowed)
 }

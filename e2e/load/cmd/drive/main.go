@@ -1,7 +1,7 @@
-// Command drive loads a work set into a running Meridian and measures it in a
-// closed loop: each worker asks its next question when it has the answer to the
-// one before. It prints one line of JSON for each run, and fails when an answer
-// was wrong.
+// Command drive loads a work set into a running authorization service and
+// measures it in a closed loop: each worker asks its next question when it has
+// the answer to the one before. It prints one line of JSON for each run, and
+// fails when an answer was wrong.
 //
 //	go run ./e2e/load/cmd/drive -mode load    -workset set -state state.json -url … -token …
 //	go run ./e2e/load/cmd/drive -mode check   -workset set -state state.json -url … -token … -workers 8 -seconds 10
@@ -15,16 +15,18 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
-	"github.com/meridian-iam/meridian/pkg/secret"
+	"github.com/meridian-iam/meridian/e2e/load/result"
+	"github.com/meridian-iam/meridian/e2e/load/target"
+	"github.com/meridian-iam/meridian/e2e/load/usage"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -48,109 +50,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// The modes.
-const (
-	modeLoad    = "load"
-	modeCheck   = "check"
-	modeVisible = "visible"
-)
-
-type options struct {
-	url          string
-	token        secret.String
-	mode         string
-	workset      string
-	organization string
-	state        string
-	split        bool
-	strong       bool
-	workers      int
-	seconds      int
-	warmup       int
-	rounds       int
-	batch        int
-	hot          int
-}
-
-func parse(args []string, stderr io.Writer) (options, error) {
-	var o options
-	f := flag.NewFlagSet("drive", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.StringVar(&o.url, "url", "http://127.0.0.1:8080", "where Meridian answers")
-	token := f.String("token", os.Getenv("MERIDIAN_TOKEN"), "platform token with level admin; absent: $MERIDIAN_TOKEN")
-	f.StringVar(&o.mode, "mode", modeCheck, "load, check or visible")
-	f.StringVar(&o.workset, "workset", "", "folder of the work set (required)")
-	f.StringVar(&o.organization, "organization", "", "use this organization; absent: load makes one, and the other modes find it in -state")
-	f.StringVar(&o.state, "state", "", "file in which load keeps what the other modes need to know")
-	f.BoolVar(&o.split, "split", false, "load: an organization for each one of the work set, instead of one for all")
-	read := f.String("read", "fast", "check and visible: fast (minimize_latency) or strong (fully_consistent)")
-	f.IntVar(&o.workers, "workers", 8, "calls at the same time")
-	f.IntVar(&o.seconds, "seconds", 10, "check: how long to measure")
-	f.IntVar(&o.warmup, "warmup", 2, "check: seconds before that")
-	f.IntVar(&o.rounds, "rounds", 100, "visible: relationships to write and delete")
-	f.IntVar(&o.batch, "batch", 5000, "load: relationships in one message, at most 10000")
-	f.IntVar(&o.hot, "hot", 0, "check: ask only the first of this many checks, over and over; 0 asks all")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
-	o.token = secret.NewString(*token)
-	o.strong = *read == "strong"
-	if *read != "fast" && *read != "strong" {
-		return o, fmt.Errorf("-read is %q: must be fast or strong", *read)
-	}
-	return o, o.validate(f.NArg())
-}
-
-func (o options) validate(arguments int) error {
-	base, err := url.Parse(o.url)
-	switch {
-	case arguments > 0:
-		return errors.New("flags only: there is an argument too many")
-	case err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https"):
-		return errors.New("-url must be as http://host:port or https://host:port")
-	case o.mode != modeLoad && o.mode != modeCheck && o.mode != modeVisible:
-		return fmt.Errorf("-mode is %q: must be load, check or visible", o.mode)
-	case o.workset == "":
-		return errors.New("-workset is required")
-	case o.token.IsZero():
-		return errors.New("-token is required")
-	case o.split && o.organization != "":
-		return errors.New("-split and -organization exclude each other")
-	case o.state == "" && (o.split || o.mode != modeLoad && o.organization == ""):
-		return errors.New("-state is required, to know the organizations")
-	}
-	for name, n := range map[string]int{"workers": o.workers, "seconds": o.seconds, "rounds": o.rounds, "batch": o.batch} {
-		if n < 1 || n > 10_000 {
-			return fmt.Errorf("-%s is %d: must be from 1 to 10000", name, n)
-		}
-	}
-	if o.warmup < 0 || o.hot < 0 {
-		return errors.New("-warmup and -hot must not be negative")
-	}
-	return nil
-}
-
 // drive runs one measure and prints its result.
 func drive(ctx context.Context, o options, stdout io.Writer) error {
-	c := newClient(o.url, o.token, o.workers)
-	r := &result{
-		Mode: o.mode, WorkSet: o.workset, Workers: o.workers, Read: "fast",
+	r := &result.Result{
+		Target: o.target, Label: o.label, Mode: o.mode, WorkSet: o.workset, Workers: o.workers, Read: o.read, Hot: o.hot,
 		At: time.Now().UTC().Format(time.RFC3339),
 	}
-	if o.strong {
-		r.Read = "strong"
-	}
-	var err error
-	switch o.mode {
-	case modeLoad:
-		err = load(ctx, c, o, r)
-	case modeCheck:
-		err = check(ctx, c, o, r)
-	case modeVisible:
-		err = visible(ctx, c, o, r)
-	}
-	if err != nil {
+	if err := measure(ctx, o, r); err != nil {
 		return err
+	}
+	if o.who.Server != 0 {
+		r.ServerBytes = usage.Resident(o.who.Server)
+	}
+	if o.who.Database != 0 {
+		r.DatabaseBytes = usage.Proportional(o.who.Database)
 	}
 	if err := json.NewEncoder(stdout).Encode(r); err != nil {
 		return fmt.Errorf("print result: %w", err)
@@ -162,4 +75,29 @@ func drive(ctx context.Context, o options, stdout io.Writer) error {
 		return fmt.Errorf("%d calls failed, the last one: %s", r.Errors, r.LastError)
 	}
 	return nil
+}
+
+// measure runs the mode.
+func measure(ctx context.Context, o options, r *result.Result) error {
+	switch o.mode {
+	case modeEmbedded:
+		return embedded(ctx, o, r)
+	case modeEmbeddedList:
+		return embeddedList(ctx, o, r)
+	}
+	t, err := o.open()
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if o.mode == modeLoad {
+		return load(ctx, t, o, r)
+	}
+	if err := t.Restore(ctx); err != nil {
+		return err
+	}
+	run := map[string]func(context.Context, target.Target, options, *result.Result) error{
+		modeCheck: check, modeBatch: batch, modeList: list, modeVisible: visible,
+	}
+	return run[o.mode](ctx, t, o, r)
 }
