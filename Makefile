@@ -22,6 +22,12 @@ RACE := $(shell CGO_ENABLED=1 command -v $$(go env CC | cut -d' ' -f1) >/dev/nul
 FUZZTIME ?= 20000x
 BENCH ?= .
 COUNT ?= 1
+# Of bench-peers: the work set (small, medium or large), how often each figure is
+# measured, how long, and the name under e2e/load/results to keep it as.
+PRESET ?= small
+RUNS ?= 3
+SECONDS ?= 10
+OUT ?=
 
 .PHONY: help
 help: ## print this
@@ -71,6 +77,10 @@ fuzz: ## run every fuzz target for FUZZTIME (20000x inputs, or as 10m)
 .PHONY: bench
 bench: .tools/stamp ## run benchmarks BENCH (.) COUNT (1) times, into bench.txt
 	infra/tools/bench.sh '$(BENCH)' $(COUNT)
+
+.PHONY: bench-peers
+bench-peers: ## measure OpenFGA and Meridian side by side: PRESET RUNS SECONDS OUT
+	go run ./e2e/load/cmd/peers -preset $(PRESET) -runs $(RUNS) -seconds $(SECONDS) -out '$(OUT)'
 
 .PHONY: e2e
 e2e: ## run the end-to-end tests only, uncached
