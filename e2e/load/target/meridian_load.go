@@ -4,10 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
 
 	"github.com/meridian-iam/meridian/e2e/load/workset"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+)
+
+// A question waits for what was loaded as long as the server lets it, and is
+// asked again.
+const (
+	waitBound = time.Minute
+	maxWaits  = 20
 )
 
 // Open implements [Target]: the organization exists and uses the model.
@@ -119,15 +129,23 @@ func (m *Meridian) Restore(context.Context) error {
 	return nil
 }
 
-// wait returns when answers see all that was loaded. The answer itself does not
-// matter.
+// wait returns when answers see all that was loaded: the first question about an
+// organization builds its graph. The answer itself does not matter.
 func (m *Meridian) wait(ctx context.Context, in location) error {
-	_, err := m.checks.Check(ctx, &authzv1.CheckRequest{
+	question := &authzv1.CheckRequest{
 		Organization: in.Organization, Subject: "user:nobody", Permission: in.sample.Relation, Resource: in.sample.Object.String(),
 		Freshness: freshnessOf(Freshness{Token: in.Revision}),
-	})
-	if err != nil {
-		return fmt.Errorf("wait for what was loaded: %w", err)
 	}
-	return nil
+	for range maxWaits {
+		bounded, cancel := context.WithTimeout(ctx, waitBound)
+		_, err := m.checks.Check(bounded, question)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case connect.CodeOf(err) != connect.CodeDeadlineExceeded || ctx.Err() != nil:
+			return fmt.Errorf("wait for what was loaded: %w", err)
+		}
+	}
+	return fmt.Errorf("what was loaded is not seen after %v", maxWaits*waitBound)
 }

@@ -143,7 +143,13 @@ func (b *bench) whole(ctx context.Context, stdout io.Writer) (err error) {
 func (b *bench) prepare(ctx context.Context) error {
 	b.stepf("building")
 	bin := filepath.Join(b.scratch, "bin")
-	for _, pkg := range []string{"e2e/load/cmd/drive", "e2e/load/cmd/echo", "services/meridian"} {
+	packages := []string{"e2e/load/cmd/drive"}
+	for system, pkg := range map[string]string{"echo": "e2e/load/cmd/echo", "meridian": "services/meridian"} {
+		if slices.Contains(b.o.systems, system) {
+			packages = append(packages, pkg)
+		}
+	}
+	for _, pkg := range packages {
 		cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "./"+pkg)
 		cmd.Dir = b.root
 		if _, err := output(cmd); err != nil {
@@ -230,10 +236,7 @@ func (b *bench) measureOpenFGA(ctx context.Context) error {
 		return err
 	}
 	if err := b.withOpenFGA(ctx, database, nil, func(s *running) error {
-		if err := b.run(ctx, openFGA, s, loading); err != nil {
-			return err
-		}
-		if err := vacuum(ctx, database); err != nil {
+		if err := b.load(ctx, openFGA, s); err != nil {
 			return err
 		}
 		if err := b.all(ctx, openFGA, s, answers...); err != nil {
@@ -275,16 +278,24 @@ func (b *bench) measureMeridian(ctx context.Context) error {
 		return err
 	}
 	defer s.server.stop()
-	if err := b.run(ctx, meridian, s, loading); err != nil {
-		return err
-	}
-	if err := vacuum(ctx, database); err != nil {
+	if err := b.load(ctx, meridian, s); err != nil {
 		return err
 	}
 	if err := b.all(ctx, meridian, s, answers...); err != nil {
 		return err
 	}
 	return b.seen(ctx, meridian, s, visibleFast, visibleToken)
+}
+
+// load loads the work set. Without it there is nothing to measure.
+func (b *bench) load(ctx context.Context, system string, s *running) error {
+	if err := b.run(ctx, system, s, loading); err != nil {
+		return err
+	}
+	if failed := b.rows[len(b.rows)-1].failed; failed != "" {
+		return fmt.Errorf("%s: import: %s", system, failed)
+	}
+	return vacuum(ctx, s.database)
 }
 
 func (b *bench) seen(ctx context.Context, system string, s *running, measures ...measure) error {
