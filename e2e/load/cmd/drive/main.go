@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -56,7 +57,11 @@ func drive(ctx context.Context, o options, stdout io.Writer) error {
 		Target: o.target, Label: o.label, Mode: o.mode, WorkSet: o.workset, Workers: o.workers, Read: o.read, Hot: o.hot,
 		At: time.Now().UTC().Format(time.RFC3339),
 	}
-	if err := measure(ctx, o, r); err != nil {
+	stop, err := profile(o.profile)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(measure(ctx, o, r), stop()); err != nil {
 		return err
 	}
 	if o.who.Server != 0 {
@@ -100,4 +105,22 @@ func measure(ctx context.Context, o options, r *result.Result) error {
 		modeCheck: check, modeBatch: batch, modeList: list, modeVisible: visible,
 	}
 	return run[o.mode](ctx, t, o, r)
+}
+
+// profile writes a processor profile of this program until stop is called.
+func profile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("profile: %w", err), file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
 }

@@ -60,6 +60,7 @@ type options struct {
 	rounds       int
 	batch        int
 	hot          int
+	profile      string
 	who          usage.Who
 }
 
@@ -85,6 +86,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.rounds, "rounds", 100, "visible: relationships to write and delete")
 	f.IntVar(&o.batch, "batch", 0, "load: relationships in a call, absent: 5000 (openfga: 100); batch: checks in a call, absent: 100")
 	f.IntVar(&o.hot, "hot", 0, "check: ask only the first of this many checks, over and over; 0 asks all")
+	f.StringVar(&o.profile, "profile", "", "write a processor profile of this program into the file")
 	f.IntVar(&o.who.Server, "server-pid", 0, "the server's process, for its processor time and memory")
 	f.IntVar(&o.who.Database, "database-pid", 0, "the process of its database server")
 	if err := f.Parse(args); err != nil {

@@ -85,7 +85,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.seconds, "seconds", 10, "how long a measure takes")
 	f.IntVar(&o.rounds, "rounds", 100, "writes of write-to-visible")
 	f.StringVar(&o.out, "out", "", "also write the tables to e2e/load/results/NAME.md, and each result to NAME.jsonl")
-	f.StringVar(&o.profiles, "profiles", "", "folder for processor profiles of Meridian; absent: none are made")
+	f.StringVar(&o.profiles, "profiles", "", "folder for processor profiles of the drivers and of Meridian; absent: none are made")
 	f.DurationVar(&o.timeout, "timeout", 3*time.Hour, "stop after this long")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -122,6 +122,11 @@ func (b *bench) whole(ctx context.Context, stdout io.Writer) (err error) {
 	// The database's own account passes through it.
 	if err := os.Chmod(b.scratch, 0o711); err != nil { //nolint:gosec // names inside are not secret
 		return fmt.Errorf("open the folder: %w", err)
+	}
+	if b.o.profiles != "" {
+		if err := os.MkdirAll(b.o.profiles, 0o750); err != nil {
+			return fmt.Errorf("make a folder: %w", err)
+		}
 	}
 	if err := b.prepare(ctx); err != nil {
 		return err

@@ -73,6 +73,9 @@ func (b *bench) run(ctx context.Context, system string, s *running, m measure, m
 			args = append(args, "-database-pid", strconv.Itoa(s.database.PID()))
 		}
 	}
+	if b.o.profiles != "" {
+		args = append(args, "-profile", filepath.Join(b.o.profiles, fileOf(system+" driver "+m.name)))
+	}
 	cmd := b.command(ctx, "drive", append(args, more...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -110,7 +113,7 @@ func (b *bench) profile(ctx context.Context, s *running, m measure) (wait func()
 	if b.o.profiles == "" || s == nil || s.admin == "" {
 		return func() {}
 	}
-	path := filepath.Join(b.o.profiles, strings.NewReplacer(" ", "-", ",", "").Replace(m.name)+".prof")
+	path := filepath.Join(b.o.profiles, fileOf("server "+m.name))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -119,6 +122,10 @@ func (b *bench) profile(ctx context.Context, s *running, m measure) (wait func()
 		}
 	}()
 	return func() { <-done }
+}
+
+func fileOf(name string) string {
+	return strings.NewReplacer(" ", "-", ",", "").Replace(name) + ".prof"
 }
 
 func fetch(ctx context.Context, url, path string) (err error) {
