@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -384,6 +385,32 @@ func TestDriveEcho(t *testing.T) {
 	r := must(t, 0, "-target", "echo", "-workset", dir, "-url", server.URL, "-seconds", "1", "-warmup", "0")
 	if r.Ops == 0 || r.Wrong != 0 || r.Errors != 0 {
 		t.Errorf("echo %+v", r)
+	}
+}
+
+// slow answers when it is told to.
+type slow struct {
+	denies
+	answer chan struct{}
+}
+
+func (s slow) Check(ctx context.Context, r *authzv1.CheckRequest) (*authzv1.CheckResponse, error) {
+	<-s.answer
+	return s.denies.Check(ctx, r)
+}
+
+// A run in which no call ended has measured nothing: that must not look like a
+// run without a wrong answer.
+func TestDriveNothingMeasured(t *testing.T) {
+	dir, _ := smallSet(t)
+	s := slow{answer: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.Handle(authzv1connect.NewCheckServiceHandler(s))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	time.AfterFunc(1500*time.Millisecond, func() { close(s.answer) }) // after the measured second
+	if r := must(t, 1, "-target", "echo", "-workset", dir, "-url", server.URL, "-seconds", "1", "-warmup", "0"); r.Ops != 0 {
+		t.Errorf("slow answers %+v", r)
 	}
 }
 

@@ -54,8 +54,13 @@ func loop(ctx context.Context, o options, r *result.Result, call step) error {
 			}
 		})
 	}
-	cores := o.during(ctx, from, until)
-	workers.Wait()
+	working, done := context.WithCancel(ctx)
+	go func() {
+		workers.Wait()
+		done()
+	}()
+	cores := o.during(working, from, until)
+	<-working.Done()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
