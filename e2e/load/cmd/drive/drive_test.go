@@ -422,6 +422,25 @@ func (denies) Check(context.Context, *authzv1.CheckRequest) (*authzv1.CheckRespo
 	return &authzv1.CheckResponse{Decision: authzv1.Decision_DECISION_DENY}, nil
 }
 
+// A list is right when it has all ids and no other, in any order.
+func TestRight(t *testing.T) {
+	l := workset.List{Count: 2, Digest: workset.Digest([]string{"a", "b"})}
+	for _, c := range []struct {
+		ids  []string
+		want bool
+	}{
+		{[]string{"b", "a"}, true},
+		{[]string{"a", "c"}, false},
+		{[]string{"a"}, false},
+		{[]string{"a", "b", "b"}, false},
+		{nil, false},
+	} {
+		if right(l, c.ids) != c.want {
+			t.Errorf("%q: want %v", c.ids, c.want)
+		}
+	}
+}
+
 func TestBatchesOf(t *testing.T) {
 	var checks []workset.Check
 	for n := range 50 {
