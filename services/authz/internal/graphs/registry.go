@@ -96,7 +96,7 @@ func (r *Registry) start(organization string) *replica {
 	if rep := r.replicas[organization]; rep != nil {
 		return rep
 	}
-	rep := &replica{organization: organization, models: r.Models, maxBytes: r.MaxGraphBytes, ready: make(chan struct{})}
+	rep := &replica{organization: organization, models: r.Models, maxBytes: r.MaxGraphBytes, clock: r.clock, ready: make(chan struct{})}
 	if r.closed {
 		rep.err = fault.New(fault.Unavailable, commonv1.Reason_STOPPING, "the process is stopping")
 		close(rep.ready)

@@ -33,9 +33,10 @@ type mark struct {
 type replica struct {
 	organization string
 	models       *models.Registry
-	graph        *authzcore.Graph
+	graph        atomic.Pointer[authzcore.Graph]
 	attachment   *project.Attachment
 	maxBytes     uint64
+	clock        func() time.Time
 
 	// ready is closed when loading ended; err says how, and is read after.
 	ready chan struct{}
@@ -48,12 +49,17 @@ type replica struct {
 	applied *mark
 
 	snapshot atomic.Uint64 // sequence of the newest snapshot on disk
-	tooLarge atomic.Bool
+	// tooLarge is when the graph outgrew its memory, in unix nanoseconds; 0: it
+	// did not. It was let go then.
+	tooLarge atomic.Int64
 }
 
 // apply feeds a batch of the organization's log into the graph. Its error
 // halts the replica.
 func (r *replica) apply(ctx context.Context, batch []eventlog.Recorded) error {
+	if r.tooLarge.Load() != 0 {
+		return nil
+	}
 	applied := make([]authzcore.Applied, len(batch))
 	for i, recorded := range batch {
 		applied[i].Sequence = recorded.Envelope.GetSequence()
@@ -63,13 +69,25 @@ func (r *replica) apply(ctx context.Context, batch []eventlog.Recorded) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.graph.ApplyBatch(applied); err != nil {
+	graph := r.graph.Load()
+	if err := graph.ApplyBatch(applied); err != nil {
 		return err
+	}
+	if graph.View().Size().Bytes > r.maxBytes {
+		r.outgrow()
+		return nil
 	}
 	last := batch[len(batch)-1]
 	r.applied = &mark{sequence: last.Envelope.GetSequence(), hash: last.Hash}
-	r.tooLarge.Store(r.graph.View().Size().Bytes > r.maxBytes)
 	return nil
+}
+
+// outgrow lets a graph go that has no room. Every question is told so until the
+// registry forgets the replica and the next question tries again.
+func (r *replica) outgrow() {
+	r.tooLarge.Store(r.clock().UnixNano())
+	r.graph.Store(authzcore.NewGraph(r.models.Names()))
+	r.applied = nil
 }
 
 // changes reads what one event changes in the graph.
@@ -131,7 +149,7 @@ func (r *replica) model(ctx context.Context, id string) (*authzcore.Model, error
 func (r *replica) saved() (*authzcore.View, *mark) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.graph.View(), r.applied
+	return r.graph.Load().View(), r.applied
 }
 
 // halted says why the graph follows its log no longer, or nil. It stays so
@@ -158,11 +176,11 @@ func (r *replica) view() (*authzcore.View, error) {
 	if err := r.halted(); err != nil {
 		return nil, err
 	}
-	if r.tooLarge.Load() {
+	if r.tooLarge.Load() != 0 {
 		return nil, fault.New(fault.Exhausted, commonv1.Reason_GRAPH_TOO_LARGE,
 			"the organization's graph does not fit into the memory given to it").With("limit_bytes", fmt.Sprint(r.maxBytes))
 	}
-	view := r.graph.View()
+	view := r.graph.Load().View()
 	if view.Model() == nil {
 		return nil, fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
 	}

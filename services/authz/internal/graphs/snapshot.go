@@ -29,10 +29,10 @@ func (r *Registry) restore(ctx context.Context, rep *replica, databaseAway bool)
 		if !errors.Is(err, fs.ErrNotExist) {
 			r.Log.WarnContext(ctx, "snapshot not used", slog.String("organization", rep.organization), slog.Any("error", err))
 		}
-		rep.graph = authzcore.NewGraph(r.Models.Names())
+		rep.graph.Store(authzcore.NewGraph(r.Models.Names()))
 		return 0
 	}
-	rep.graph = graph
+	rep.graph.Store(graph)
 	rep.applied = &mark{sequence: header.Sequence, hash: header.Hash}
 	rep.snapshot.Store(header.Sequence)
 	return header.Sequence

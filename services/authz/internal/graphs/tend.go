@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -11,10 +12,14 @@ import (
 // snapshotEvery is how many events make a new snapshot worth its writing.
 const snapshotEvery = 1000
 
+// tooLargeFor is how long a graph that has no room is not tried again.
+const tooLargeFor = time.Minute
+
 type metrics struct {
 	loads         prometheus.Histogram
 	evictions     prometheus.Counter
 	graphs        prometheus.Gauge
+	tooLarge      prometheus.Gauge
 	bytes         prometheus.Gauge
 	relationships prometheus.Gauge
 	snapshots     prometheus.Counter
@@ -28,12 +33,13 @@ func newMetrics(r prometheus.Registerer) metrics {
 		}),
 		evictions:     prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_authz_graph_evictions_total", Help: "Graphs let go."}),
 		graphs:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "meridian_authz_graphs", Help: "Graphs in memory."}),
+		tooLarge:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "meridian_authz_graphs_too_large", Help: "Organizations whose graph has no room; their checks fail with GRAPH_TOO_LARGE."}),
 		bytes:         prometheus.NewGauge(prometheus.GaugeOpts{Name: "meridian_authz_graph_bytes", Help: "Memory of all graphs."}),
 		relationships: prometheus.NewGauge(prometheus.GaugeOpts{Name: "meridian_authz_graph_relationships", Help: "Relationships in memory."}),
 		snapshots:     prometheus.NewCounter(prometheus.CounterOpts{Name: "meridian_authz_graph_snapshots_total", Help: "Snapshots written."}),
 	}
 	if r != nil {
-		r.MustRegister(m.loads, m.evictions, m.graphs, m.bytes, m.relationships, m.snapshots)
+		r.MustRegister(m.loads, m.evictions, m.graphs, m.tooLarge, m.bytes, m.relationships, m.snapshots)
 	}
 	return m
 }
@@ -45,14 +51,22 @@ func (r *Registry) tend() {
 	slices.SortFunc(replicas, func(a, b *replica) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
 	var bytes, relationships uint64
 	for _, rep := range replicas {
-		size := rep.graph.View().Size()
+		size := rep.graph.Load().View().Size()
 		bytes += size.Bytes
 		relationships += size.Relationships
 	}
 	cold := r.clock().Add(-r.IdleAfter).UnixNano()
-	kept := 0
+	kept, tooLarge := 0, 0
 	for _, rep := range replicas {
-		size := rep.graph.View().Size()
+		if since := rep.tooLarge.Load(); since != 0 {
+			if since < r.clock().Add(-tooLargeFor).UnixNano() {
+				r.evict(rep) // the next question tries again
+			} else {
+				tooLarge++
+			}
+			continue
+		}
+		size := rep.graph.Load().View().Size()
 		if rep.used.Load() < cold || bytes > r.MaxBytes {
 			r.evict(rep)
 			bytes -= size.Bytes
@@ -67,6 +81,7 @@ func (r *Registry) tend() {
 		}
 	}
 	r.metrics.graphs.Set(float64(kept))
+	r.metrics.tooLarge.Set(float64(tooLarge))
 	r.metrics.bytes.Set(float64(bytes))
 	r.metrics.relationships.Set(float64(relationships))
 }
