@@ -11,10 +11,62 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
-// engineFault turns an error of the decision engine into a fault. prefix is
-// where in the request the engine's input stands, as "updates[3].relationship.".
-// Any other error comes back as it is.
+// engineFault turns an error of the decision engine about a question into a
+// fault. prefix is where in the request the question stands, as "questions[3].";
+// its circumstances stand in "circumstances" beside it. Any other error comes
+// back as it is.
 func engineFault(err error, prefix string) error {
+	var which *authzcore.RelationshipError
+	if errors.As(err, &which) {
+		return relationshipFault(which.Err, fmt.Sprintf("%scircumstances.relationships[%d].", prefix, which.Index))
+	}
+	if f := termsFault(err, prefix, "condition", "circumstances.context"); f != nil {
+		return f
+	}
+	return namesFault(err, prefix)
+}
+
+// relationshipFault turns an error of the decision engine about a relationship
+// into a fault. prefix is where in the request the relationship stands, as
+// "updates[3].relationship.".
+func relationshipFault(err error, prefix string) error {
+	if f := termsFault(err, prefix, "condition.name", "condition.context"); f != nil {
+		return f
+	}
+	return namesFault(err, prefix)
+}
+
+// termsFault turns the errors of conditions and their parameters into faults,
+// and others into nil. condition and values are the fields after the prefix.
+func termsFault(err error, prefix, condition, values string) error {
+	var (
+		input   *authzcore.InputError
+		unknown *authzcore.ConditionUnknownError
+		value   *authzcore.ContextError
+		failed  *authzcore.ConditionError
+	)
+	switch {
+	case errors.As(err, &input) && input.Field == "context":
+		return fault.Field(prefix+values, input.Rule, input.Detail)
+	case errors.As(err, &input) && input.Field == "condition":
+		return fault.Field(prefix+condition, input.Rule, input.Detail)
+	case errors.As(err, &unknown):
+		return fault.New(fault.Invalid, commonv1.Reason_CONDITION_UNKNOWN,
+			fmt.Sprintf("%s%s: the model has no condition %q", prefix, condition, unknown.Condition)).
+			With("field", prefix+condition).With("rule", "condition_of_model")
+	case errors.As(err, &value):
+		return fault.New(fault.Invalid, commonv1.Reason_CONTEXT_INVALID, prefix+values+": "+value.Error()).
+			With("field", prefix+values).With("rule", "parameter_type").
+			With("condition", value.Condition).With("parameter", value.Parameter)
+	case errors.As(err, &failed):
+		return fault.New(fault.Precondition, commonv1.Reason_CONDITION_FAILED, failed.Error()).
+			With("condition", failed.Condition)
+	}
+	return nil
+}
+
+// namesFault turns the errors of names, ids and models into faults.
+func namesFault(err error, prefix string) error {
 	var (
 		input     *authzcore.InputError
 		typ       *authzcore.TypeUnknownError

@@ -73,7 +73,7 @@ func (s *Relationships) importMessage(
 	for i, r := range req.GetRelationships() {
 		parsed, err := parseRelationship(r)
 		if err != nil {
-			return engineFault(err, fmt.Sprintf("relationships[%d].", i))
+			return relationshipFault(err, fmt.Sprintf("relationships[%d].", i))
 		}
 		relationships[i] = parsed
 	}
@@ -88,7 +88,7 @@ func (s *Relationships) importMessage(
 		}
 		for i, r := range relationships {
 			if err := model.Validate(r); err != nil {
-				return engineFault(err, fmt.Sprintf("relationships[%d].", i))
+				return relationshipFault(err, fmt.Sprintf("relationships[%d].", i))
 			}
 		}
 		if created, err = store.Touch(ctx, tx, organization, assignment.HomeRegion, relationships); err != nil {

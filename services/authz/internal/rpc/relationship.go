@@ -69,7 +69,7 @@ func parseWrite(req *authzv1.WriteRelationshipsRequest) (relationship.Write, []s
 	for i, u := range req.GetUpdates() {
 		r, err := parseRelationship(u.GetRelationship())
 		if err != nil {
-			return command, nil, engineFault(err, fmt.Sprintf("updates[%d].relationship.", i))
+			return command, nil, relationshipFault(err, fmt.Sprintf("updates[%d].relationship.", i))
 		}
 		command.Updates = append(command.Updates, relationship.Update{Operation: u.GetOperation(), Relationship: r})
 	}
@@ -113,11 +113,6 @@ func known(model *authzcore.Model, f store.Filter) error {
 	return nil
 }
 
-func parseRelationship(r *authzv1.Relationship) (authzcore.Relationship, error) {
-	out := authzcore.Relationship{Resource: r.GetResource(), Relation: r.GetRelation(), Subject: r.GetSubject()}
-	return out, authzcore.ParseRelationship(out)
-}
-
 // write decides and commits, inside the transaction.
 func (s *Relationships) write(
 	ctx context.Context, tx pgx.Tx, organization string, command relationship.Write, filters []store.Filter,
@@ -134,7 +129,7 @@ func (s *Relationships) write(
 			continue // what an older model allowed can be removed under a newer one
 		}
 		if err := model.Validate(u.Relationship); err != nil {
-			return engineFault(err, fmt.Sprintf("updates[%d].relationship.", i))
+			return relationshipFault(err, fmt.Sprintf("updates[%d].relationship.", i))
 		}
 	}
 	for i, f := range filters {
