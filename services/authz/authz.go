@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"runtime"
 	"time"
 
 	"connectrpc.com/connect"
@@ -21,7 +22,9 @@ import (
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
+	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
+	"github.com/meridian-iam/meridian/services/authz/internal/pinned"
 	"github.com/meridian-iam/meridian/services/authz/internal/rpc"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
@@ -49,6 +52,7 @@ type Service struct {
 	models        *rpc.Models
 	relationships *rpc.Relationships
 	checks        *rpc.Checks
+	lookups       *rpc.Lookups
 }
 
 // New wires the service.
@@ -73,7 +77,11 @@ func New(o Options) (*Service, error) {
 		follower: o.Follower, registry: registry, graphs: all,
 		models:        &rpc.Models{DB: o.DB, Log: o.Log, Models: registry, Clock: o.Clock},
 		relationships: &rpc.Relationships{DB: o.DB, Log: o.Log, Models: registry, Graphs: all},
-		checks:        &rpc.Checks{Graphs: all},
+		checks:        &rpc.Checks{Graphs: all, Clock: o.Clock, Log: o.Logger},
+		lookups: &rpc.Lookups{
+			Graphs: all, Clock: o.Clock, Lanes: lanes.New(listLanes()),
+			Pinned: pinned.New(pinned.Config{Life: pinnedLife, MaxResults: maxPinned, MaxBytes: maxPinnedBytes, Clock: o.Clock}),
+		},
 	}, nil
 }
 
@@ -82,6 +90,22 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(authzv1connect.NewModelServiceHandler(s.models, options...))
 	mount(authzv1connect.NewRelationshipServiceHandler(s.relationships, options...))
 	mount(authzv1connect.NewCheckServiceHandler(s.checks, options...))
+	mount(authzv1connect.NewLookupServiceHandler(s.lookups, options...))
+}
+
+// How many lists are kept between their pages, for how long and in how many
+// bytes.
+const (
+	pinnedLife     = time.Minute
+	maxPinned      = 4096
+	maxPinnedBytes = 256 << 20
+)
+
+// listLanes bounds the lists that are computed at once. One organization has
+// half of the processors at most.
+func listLanes() lanes.Config {
+	running := max(2, runtime.GOMAXPROCS(0))
+	return lanes.Config{Running: running, RunningEach: running / 2, Present: 128, PresentEach: 16}
 }
 
 // Run keeps the service's replicas up to date until ctx ends, and then writes

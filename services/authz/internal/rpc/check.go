@@ -3,11 +3,14 @@ package rpc
 
 import (
 	"context"
+	"log/slog"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/revision"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
@@ -20,6 +23,8 @@ type Checks struct {
 	authzv1connect.UnimplementedCheckServiceHandler
 
 	Graphs *graphs.Registry
+	Clock  func() time.Time
+	Log    *slog.Logger
 }
 
 var _ authzv1connect.CheckServiceHandler = (*Checks)(nil)
@@ -30,31 +35,39 @@ func (s *Checks) Check(ctx context.Context, req *authzv1.CheckRequest) (*authzv1
 	if err != nil {
 		return nil, err
 	}
-	decided, err := view.Decide(ctx, authzcore.Question{
-		Subject: req.GetSubject(), Permission: req.GetPermission(), Resource: req.GetResource(),
-	}, authzcore.Circumstances{})
-	if err != nil {
-		return nil, engineFault(err, "")
-	}
-	return &authzv1.CheckResponse{Decision: decision(decided.Answer == authzcore.Allow), EvaluatedAt: evaluated, Model: view.Model().ID()}, nil
-}
-
-// Explain implements CheckService.
-func (s *Checks) Explain(ctx context.Context, req *authzv1.ExplainRequest) (*authzv1.ExplainResponse, error) {
-	view, evaluated, err := s.view(ctx, req.GetOrganization(), req.GetFreshness())
+	view, c, err := under(view, req.GetCircumstances())
 	if err != nil {
 		return nil, err
 	}
-	explanation, err := view.Explain(ctx, authzcore.Question{
+	c.At = s.Clock()
+	decided, err := decide(ctx, view, authzcore.Question{
 		Subject: req.GetSubject(), Permission: req.GetPermission(), Resource: req.GetResource(),
-	}, authzcore.Circumstances{})
+	}, c, req.GetRequireDecided())
 	if err != nil {
-		return nil, engineFault(err, "")
+		return nil, err
 	}
-	return &authzv1.ExplainResponse{
-		Decision: decision(explanation.Decision.Answer == authzcore.Allow), EvaluatedAt: evaluated, Model: view.Model().ID(),
-		Root: stepMessage(explanation.Root), Truncated: explanation.Truncated,
+	return &authzv1.CheckResponse{
+		Decision: decision(decided.Answer), EvaluatedAt: evaluated, Model: view.Model().ID(), MissingContext: decided.Missing,
 	}, nil
+}
+
+// decide answers one question.
+//
+// Errors: those of the engine, and CONDITION_UNDECIDED when a decision is
+// required and the answer is conditional.
+func decide(
+	ctx context.Context, view *authzcore.View, q authzcore.Question, c authzcore.Circumstances, required bool,
+) (authzcore.Decision, error) {
+	decided, err := view.Decide(ctx, q, c)
+	switch {
+	case err != nil:
+		return decided, engineFault(err, "")
+	case required && decided.Answer == authzcore.Conditional:
+		missing := strings.Join(decided.Missing, ",")
+		return decided, fault.New(fault.Precondition, commonv1.Reason_CONDITION_UNDECIDED,
+			"the answer depends on parameters that were not given: "+missing).With("missing", missing)
+	}
+	return decided, nil
 }
 
 func (s *Checks) view(
@@ -72,35 +85,37 @@ func viewOf(
 	if err != nil {
 		return nil, nil, err
 	}
+	return viewAt(ctx, registry, organization, fresh)
+}
+
+func viewAt(
+	ctx context.Context, registry *graphs.Registry, organization string, fresh graphs.Freshness,
+) (*authzcore.View, *commonv1.Evaluated, error) {
 	view, age, err := registry.View(ctx, organization, fresh)
 	if err != nil {
 		return nil, nil, err
 	}
-	token, err := revision.Token(revision.Revision{Log: organization, Sequence: view.Sequence()})
+	evaluated, err := evaluatedAt(organization, view.Sequence(), age)
+	return view, evaluated, err
+}
+
+func evaluatedAt(organization string, sequence uint64, age time.Duration) (*commonv1.Evaluated, error) {
+	token, err := revision.Token(revision.Revision{Log: organization, Sequence: sequence})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return view, &commonv1.Evaluated{Revision: token, Sequence: view.Sequence(), Age: durationpb.New(max(age, 0))}, nil
+	return &commonv1.Evaluated{Revision: token, Sequence: sequence, Age: durationpb.New(max(age, 0))}, nil
 }
 
-func decision(allowed bool) authzv1.Decision {
-	if allowed {
+func decision(a authzcore.Answer) authzv1.Decision {
+	switch a {
+	case authzcore.Allow:
 		return authzv1.Decision_DECISION_ALLOW
+	case authzcore.Conditional:
+		return authzv1.Decision_DECISION_CONDITIONAL
+	default:
+		return authzv1.Decision_DECISION_DENY
 	}
-	return authzv1.Decision_DECISION_DENY
-}
-
-func stepMessage(s *authzcore.Step) *authzv1.Step {
-	if s == nil {
-		return nil
-	}
-	out := &authzv1.Step{
-		Kind: authzv1.StepKind(s.Kind), Question: s.Question, Decision: decision(s.Allowed), Relationship: s.Relationship,
-	}
-	for i := range s.Steps {
-		out.Steps = append(out.Steps, stepMessage(s.Steps[i]))
-	}
-	return out
 }
 
 // maxStaleness returns the caller's bound, 0 when there is none.

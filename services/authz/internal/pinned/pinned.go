@@ -1,0 +1,172 @@
+// Package pinned keeps the results of lists for a while, so that the next page
+// is of the same revision and costs nothing.
+package pinned
+
+import (
+	"container/list"
+	"sync"
+	"time"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+)
+
+// Config bounds a store.
+type Config struct {
+	// Life is how long a result is kept after it was used last.
+	Life time.Duration
+	// MaxResults and MaxBytes bound all results; one organization has a quarter
+	// of each at most. What was not used for longest goes first.
+	MaxResults int
+	MaxBytes   int
+	Clock      func() time.Time
+}
+
+// Key says which list at which state.
+type Key struct {
+	Organization string
+	// Query is any text that says what is listed.
+	Query string
+	// Sequence is the revision, At when the list was computed, in Unix
+	// nanoseconds.
+	Sequence uint64
+	At       int64
+}
+
+// Result is a list, complete and sorted by name.
+type Result struct {
+	Found []authzcore.Found
+	// Model is the model's id.
+	Model string
+	// Age was that of the revision when the list was computed.
+	Age time.Duration
+}
+
+// Store keeps results. It is safe for concurrent use.
+type Store struct {
+	config Config
+
+	mu      sync.Mutex
+	byKey   map[Key]*list.Element // of *entry
+	recent  *list.List            // the latest used first
+	bytes   int
+	holders map[string]holding
+}
+
+type entry struct {
+	key    Key
+	result *Result
+	bytes  int
+	used   time.Time
+}
+
+// holding is what one organization has.
+type holding struct{ results, bytes int }
+
+// New returns an empty store.
+func New(c Config) *Store {
+	return &Store{config: c, byKey: map[Key]*list.Element{}, recent: list.New(), holders: map[string]holding{}}
+}
+
+// Get returns a result that is still kept.
+func (s *Store) Get(key Key) (*Result, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	element, ok := s.byKey[key]
+	if !ok {
+		return nil, false
+	}
+	kept := entryOf(element)
+	kept.used = s.config.Clock()
+	s.recent.MoveToFront(element)
+	return kept.result, true
+}
+
+// Put keeps a result, if it is small enough to be kept.
+func (s *Store) Put(key Key, r *Result) {
+	added := &entry{key: key, result: r, bytes: size(r), used: s.config.Clock()}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+	if old, ok := s.byKey[key]; ok {
+		s.remove(old)
+	}
+	mostResults, mostBytes := max(1, s.config.MaxResults/4), s.config.MaxBytes/4
+	if added.bytes > mostBytes {
+		return
+	}
+	for h := s.holders[key.Organization]; h.results+1 > mostResults || h.bytes+added.bytes > mostBytes; h = s.holders[key.Organization] {
+		s.remove(s.oldestOf(key.Organization))
+	}
+	for s.recent.Len()+1 > s.config.MaxResults || s.bytes+added.bytes > s.config.MaxBytes {
+		s.remove(s.recent.Back())
+	}
+	s.byKey[key] = s.recent.PushFront(added)
+	s.count(added, 1)
+	// Let it go in time, whether or not anybody calls again.
+	time.AfterFunc(s.config.Life+time.Second, s.Expire)
+}
+
+// Expire lets go of what was not used for its life.
+func (s *Store) Expire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire()
+}
+
+// Bytes is an estimate of what is kept.
+func (s *Store) Bytes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
+}
+
+func (s *Store) expire() {
+	before := s.config.Clock().Add(-s.config.Life)
+	for last := s.recent.Back(); last != nil && entryOf(last).used.Before(before); last = s.recent.Back() {
+		s.remove(last)
+	}
+}
+
+// oldestOf returns what one organization did not use for longest.
+func (s *Store) oldestOf(organization string) *list.Element {
+	for e := s.recent.Back(); e != nil; e = e.Prev() {
+		if entryOf(e).key.Organization == organization {
+			return e
+		}
+	}
+	return s.recent.Back()
+}
+
+func (s *Store) remove(element *list.Element) {
+	gone := entryOf(element)
+	s.recent.Remove(element)
+	delete(s.byKey, gone.key)
+	s.count(gone, -1)
+}
+
+func (s *Store) count(e *entry, sign int) {
+	s.bytes += sign * e.bytes
+	h := s.holders[e.key.Organization]
+	h.results += sign
+	h.bytes += sign * e.bytes
+	if h.results == 0 {
+		delete(s.holders, e.key.Organization)
+		return
+	}
+	s.holders[e.key.Organization] = h
+}
+
+func entryOf(element *list.Element) *entry {
+	return element.Value.(*entry) //nolint:forcetypeassert // the list holds entries only
+}
+
+// size estimates the memory of a result.
+func size(r *Result) int {
+	const overhead, each = 512, 24
+	n := overhead + each*len(r.Found)
+	for i := range r.Found {
+		n += len(r.Found[i].Name)
+	}
+	return n
+}

@@ -1,0 +1,57 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+)
+
+// Explain implements CheckService.
+func (s *Checks) Explain(ctx context.Context, req *authzv1.ExplainRequest) (*authzv1.ExplainResponse, error) {
+	view, evaluated, err := s.view(ctx, req.GetOrganization(), req.GetFreshness())
+	if err != nil {
+		return nil, err
+	}
+	view, c, err := under(view, req.GetCircumstances())
+	if err != nil {
+		return nil, err
+	}
+	c.At = s.Clock()
+	explanation, err := view.Explain(ctx, authzcore.Question{
+		Subject: req.GetSubject(), Permission: req.GetPermission(), Resource: req.GetResource(),
+	}, c)
+	if err != nil {
+		return nil, engineFault(err, "")
+	}
+	return &authzv1.ExplainResponse{
+		Decision: decision(explanation.Decision.Answer), EvaluatedAt: evaluated, Model: view.Model().ID(),
+		Root: stepMessage(explanation.Root), Truncated: explanation.Truncated, MissingContext: explanation.Decision.Missing,
+	}, nil
+}
+
+func stepMessage(s *authzcore.Step) *authzv1.Step {
+	if s == nil {
+		return nil
+	}
+	out := &authzv1.Step{
+		Kind: authzv1.StepKind(s.Kind), Question: s.Question, Decision: stepDecision(s), Relationship: s.Relationship,
+		Condition: s.Condition, MissingContext: s.Missing,
+	}
+	for i := range s.Steps {
+		out.Steps = append(out.Steps, stepMessage(s.Steps[i]))
+	}
+	return out
+}
+
+// stepDecision is CONDITIONAL where the step's own condition lacks parameters.
+func stepDecision(s *authzcore.Step) authzv1.Decision {
+	switch {
+	case s.Allowed:
+		return authzv1.Decision_DECISION_ALLOW
+	case len(s.Missing) > 0:
+		return authzv1.Decision_DECISION_CONDITIONAL
+	default:
+		return authzv1.Decision_DECISION_DENY
+	}
+}

@@ -1,0 +1,59 @@
+package rpc
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+)
+
+// maxFound is how many answers one message of a stream has at most.
+const maxFound = 1000
+
+// StreamObjects implements LookupService.
+func (s *Lookups) StreamObjects(
+	ctx context.Context, req *authzv1.StreamObjectsRequest, stream *connect.ServerStream[authzv1.StreamObjectsResponse],
+) error {
+	return s.stream(ctx, objectQuery(req), func(found []authzcore.Found, last bool, evaluated *commonv1.Evaluated, model string) error {
+		return stream.Send(&authzv1.StreamObjectsResponse{
+			Objects: objectMessages(found), Complete: last, EvaluatedAt: evaluated, Model: model,
+		})
+	})
+}
+
+// StreamSubjects implements LookupService.
+func (s *Lookups) StreamSubjects(
+	ctx context.Context, req *authzv1.StreamSubjectsRequest, stream *connect.ServerStream[authzv1.StreamSubjectsResponse],
+) error {
+	return s.stream(ctx, subjectQuery(req), func(found []authzcore.Found, last bool, evaluated *commonv1.Evaluated, model string) error {
+		return stream.Send(&authzv1.StreamSubjectsResponse{
+			Subjects: subjectMessages(found), Complete: last, EvaluatedAt: evaluated, Model: model,
+		})
+	})
+}
+
+// stream computes a list and sends all of it.
+func (s *Lookups) stream(
+	ctx context.Context, q query,
+	send func(found []authzcore.Found, last bool, evaluated *commonv1.Evaluated, model string) error,
+) error {
+	view, evaluated, err := viewOf(ctx, s.Graphs, q.organization, q.freshness)
+	if err != nil {
+		return err
+	}
+	found, err := s.compute(ctx, q, view, s.Clock())
+	if err != nil {
+		return err
+	}
+	for {
+		n := min(maxFound, len(found))
+		last := n == len(found)
+		if err := send(found[:n], last, evaluated, view.Model().ID()); err != nil || last {
+			return err
+		}
+		found = found[n:]
+	}
+}
