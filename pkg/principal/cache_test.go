@@ -256,3 +256,30 @@ func isUnavailable(err error) bool {
 
 // pass lets the bubble's clock run.
 func pass(d time.Duration) { <-time.After(d) }
+
+// Known asks nobody: it has what was confirmed within the TTL and is still valid.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	u := &truth{expires: now.Add(5 * time.Second)}
+	cache := principal.NewCache(principal.CacheConfig{Upstream: verifier(u.verify), Clock: func() time.Time { return now }})
+	bearer := secret.NewString("good-tok_a")
+	if p, ok := cache.Known(bearer); ok {
+		t.Errorf("a token that nobody asked about is known: %v", p)
+	}
+	if _, err := cache.Verify(t.Context(), bearer); err != nil {
+		t.Fatal(err)
+	}
+	if p, ok := cache.Known(bearer); !ok || p.ID != "tok_a" {
+		t.Errorf("a confirmed token: %v, %v", p, ok)
+	}
+	now = now.Add(6 * time.Second)
+	if p, ok := cache.Known(bearer); ok {
+		t.Errorf("a token that has expired is known: %v", p)
+	}
+	now = now.Add(-6 * time.Second)
+	cache.Drop("tok_a")
+	if p, ok := cache.Known(bearer); ok || u.asked.Load() != 1 {
+		t.Errorf("a revoked token is known: %v, or was asked about %d times", p, u.asked.Load())
+	}
+}

@@ -129,6 +129,7 @@ func (e *entries) young(key tokenHash, now time.Time, staleFor time.Duration) (P
 	if known.err != nil || now.Sub(known.confirmed) >= staleFor {
 		return Principal{}, false
 	}
+	e.valid.MoveToFront(element)
 	return known.principal, true
 }
 

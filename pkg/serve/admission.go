@@ -51,11 +51,12 @@ const (
 )
 
 // admit wraps a mounted handler. kinds has the service's methods by path, true
-// for streams; nil for what is no Connect service.
+// for streams; nil for what is no Connect service. refuse answers those who are
+// not let in.
 //
 // Streams are counted apart: they may be idle for long, and must not take the
 // places of calls that are over in a moment.
-func (a *admission) admit(kinds map[string]bool, next http.Handler) http.Handler {
+func (a *admission) admit(kinds map[string]bool, next http.Handler, refuse refusal) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		stream, known := kinds[r.URL.Path]
 		count, most := &a.running, int64(a.config.MaxConcurrent)
@@ -63,16 +64,17 @@ func (a *admission) admit(kinds map[string]bool, next http.Handler) http.Handler
 			count, most = &a.streams, int64(a.config.MaxStreams)
 		}
 		defer count.Add(-1)
-		if running := count.Add(1); running > most && r.Context().Value(inProcess{}) == nil {
-			a.refuse(w, r, a.shed())
+		inside := r.Context().Value(inProcess{}) != nil
+		if running := count.Add(1); running > most && !inside {
+			refuse(w, r, a.shed())
 			return
 		}
-		v := &visit{crowd: a.crowd, inside: r.Context().Value(inProcess{}) != nil, stream: stream, length: r.ContentLength, address: addressOf(r.RemoteAddr)}
+		v := &visit{crowd: a.crowd, inside: inside, stream: stream, length: r.ContentLength, address: addressOf(r.RemoteAddr)}
 		defer v.leave()
 		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 		switch {
 		case kinds != nil && !known:
-			a.refuse(w, r, procedureUnknown())
+			refuse(w, r, procedureUnknown())
 		case stream:
 			a.stream(w, r, next, a.config.StreamDeadline)
 		default:
@@ -98,10 +100,13 @@ func (a *admission) admitStranger(kinds map[string]bool, next http.Handler) http
 		case stream || kinds == nil: // what is not known may be a stream
 			a.stream(w, r, next, min(strangerLife, a.config.StreamDeadline))
 		default:
-			a.unary(w, r, next)
+			a.unary(w, r.WithContext(r.Context()), next)
 		}
 	})
 }
+
+// refusal answers a request that is refused.
+type refusal func(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 
 // count is how many calls and streams run.
 func (a *admission) count() float64 {
@@ -139,7 +144,9 @@ func (a *admission) unknown(w http.ResponseWriter, r *http.Request) {
 }
 
 // unary gives the body its time. The answer's time is bounded too, so that a
-// client that does not read cannot hold a call for ever.
+// client that does not read cannot hold a call for ever. r is a copy: net/http
+// looks at its own request's body to learn whether the connection can be used
+// again.
 func (a *admission) unary(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	on := &wire{control: http.NewResponseController(w)}
 	defer on.close()
@@ -148,11 +155,7 @@ func (a *admission) unary(w http.ResponseWriter, r *http.Request, next http.Hand
 	if r.ContentLength != 0 {
 		body := time.AfterFunc(a.config.BodyTimeout, on.endRead)
 		defer body.Stop()
-		// A copy: net/http looks at its own request's body to learn whether the
-		// connection can be used again.
-		timed := r.WithContext(r.Context())
-		timed.Body = &timedBody{r.Body, body}
-		r = timed
+		r.Body = &timedBody{r.Body, body}
 	}
 	next.ServeHTTP(w, r)
 }

@@ -62,7 +62,7 @@ func (l *limiter) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			info, _ := connect.CallInfoForHandlerContext(ctx)
 			return info.ResponseHeader()
 		}
-		if err := l.take(ctx, of, request.Any(), header); err != nil {
+		if err := l.take(ctx, of, of.organizationOf(request.Any()), header); err != nil {
 			return nil, err
 		}
 		return next(ctx, request)
@@ -76,14 +76,15 @@ func (l *limiter) WrapStreamingHandler(next connect.StreamingHandlerFunc) connec
 		of := l.methods.of(stream.Spec())
 		header := stream.ResponseHeader
 		return next(ctx, &received{stream, func(message any) error {
-			err := l.take(ctx, of, message, header)
+			err := l.take(ctx, of, of.organizationOf(message), header)
 			header = func() http.Header { return http.Header{} }
 			return err
 		}})
 	}
 }
 
-func (l *limiter) take(ctx context.Context, of *method, message any, header func() http.Header) error {
+// take counts a call on the organization that it names, or else the caller's.
+func (l *limiter) take(ctx context.Context, of *method, organization string, header func() http.Header) error {
 	caller, _ := principal.From(ctx)
 	if caller.Kind == principal.Service || caller.Via != "" {
 		return nil
@@ -91,7 +92,10 @@ func (l *limiter) take(ctx context.Context, of *method, message any, header func
 	rate := l.principals[of.budget].rate
 	said := l.principals[of.budget].take(caller.ID)
 	if said.ok {
-		if organization := organizationFor(of, message, caller); organization != "" {
+		if organization == "" {
+			organization = caller.Organization
+		}
+		if organization != "" {
 			theirs := l.organizations[of.budget].take(organization)
 			if !theirs.ok || theirs.remaining < said.remaining {
 				said = theirs
@@ -106,13 +110,6 @@ func (l *limiter) take(ctx context.Context, of *method, message any, header func
 		return fault.New(fault.Exhausted, commonv1.Reason_RATE_LIMITED, "too many calls").Retry(max(said.wait, time.Millisecond))
 	}
 	return nil
-}
-
-func organizationFor(of *method, message any, caller principal.Principal) string {
-	if named := of.organizationOf(message); named != "" {
-		return named
-	}
-	return caller.Organization
 }
 
 // tell sets the RateLimit headers (draft-ietf-httpapi-ratelimit-headers-06):

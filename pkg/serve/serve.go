@@ -45,6 +45,9 @@ type Server struct {
 	clock     func() time.Time
 
 	gate      *gate
+	access    *accessLog
+	tracer    *tracer
+	limiter   *limiter
 	chain     chain
 	admission *admission
 	health    *health
@@ -87,32 +90,33 @@ func (s *Server) assemble(o Options) error {
 		return err
 	}
 	known := new(methods)
-	access := &accessLog{
+	s.access = &accessLog{
 		log: s.log, metrics: s.admission.metrics, methods: known, clock: s.clock,
 		errorsOnly: s.config.AccessLog == "errors",
 	}
 	s.gate = &gate{
-		verifier: o.Verifier, key: o.ServiceKey, methods: known, access: access, clock: s.clock,
+		verifier: o.Verifier, key: o.ServiceKey, methods: known, access: s.access, clock: s.clock,
 		guesses: &guesses{newBuckets(s.config.Limits.Guess, s.clock)}, sampler: &sampler{clock: s.clock},
 		maxBytes: int64(s.config.MaxMessageBytes),
 	}
-	tracer, err := newTracer(s.telemetry)
-	if err != nil {
+	var err error
+	if s.tracer, err = newTracer(s.telemetry); err != nil {
 		return err
 	}
+	s.limiter = newLimiter(known, s.config.Limits, s.clock)
 	rules, err := newValidator()
 	if err != nil {
 		return err
 	}
 	s.chain = chain{
 		&recoverer{log: s.log},
-		tracer,
-		access,
+		s.tracer,
+		s.access,
 		&settler{log: s.log},
 		&keeper{idle: s.config.StreamIdle, clock: s.clock},
 		&authorizer{methods: known, gate: s.gate},
 		&deadliner{unary: s.config.Deadline, maxUnary: s.config.MaxDeadline, stream: s.config.StreamDeadline},
-		newLimiter(known, s.config.Limits, s.clock),
+		s.limiter,
 		rules,
 	}
 	return s.admission.metrics.register(s.telemetry.Registry)
@@ -148,13 +152,18 @@ func (s *Server) plainOptions() []connect.HandlerOption {
 //	s.Mount(path, handler)
 //
 // A path that names no protobuf service is served as it is, with the same
-// limits; such a handler calls Authenticate by itself.
+// limits on places and time. Plain makes handlers for it that keep the other
+// rules of calls too; any other handler calls Authenticate by itself.
 func (s *Server) Mount(path string, handler http.Handler) {
 	kinds := kindsOf(path)
 	if kinds != nil {
 		s.health.serves(strings.Trim(path, "/"))
 	}
-	s.mux.Handle(path, s.admission.admit(kinds, handler))
+	refuse := s.admission.refuse
+	if p, ok := handler.(*plainHandler); ok {
+		refuse = p.Refuse
+	}
+	s.mux.Handle(path, s.admission.admit(kinds, handler, refuse))
 }
 
 // Ready adds a condition of being ready. check runs every second with a
@@ -176,10 +185,7 @@ func (s *Server) Authenticate(ctx context.Context, header http.Header, audience 
 	if s.broken != nil {
 		return principal.Principal{}, s.broken
 	}
-	caller, err := s.gate.authenticate(ctx, header, audience)
-	if err == nil {
-		err = visitOf(ctx).enter(caller)
-	}
+	caller, err := s.gate.enter(ctx, header, audience)
 	if err != nil {
 		return principal.Principal{}, unauthenticated(ctx, err)
 	}

@@ -61,12 +61,16 @@ func (s *settler) WrapStreamingHandler(next connect.StreamingHandlerFunc) connec
 }
 
 func (s *settler) settle(ctx context.Context, procedure string, err error) *connect.Error {
+	return faultconnect.ToConnect(s.fault(ctx, procedure, err))
+}
+
+func (s *settler) fault(ctx context.Context, procedure string, err error) *fault.Fault {
 	f := faultconnect.Settle(ctx, err)
 	if f.Kind == fault.Internal || f.Kind == 0 {
 		s.log.ErrorContext(ctx, "call failed by a defect", slog.String("procedure", procedure), slog.Any("error", err))
 		f = traced(ctx, f)
 	}
-	return faultconnect.ToConnect(f)
+	return f
 }
 
 // traced adds the trace id, with which the log line is found.
