@@ -18,9 +18,11 @@ import (
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/project"
+	"github.com/meridian-iam/meridian/pkg/serve"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
+	"github.com/meridian-iam/meridian/services/authz/internal/authzen"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
@@ -53,6 +55,7 @@ type Service struct {
 	relationships *rpc.Relationships
 	checks        *rpc.Checks
 	lookups       *rpc.Lookups
+	authzen       *authzen.Service
 }
 
 // New wires the service.
@@ -64,6 +67,9 @@ func New(o Options) (*Service, error) {
 		return nil, fmt.Errorf("folder of snapshots: %w", err)
 	}
 	config := o.Config.withDefaults()
+	if err := authzen.CheckPublicURL(config.PublicURL); err != nil {
+		return nil, fmt.Errorf("authz.public_url: %w", err)
+	}
 	registry := models.New(authzcore.NewNames(), func(ctx context.Context, model string) ([]*eventv1.ModelFile, error) {
 		row, err := store.FindModel(ctx, o.DB.Pool(), model)
 		return row.Files, err
@@ -73,7 +79,7 @@ func New(o Options) (*Service, error) {
 		MaxGraphBytes: config.MaxGraphBytes, MaxBytes: config.MaxBytes, IdleAfter: config.IdleAfter,
 		Clock: o.Clock, Log: o.Logger, Metrics: o.Metrics,
 	})
-	return &Service{
+	s := &Service{
 		follower: o.Follower, registry: registry, graphs: all,
 		models:        &rpc.Models{DB: o.DB, Log: o.Log, Models: registry, Clock: o.Clock},
 		relationships: &rpc.Relationships{DB: o.DB, Log: o.Log, Models: registry, Graphs: all},
@@ -82,7 +88,9 @@ func New(o Options) (*Service, error) {
 			Graphs: all, Clock: o.Clock, Lanes: lanes.New(listLanes()),
 			Pinned: pinned.New(pinned.Config{Life: pinnedLife, MaxResults: maxPinned, MaxBytes: maxPinnedBytes, Clock: o.Clock}),
 		},
-	}, nil
+	}
+	s.authzen = &authzen.Service{Checks: s.checks, Lookups: s.lookups, PublicURL: config.PublicURL}
+	return s, nil
 }
 
 // Mount adds the service's procedures to a server.
@@ -92,6 +100,9 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(authzv1connect.NewCheckServiceHandler(s.checks, options...))
 	mount(authzv1connect.NewLookupServiceHandler(s.lookups, options...))
 }
+
+// MountHTTP adds what is not Connect to a server: AuthZEN.
+func (s *Service) MountHTTP(server *serve.Server) { s.authzen.Mount(server) }
 
 // How many lists are kept between their pages, for how long and in how many
 // bytes.

@@ -171,6 +171,7 @@ func (f *fixture) startService(t testing.TB) {
 	}
 	server := serve.New(serve.Options{Verifier: caller{}, ServiceKey: key, Telemetry: telemetry.Discard()})
 	service.Mount(server.Mount, server.HandlerOptions()...)
+	service.MountHTTP(server)
 	address, err := server.Listen(t.Context())
 	if err != nil {
 		t.Fatal(err)

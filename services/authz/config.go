@@ -12,6 +12,9 @@ type Config struct {
 	MaxBytes uint64 `yaml:"max_bytes"`
 	// IdleAfter evicts a graph that nobody asked about for so long; absent: 30m.
 	IdleAfter time.Duration `yaml:"idle_after"`
+	// PublicURL is where callers reach this service, scheme and host only, as
+	// https://pdp.example.com; absent: AuthZEN answers without metadata.
+	PublicURL string `yaml:"public_url"`
 }
 
 func (c Config) withDefaults() Config {

@@ -32,6 +32,7 @@ func (n *Node) openServer(context.Context) error {
 	}
 	if n.authz != nil {
 		n.authz.Mount(n.server.Mount, options...)
+		n.authz.MountHTTP(n.server)
 		logs.Folds = append(logs.Folds, n.authz.Fold())
 	}
 	n.server.Mount(logv1connect.NewLogServiceHandler(logs, options...))
