@@ -43,7 +43,7 @@ func send(t testing.TB, req *http.Request) httpAnswer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close()
 	content, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -168,7 +168,9 @@ func TestAuthZENRefuses(t *testing.T) {
 			whole, map[string]string{"X-Meridian-Revision": "garbage"}, 400, "REVISION_MALFORMED: X-Meridian-Revision is not a revision token\n",
 		},
 		"a long revision": {
-			whole, map[string]string{"X-Meridian-Revision": strings.Repeat("x", 129)}, 400,
+			whole,
+			map[string]string{"X-Meridian-Revision": strings.Repeat("x", 129)},
+			400,
 			"INVALID_FIELD: X-Meridian-Revision: must be a revision token of at most 128 characters\n",
 		},
 	} {
@@ -193,7 +195,7 @@ func TestAuthZENRefuses(t *testing.T) {
 
 func TestAuthZENHeaders(t *testing.T) {
 	f := newFixture(t, authz.Config{})
-	org, at, token := f.pdp(t)
+	org, at, _ := f.pdp(t)
 	for _, body := range []string{`{` + annaReads + `}`, `{}`} {
 		for given, want := range map[string]string{
 			"bfe9eb29-ab87": "bfe9eb29-ab87", "with a space": "with a space", strings.Repeat("x", 257): "", "caf\u00e9": "",
@@ -208,7 +210,7 @@ func TestAuthZENHeaders(t *testing.T) {
 		t.Errorf("401 without WWW-Authenticate: %v", got)
 	}
 	// A revision that was written a moment ago is waited for, and told.
-	token = f.write(t, org, remove, relationship("document:plan", "reader", "user:anna"))
+	token := f.write(t, org, remove, relationship("document:plan", "reader", "user:anna"))
 	got := f.post(t, at+"/access/v1/evaluation", `{`+annaReads+`}`, map[string]string{"X-Meridian-Revision": token})
 	if got.body != `{"decision":false}` || got.header.Get("X-Meridian-Revision") != token {
 		t.Errorf("%v, want a deny at %s", got, token)

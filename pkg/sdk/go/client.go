@@ -21,9 +21,7 @@ import (
 
 	"connectrpc.com/connect"
 
-	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1/logv1connect"
 )
@@ -31,6 +29,7 @@ import (
 // Client calls Meridian. It is safe for concurrent use.
 type Client struct {
 	Checks        authzv1connect.CheckServiceClient
+	Lookups       authzv1connect.LookupServiceClient
 	Relationships authzv1connect.RelationshipServiceClient
 	Models        authzv1connect.ModelServiceClient
 	Organizations identityv1connect.OrganizationServiceClient
@@ -52,6 +51,7 @@ func New(url, token string, options ...connect.ClientOption) *Client {
 	transport := &http.Client{Transport: newTransport()}
 	return &Client{
 		Checks:        authzv1connect.NewCheckServiceClient(transport, url, options...),
+		Lookups:       authzv1connect.NewLookupServiceClient(transport, url, options...),
 		Relationships: authzv1connect.NewRelationshipServiceClient(transport, url, options...),
 		Models:        authzv1connect.NewModelServiceClient(transport, url, options...),
 		Organizations: identityv1connect.NewOrganizationServiceClient(transport, url, options...),
@@ -71,49 +71,6 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout: 5 * time.Second,
 		ForceAttemptHTTP2:   true,
 	}
-}
-
-// Question asks: may the subject do this to the resource?
-type Question struct {
-	Organization string
-	// Subject is type:id, or type:id#relation.
-	Subject string
-	// Permission is a permission or relation of the resource's type.
-	Permission string
-	// Resource is type:id.
-	Resource string
-	// AtLeast is a revision token: the answer is not older. Empty: any answer
-	// within the default staleness of 5 s.
-	AtLeast string
-}
-
-// Decision is the answer to a question.
-type Decision struct {
-	Allowed bool
-	// Revision is the token of the state that the answer was given at.
-	Revision string
-	// Age is how far that state may be behind the newest.
-	Age time.Duration
-}
-
-// Check asks whether the subject may. A deny is an answer, not an error; on an
-// error treat the question as denied.
-func (c *Client) Check(ctx context.Context, q Question) (Decision, error) {
-	req := &authzv1.CheckRequest{
-		Organization: q.Organization, Subject: q.Subject, Permission: q.Permission, Resource: q.Resource,
-	}
-	if q.AtLeast != "" {
-		req.Freshness = &commonv1.Freshness{Level: &commonv1.Freshness_AtLeast{AtLeast: q.AtLeast}}
-	}
-	answer, err := c.Checks.Check(ctx, req)
-	if err != nil {
-		return Decision{}, err
-	}
-	return Decision{
-		Allowed:  answer.GetDecision() == authzv1.Decision_DECISION_ALLOW,
-		Revision: answer.GetEvaluatedAt().GetRevision(),
-		Age:      answer.GetEvaluatedAt().GetAge().AsDuration(),
-	}, nil
 }
 
 // authorization sends the token with every call.

@@ -6,11 +6,11 @@ require (
 	connectrpc.com/connect v1.21.1
 	github.com/meridian-iam/meridian/proto v0.0.0
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261005182115-fad411399dd8
+	google.golang.org/protobuf v1.36.12
 )
 
 require (
 	buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go v1.36.12-20260825204119-511051f7f437.2 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 replace github.com/meridian-iam/meridian/proto => ../../../proto

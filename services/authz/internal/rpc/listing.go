@@ -83,17 +83,25 @@ func notBefore(fresh graphs.Freshness, from place) graphs.Freshness {
 	return fresh
 }
 
-// anew computes a list, keeps it for the pages to come, and returns one.
+// anew makes a new list and returns a page of it.
 func (s *Lookups) anew(ctx context.Context, q query, text string, fresh graphs.Freshness, from place, most int) (*listing, error) {
 	view, evaluated, err := viewAt(ctx, s.Graphs, q.organization, fresh)
 	if err != nil {
 		return nil, err
 	}
+	return s.pageOf(ctx, q, text, view, evaluated, from, most)
+}
+
+// pageOf computes a list, keeps it for the pages to come, and returns one.
+func (s *Lookups) pageOf(
+	ctx context.Context, q query, text string, view *authzcore.View, evaluated *commonv1.Evaluated, from place, most int,
+) (*listing, error) {
 	now := s.Clock()
 	result := &pinned.Result{Model: view.Model().ID(), Age: evaluated.GetAge().AsDuration()}
 	key := pinned.Key{Organization: q.organization, Query: text, Sequence: view.Sequence(), At: now.UnixNano()}
 	work, cancel := withAnswerTime(ctx)
 	defer cancel()
+	var err error
 	result.Found, err = s.compute(work, q, view, now)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return s.interrupted(evaluated, result, text, from, most)

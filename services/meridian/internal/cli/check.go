@@ -31,19 +31,29 @@ func (a *App) check() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check SUBJECT PERMISSION RESOURCE", GroupID: "ask", Args: cobra.ExactArgs(3),
 		Short: "May this subject do this to this resource?",
-		Long:  "Prints ALLOW or DENY. Exit code: 0 allow, 1 deny, 2 no answer.",
+		Long: `Prints ALLOW, DENY, or CONDITIONAL and the parameters of conditions that are
+missing: give them with --context. Exit code: 0 allow, 1 deny or conditional,
+2 no answer.`,
 		Example: `  meridian check user:anna can_select table:orders
   meridian check user:dana can_scale service:prod --fully-consistent
+  meridian check user:anna can_select table:orders --context '{"ip": "10.0.0.7"}'
+  meridian check user:zoe can_select table:orders --with 'table:orders#reader@user:zoe'
   meridian check user:anna can_select table:orders --json | jq .decision`,
 	}
 	freshness := freshnessFlags(cmd)
+	circumstances := circumstancesFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		under, err := circumstances()
+		if err != nil {
+			return err
+		}
 		client, organization, err := a.inOrganization()
 		if err != nil {
 			return err
 		}
 		answer, err := client.Checks.Check(cmd.Context(), &authzv1.CheckRequest{
-			Organization: organization, Subject: args[0], Permission: args[1], Resource: args[2], Freshness: freshness(),
+			Organization: organization, Subject: args[0], Permission: args[1], Resource: args[2],
+			Freshness: freshness(), Circumstances: under,
 		})
 		if err != nil {
 			return err
@@ -53,10 +63,18 @@ func (a *App) check() *cobra.Command {
 		} else {
 			_, err = fmt.Fprintf(a.stdout, "%s  at revision %d, %s old\n", word(answer.GetDecision()),
 				answer.GetEvaluatedAt().GetSequence(), answer.GetEvaluatedAt().GetAge().AsDuration())
+			a.missing(answer.GetMissingContext())
 		}
 		return verdict(answer.GetDecision(), err)
 	}
 	return cmd
+}
+
+// missing prints the parameters that a conditional answer lacks.
+func (a *App) missing(parameters []string) {
+	if len(parameters) > 0 {
+		fmt.Fprintf(a.stdout, "missing: %s\n", strings.Join(parameters, ", "))
+	}
 }
 
 func word(d authzv1.Decision) string { return strings.TrimPrefix(d.String(), "DECISION_") }
@@ -74,16 +92,23 @@ func (a *App) explain() *cobra.Command {
 		Short: "Why, or why not?",
 		Long:  "Prints the decision and the path that led to it; for a deny, all that was tried.\nExit code: 0 allow, 1 deny, 2 no answer.",
 		Example: `  meridian explain user:anna can_select table:orders
-  meridian explain user:mallory can_run pipe:orders-from-kafka`,
+  meridian explain user:mallory can_run pipe:orders-from-kafka
+  meridian explain user:anna can_select table:orders --context '{"ip": "10.0.0.7"}'`,
 	}
 	freshness := freshnessFlags(cmd)
+	circumstances := circumstancesFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		under, err := circumstances()
+		if err != nil {
+			return err
+		}
 		client, organization, err := a.inOrganization()
 		if err != nil {
 			return err
 		}
 		answer, err := client.Checks.Explain(cmd.Context(), &authzv1.ExplainRequest{
-			Organization: organization, Subject: args[0], Permission: args[1], Resource: args[2], Freshness: freshness(),
+			Organization: organization, Subject: args[0], Permission: args[1], Resource: args[2],
+			Freshness: freshness(), Circumstances: under,
 		})
 		if err != nil {
 			return err
@@ -96,6 +121,7 @@ func (a *App) explain() *cobra.Command {
 		if answer.GetTruncated() {
 			fmt.Fprintln(a.stdout, "… cut at 1,000 steps")
 		}
+		a.missing(answer.GetMissingContext())
 		return verdict(answer.GetDecision(), nil)
 	}
 	return cmd
@@ -107,12 +133,21 @@ func (a *App) tree(s *authzv1.Step, first, rest string) {
 	if s.GetDecision() == authzv1.Decision_DECISION_ALLOW {
 		mark = "✓"
 	}
+	if s.GetDecision() == authzv1.Decision_DECISION_CONDITIONAL {
+		mark = "?"
+	}
 	line := mark + " " + s.GetQuestion()
 	if kind := strings.ToLower(strings.TrimPrefix(s.GetKind().String(), "STEP_KIND_")); kind != "unspecified" {
 		line += "  (" + kind + ")"
 	}
 	if s.GetRelationship() != "" {
 		line += "  " + s.GetRelationship()
+	}
+	if s.GetCondition() != "" {
+		line += "  with " + s.GetCondition()
+	}
+	if len(s.GetMissingContext()) > 0 {
+		line += "  missing " + strings.Join(s.GetMissingContext(), ", ")
 	}
 	fmt.Fprintln(a.stdout, first+line)
 	for i, under := range s.GetSteps() {

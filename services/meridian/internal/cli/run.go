@@ -93,7 +93,7 @@ Exit codes: 0 yes or done · 1 the answer is no · 2 no answer`,
 	)
 	root.AddCommand(
 		a.dev(), a.serve(), a.migrate(), a.keys(), a.bootstrap(),
-		a.check(), a.explain(),
+		a.check(), a.explain(), noun(a.lists()), a.expand(),
 		noun(a.model()), noun(a.rel()), noun(a.org()), noun(a.token()), noun(a.log()),
 		a.version(),
 	)

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+)
+
+func (a *App) expand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "expand RESOURCE PERMISSION", GroupID: "ask", Args: cobra.ExactArgs(2),
+		Short: "What is a permission of a resource made of?",
+		Long:  "Prints one level of the permission's definition with the stored subjects.\nAsk again for the usersets in it.",
+		Example: `  meridian expand table:orders can_select
+  meridian expand table:orders can_select --json`,
+	}
+	freshness, circumstances := freshnessFlags(cmd), circumstancesFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		under, err := circumstances()
+		if err != nil {
+			return err
+		}
+		client, organization, err := a.inOrganization()
+		if err != nil {
+			return err
+		}
+		answer, err := client.Lookups.Expand(cmd.Context(), &authzv1.ExpandRequest{
+			Organization: organization, Resource: args[0], Permission: args[1], Freshness: freshness(), Circumstances: under,
+		})
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printMessage(answer)
+		}
+		a.node(answer.GetRoot(), "", "")
+		return nil
+	}
+	return cmd
+}
+
+// node draws a part of a definition and what is under it.
+func (a *App) node(n *authzv1.ExpandNode, first, rest string) {
+	line := strings.ToLower(strings.TrimPrefix(n.GetKind().String(), "STEP_KIND_")) + "  " + n.GetName()
+	if n.GetTupleset() != "" {
+		line += "  from " + n.GetTupleset()
+	}
+	fmt.Fprintln(a.stdout, first+line)
+	var leaves []string
+	for _, r := range n.GetRelationships() {
+		leaf := r.GetSubject()
+		if r.GetCondition() != nil {
+			leaf += "  with " + r.GetCondition().GetName()
+		}
+		if r.GetExpiresAt() != nil {
+			leaf += "  until " + r.GetExpiresAt().AsTime().Format("2006-01-02T15:04:05Z")
+		}
+		leaves = append(leaves, leaf)
+	}
+	leaves = append(leaves, n.GetUsersets()...)
+	for i, leaf := range leaves {
+		branch, _ := branches(i == len(leaves)-1 && len(n.GetNodes()) == 0)
+		fmt.Fprintln(a.stdout, rest+branch+leaf)
+	}
+	for i, under := range n.GetNodes() {
+		branch, below := branches(i == len(n.GetNodes())-1)
+		a.node(under, rest+branch, rest+below)
+	}
+}
+
+// branches are the marks before a line and before those under it.
+func branches(last bool) (branch, below string) {
+	if last {
+		return "└─ ", "   "
+	}
+	return "├─ ", "│  "
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+)
+
+func (a *App) lists() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", GroupID: "ask", Short: "What may a subject do, where, and who may?"}
+	cmd.AddCommand(a.listObjects(), a.listSubjects(), a.listActions())
+	return cmd
+}
+
+// listPage is how many a page of a list has.
+const listPage = 1000
+
+// limitFlag adds --limit, and says on standard error when there is more.
+func (a *App) limitFlag(cmd *cobra.Command) (limit *int, told func(more bool)) {
+	limit = cmd.Flags().Int("limit", 0, "print so many at most (default: all)")
+	return limit, func(more bool) {
+		if more {
+			fmt.Fprintln(a.stderr, "there are more; give a larger --limit")
+		}
+	}
+}
+
+func pageOf(limit int) uint32 {
+	if limit <= 0 || limit >= listPage {
+		return listPage
+	}
+	return uint32(limit)
+}
+
+// whole refuses a page that the deadline cut: it would begin again.
+func whole(incomplete authzv1.Incomplete, err error) error {
+	if err == nil && incomplete == authzv1.Incomplete_INCOMPLETE_DEADLINE {
+		return meridian.ErrIncomplete
+	}
+	return err
+}
+
+func (a *App) listObjects() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "objects SUBJECT PERMISSION TYPE", Args: cobra.ExactArgs(3),
+		Short: "On which resources of a type has a subject a permission?",
+		Example: `  meridian list objects user:anna can_select table
+  meridian list objects user:anna can_select table --limit 10 --json
+  meridian list objects user:anna can_select table --context '{"ip": "10.0.0.7"}'`,
+	}
+	freshness, circumstances := freshnessFlags(cmd), circumstancesFlags(cmd)
+	limit, told := a.limitFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		under, err := circumstances()
+		if err != nil {
+			return err
+		}
+		client, organization, err := a.inOrganization()
+		if err != nil {
+			return err
+		}
+		more, err := list(a, []string{"RESOURCE", "DECISION"}, *limit, func(cursor string) ([]*authzv1.FoundObject, string, error) {
+			answer, err := client.Lookups.ListObjects(cmd.Context(), &authzv1.ListObjectsRequest{
+				Organization: organization, Subject: args[0], Permission: args[1], ResourceType: args[2],
+				Freshness: freshness(), Circumstances: under, PageSize: pageOf(*limit), Cursor: cursor,
+			})
+			return answer.GetObjects(), answer.GetNextCursor(), whole(answer.GetIncompleteReason(), err)
+		}, func(o *authzv1.FoundObject) []string { return []string{o.GetResource(), word(o.GetDecision())} })
+		told(more)
+		return err
+	}
+	return cmd
+}
+
+func (a *App) listSubjects() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "subjects RESOURCE PERMISSION TYPE", Args: cobra.ExactArgs(3),
+		Short: "Which subjects of a type have a permission on a resource?",
+		Long:  "Lists subjects, sorted. Of those that only a wildcard reaches it lists the wildcard, TYPE:*.",
+		Example: `  meridian list subjects table:orders can_select user
+  meridian list subjects table:orders can_select group --relation member
+  meridian list subjects table:orders can_select user --json`,
+	}
+	freshness, circumstances := freshnessFlags(cmd), circumstancesFlags(cmd)
+	relation := cmd.Flags().String("relation", "", "list usersets TYPE:id#RELATION instead")
+	limit, told := a.limitFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		under, err := circumstances()
+		if err != nil {
+			return err
+		}
+		client, organization, err := a.inOrganization()
+		if err != nil {
+			return err
+		}
+		more, err := list(a, []string{"SUBJECT", "DECISION"}, *limit, func(cursor string) ([]*authzv1.FoundSubject, string, error) {
+			answer, err := client.Lookups.ListSubjects(cmd.Context(), &authzv1.ListSubjectsRequest{
+				Organization: organization, Resource: args[0], Permission: args[1], SubjectType: args[2], SubjectRelation: *relation,
+				Freshness: freshness(), Circumstances: under, PageSize: pageOf(*limit), Cursor: cursor,
+			})
+			return answer.GetSubjects(), answer.GetNextCursor(), whole(answer.GetIncompleteReason(), err)
+		}, func(s *authzv1.FoundSubject) []string { return []string{s.GetSubject(), word(s.GetDecision())} })
+		told(more)
+		return err
+	}
+	return cmd
+}
+
+func (a *App) listActions() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "actions SUBJECT RESOURCE", Args: cobra.ExactArgs(2),
+		Short: "Which permissions and relations has a subject on a resource?",
+		Example: `  meridian list actions user:anna table:orders
+  meridian list actions user:anna table:orders --json | jq -r .permission`,
+	}
+	freshness, circumstances := freshnessFlags(cmd), circumstancesFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		under, err := circumstances()
+		if err != nil {
+			return err
+		}
+		client, organization, err := a.inOrganization()
+		if err != nil {
+			return err
+		}
+		_, err = list(a, []string{"PERMISSION", "DECISION", "MISSING"}, 0, func(string) ([]*authzv1.Action, string, error) {
+			answer, err := client.Lookups.ListActions(cmd.Context(), &authzv1.ListActionsRequest{
+				Organization: organization, Subject: args[0], Resource: args[1], Freshness: freshness(), Circumstances: under,
+			})
+			return answer.GetActions(), "", err
+		}, func(x *authzv1.Action) []string {
+			return []string{x.GetPermission(), word(x.GetDecision()), strings.Join(x.GetMissingContext(), ", ")}
+		})
+		return err
+	}
+	return cmd
+}
