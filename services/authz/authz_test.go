@@ -63,6 +63,7 @@ type fixture struct {
 	config authz.Config
 
 	checks        authzv1connect.CheckServiceClient
+	lookups       authzv1connect.LookupServiceClient
 	relationships authzv1connect.RelationshipServiceClient
 	models        authzv1connect.ModelServiceClient
 	service       *authz.Service
@@ -185,6 +186,7 @@ func (f *fixture) startService(t testing.TB) {
 	f.service = service
 	client := server.Client()
 	as := connect.WithInterceptors(bearer{})
+	f.lookups = authzv1connect.NewLookupServiceClient(client, "http://in-process", as)
 	f.checks = authzv1connect.NewCheckServiceClient(client, "http://in-process", as)
 	f.relationships = authzv1connect.NewRelationshipServiceClient(client, "http://in-process", as)
 	f.models = authzv1connect.NewModelServiceClient(client, "http://in-process", as)

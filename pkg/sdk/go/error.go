@@ -26,8 +26,11 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the error of the call.
 func (e *Error) Unwrap() error { return e.Err }
 
-// AsError reads the reason of a failed call.
+// AsError reads the reason of a failed call, or of one answer of a batch.
 func AsError(err error) (*Error, bool) {
+	if known, ok := errors.AsType[*Error](err); ok {
+		return known, true
+	}
 	var failed *connect.Error
 	if !errors.As(err, &failed) {
 		return nil, false
