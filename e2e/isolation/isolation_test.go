@@ -139,6 +139,7 @@ func TestIsolation(t *testing.T) {
 	t.Run("cursors", func(t *testing.T) { w.testCursors(t) })
 	t.Run("tokens", func(t *testing.T) { w.testTokens(t) })
 	t.Run("import", func(t *testing.T) { w.testImport(t) })
+	t.Run("AuthZEN", func(t *testing.T) { w.testAuthZEN(t) })
 }
 
 func (w *world) refused(t *testing.T, want connect.Code, token string, try func(token string) error) {
@@ -210,6 +211,9 @@ func (w *world) testCursors(t *testing.T) {
 		Updates: []*authzv1.RelationshipUpdate{{
 			Operation:    authzv1.Operation_OPERATION_TOUCH,
 			Relationship: &authzv1.Relationship{Resource: "document:secret", Relation: "viewer", Subject: "user:bob"},
+		}, {
+			Operation:    authzv1.Operation_OPERATION_TOUCH,
+			Relationship: &authzv1.Relationship{Resource: "document:plan", Relation: "viewer", Subject: "user:bob"},
 		}},
 	})
 	if err != nil {
@@ -221,6 +225,13 @@ func (w *world) testCursors(t *testing.T) {
 	})
 	if err != nil || page.GetNextCursor() == "" {
 		t.Fatalf("%v, %v", page, err)
+	}
+	found, err := admin.Lookups.ListSubjects(t.Context(), subjectsOf(w.foreign.organization, ""))
+	if err != nil || found.GetNextCursor() == "" {
+		t.Fatalf("%v, %v", found, err)
+	}
+	if listed, err := home.Lookups.ListSubjects(t.Context(), subjectsOf(w.home.organization, found.GetNextCursor())); !meridian.Is(err, commonv1.Reason_INVALID_FIELD) {
+		t.Errorf("another's cursor of subjects: %v, %v; want INVALID_FIELD", listed, err)
 	}
 	answer, err := home.Relationships.ReadRelationships(t.Context(), &authzv1.ReadRelationshipsRequest{
 		Organization: w.home.organization, Cursor: page.GetNextCursor(),
@@ -244,6 +255,14 @@ func (w *world) testCursors(t *testing.T) {
 		}
 	} else if !meridian.Is(err, commonv1.Reason_INVALID_FIELD) {
 		t.Errorf("another's cursor of tokens: %v", err)
+	}
+}
+
+// subjectsOf asks for the first of the viewers of the plan, or for those after.
+func subjectsOf(organization, cursor string) *authzv1.ListSubjectsRequest {
+	return &authzv1.ListSubjectsRequest{
+		Organization: organization, Resource: "document:plan", Permission: "viewer", SubjectType: "user", PageSize: 1, Cursor: cursor,
+		Freshness: &commonv1.Freshness{Level: &commonv1.Freshness_FullyConsistent{FullyConsistent: true}},
 	}
 }
 

@@ -22,6 +22,30 @@ var requests = map[string]func(p place) proto.Message{
 	"meridian.authz.v1.CheckService.Explain": func(p place) proto.Message {
 		return &authzv1.ExplainRequest{Organization: p.organization, Subject: "user:anna", Permission: "viewer", Resource: "document:plan"}
 	},
+	"meridian.authz.v1.CheckService.BatchCheck": func(p place) proto.Message {
+		return &authzv1.BatchCheckRequest{
+			Organization: p.organization,
+			Items:        []*authzv1.BatchCheckItem{{Subject: "user:anna", Permission: "viewer", Resource: "document:plan"}},
+		}
+	},
+	"meridian.authz.v1.LookupService.ListObjects": func(p place) proto.Message {
+		return &authzv1.ListObjectsRequest{Organization: p.organization, Subject: "user:anna", Permission: "viewer", ResourceType: "document"}
+	},
+	"meridian.authz.v1.LookupService.StreamObjects": func(p place) proto.Message {
+		return &authzv1.StreamObjectsRequest{Organization: p.organization, Subject: "user:anna", Permission: "viewer", ResourceType: "document"}
+	},
+	"meridian.authz.v1.LookupService.ListSubjects": func(p place) proto.Message {
+		return &authzv1.ListSubjectsRequest{Organization: p.organization, Resource: "document:plan", Permission: "viewer", SubjectType: "user"}
+	},
+	"meridian.authz.v1.LookupService.StreamSubjects": func(p place) proto.Message {
+		return &authzv1.StreamSubjectsRequest{Organization: p.organization, Resource: "document:plan", Permission: "viewer", SubjectType: "user"}
+	},
+	"meridian.authz.v1.LookupService.ListActions": func(p place) proto.Message {
+		return &authzv1.ListActionsRequest{Organization: p.organization, Subject: "user:anna", Resource: "document:plan"}
+	},
+	"meridian.authz.v1.LookupService.Expand": func(p place) proto.Message {
+		return &authzv1.ExpandRequest{Organization: p.organization, Resource: "document:plan", Permission: "viewer"}
+	},
 	"meridian.authz.v1.ModelService.PublishModel": func(p place) proto.Message {
 		return &authzv1.PublishModelRequest{Name: "documents", Files: []*authzv1.ModelFile{{Path: "m.fga", Content: model}}, IdempotencyKey: p.key()}
 	},
