@@ -18,6 +18,7 @@ func TestAgainstDev(t *testing.T) {
 		test func(t *testing.T, d *harness.Dev)
 	}{
 		{"check and explain", testCheck},
+		{"lists, expansion and circumstances", testList},
 		{"writing relationships", testWrite},
 		{"importing relationships", testImport},
 		{"reading relationships", testRead},

@@ -170,7 +170,7 @@ func (f *fixture) startService(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := serve.New(serve.Options{Verifier: caller{}, ServiceKey: key, Telemetry: telemetry.Discard()})
+	server := serve.New(serve.Options{Verifier: principal.NewCache(principal.CacheConfig{Upstream: caller{}}), ServiceKey: key, Telemetry: telemetry.Discard()})
 	service.Mount(server.Mount, server.HandlerOptions()...)
 	service.MountHTTP(server)
 	address, err := server.Listen(t.Context())

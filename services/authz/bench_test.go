@@ -68,16 +68,18 @@ func (echo) BatchCheck(_ context.Context, req *authzv1.BatchCheckRequest) (*auth
 func BenchmarkBatchCheckOverConnect(b *testing.B) {
 	const size = 100
 	f := newFixture(b, authz.Config{})
-	org, token := f.seeded(b)
-	_ = token
+	org, token := f.shelf(b, size)
 	mux := http.NewServeMux()
 	mux.Handle(authzv1connect.NewCheckServiceHandler(echo{}, connect.WithCompressMinBytes(compressFrom)))
 	bare := httptest.NewServer(mux)
 	defer bare.Close()
+	if _, err := f.lookups.ListObjects(b.Context(), objectsOf(org, "", 1, atLeast(token))); err != nil {
+		b.Fatal(err)
+	}
 	request := &authzv1.BatchCheckRequest{Organization: org}
 	for i := range size {
 		request.Items = append(request.Items, &authzv1.BatchCheckItem{
-			Subject: "user:" + strconv.Itoa(i%7), Permission: "can_read", Resource: "document:" + strconv.Itoa(i),
+			Subject: "user:anna", Permission: "can_read", Resource: fmt.Sprintf("document:%03d", i),
 		})
 	}
 	for _, target := range []struct{ name, url string }{{"echo", bare.URL}, {"batch", f.address}} {

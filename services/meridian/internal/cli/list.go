@@ -19,12 +19,12 @@ func (a *App) lists() *cobra.Command {
 // listPage is how many a page of a list has.
 const listPage = 1000
 
-// limitFlag adds --limit, and says on standard error when there is more.
+// limitFlag adds --limit. told says, to people, when there is more.
 func (a *App) limitFlag(cmd *cobra.Command) (limit *int, told func(more bool)) {
 	limit = cmd.Flags().Int("limit", 0, "print so many at most (default: all)")
 	return limit, func(more bool) {
-		if more {
-			fmt.Fprintln(a.stderr, "there are more; give a larger --limit")
+		if more && !a.json {
+			fmt.Fprintf(a.stderr, "there are more than %d; raise --limit to see them\n", *limit)
 		}
 	}
 }
