@@ -321,3 +321,70 @@ func TestAuthZENWithoutPublicURL(t *testing.T) {
 		t.Errorf("%v, want 404 that names the setting", got)
 	}
 }
+
+// Pages go on with the same request only.
+func TestAuthZENPages(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org, token := f.shelf(t, 50)
+	const (
+		resources = `"subject":{"type":"user","id":"anna"},"action":{"name":"can_read"},"resource":{"type":"document","id":"ignored"}`
+		actions   = `"subject":{"type":"user","id":"anna"},"resource":{"type":"document","id":"000"}`
+	)
+	at := "/authzen/" + org + "/access/v1/search/"
+	next := func(path, body string) string {
+		t.Helper()
+		answer := f.ask(t, at+path, body, map[string]string{"X-Meridian-Revision": token})
+		page, _ := answer["page"].(map[string]any)
+		text, ok := page["next_token"].(string)
+		if !ok {
+			t.Fatalf("no next_token in %v", answer)
+		}
+		return text
+	}
+	of := next("resource", `{`+resources+`,"page":{"limit":7}}`)
+	act := next("action", `{`+actions+`,"page":{"limit":1}}`)
+	if of == "" || act == "" {
+		t.Fatal("a list of many pages has one")
+	}
+	for path, body := range map[string]string{"resource": `{` + resources + `}`, "action": `{` + actions + `}`} {
+		if got := next(path, body); got != "" {
+			t.Errorf("%s: a list of one page goes on at %q", path, got)
+		}
+	}
+	for name, body := range map[string]string{
+		"the same limit": `{` + resources + `,"page":{"limit":7,"token":"` + of + `"}}`,
+		"no limit":       `{` + resources + `,"page":{"token":"` + of + `"}}`,
+	} {
+		if answer := f.ask(t, at+"resource", body, nil); len(answer["results"].([]any)) != 7 { //nolint:errcheck // a panic fails too
+			t.Errorf("%s: %v, want 7 results", name, answer)
+		}
+	}
+	const notOurs = "INVALID_FIELD: page.token: is not a token of this search; start again without one\n"
+	bad := func(name, path, body, want string) {
+		t.Run(name, func(t *testing.T) {
+			if got := f.post(t, at+path, body, nil); got.status != http.StatusBadRequest || got.body != want {
+				t.Errorf("%d %q, want 400 %q", got.status, got.body, want)
+			}
+		})
+	}
+	page := func(of string) string { return `"page":{"token":"` + of + `"}` }
+	bad("another limit", "resource", `{`+resources+`,"page":{"limit":8,"token":"`+of+`"}}`, "INVALID_FIELD: page.limit: must be that of the first page\n")
+	bad("another subject", "resource", `{`+strings.Replace(resources, "anna", "bert", 1)+`,`+page(of)+`}`, notOurs)
+	bad("another action", "resource", `{`+strings.Replace(resources, "can_read", "owner", 1)+`,`+page(of)+`}`, notOurs)
+	bad("another context", "resource", `{`+resources+`,"context":{"ip":"x"},`+page(of)+`}`, notOurs)
+	bad("another search", "subject", `{`+strings.Replace(resources, "ignored", "000", 1)+`,`+page(of)+`}`, notOurs)
+	bad("a token of actions with another subject", "action", `{`+strings.Replace(actions, "anna", "bert", 1)+`,`+page(act)+`}`, notOurs)
+	bad("a tampered token", "resource", `{`+resources+`,`+page(of[:len(of)-4]+"AAAA")+`}`, notOurs)
+	bad("a token without a limit", "resource", `{`+resources+`,`+page(of[2:])+`}`, notOurs)
+	bad("a token that is none", "resource", `{`+resources+`,`+page("x")+`}`, notOurs)
+	bad("a number as token", "resource", `{`+resources+`,"page":{"token":7}}`, "INVALID_FIELD: page.token: must be a string\n")
+	for _, limit := range []string{"-1", "1.5", `"7"`, "true"} {
+		bad("limit "+limit, "resource", `{`+resources+`,"page":{"limit":`+limit+`}}`, "INVALID_FIELD: page.limit: must be an integer that is not negative\n")
+	}
+	bad("no resource id", "subject", `{"subject":{"type":"user"},"action":{"name":"can_read"},"resource":{"type":"document"}}`, "INVALID_FIELD: resource.id: is required\n")
+	bad("no subject id", "action", `{"subject":{"type":"user"},"resource":{"type":"document","id":"000"}}`, "INVALID_FIELD: subject.id: is required\n")
+	bad("no action", "resource", `{"subject":{"type":"user","id":"anna"},"resource":{"type":"document"}}`, "INVALID_FIELD: action: is required\n")
+	// What the model does not know has no results.
+	sameJSON(t, f.ask(t, at+"subject", `{"subject":{"type":"robot"},"action":{"name":"can_read"},"resource":{"type":"document","id":"000"}}`, nil),
+		`{"page":{"next_token":"","count":0},"results":[],"context":{"reason_admin":{"404":"subject: the model has no type \"robot\""}}}`)
+}

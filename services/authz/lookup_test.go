@@ -139,6 +139,19 @@ func TestCursorsOfLists(t *testing.T) {
 			}
 		})
 	}
+	under := func(subject string) *authzv1.ListObjectsRequest {
+		req := objectsOf(org, "", 10, nil)
+		req.Circumstances = &authzv1.Circumstances{Relationships: []*authzv1.Relationship{relationship("document:plan", "reader", subject)}}
+		return req
+	}
+	page, err = f.lookups.ListObjects(t.Context(), under("user:anna"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := under("user:bert")
+	changed.Cursor = page.GetNextCursor()
+	_, err = f.lookups.ListObjects(t.Context(), changed)
+	wantReason(t, err, commonv1.Reason_INVALID_FIELD)
 	_, err = f.lookups.ListSubjects(t.Context(), &authzv1.ListSubjectsRequest{
 		Organization: org, Resource: "document:000", Permission: "can_read", SubjectType: "user", Cursor: good,
 	})

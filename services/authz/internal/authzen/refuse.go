@@ -62,7 +62,7 @@ func statusOf(f *fault.Fault) int {
 var names = [...][2]string{
 	{"circumstances.context: ", "context: "},
 	{"permission: ", "action.name: "},
-	{"cursor: ", "page.token: "},
+	{"cursor: is not a cursor of this list", "page.token: is not a token of this search"},
 	{"freshness.at_least", RevisionHeader},
 }
 

@@ -69,7 +69,7 @@ func TestStore(t *testing.T) {
 	})
 	t.Run("all together are bounded", func(t *testing.T) {
 		s := open()
-		for _, organization := range strings.SplitSeq("abcde", "") {
+		for organization := range strings.SplitSeq("abcde", "") {
 			s.Put(key(organization, "1"), result(18_000))
 		}
 		kept(t, s, key("a", "1"), false)
@@ -77,7 +77,7 @@ func TestStore(t *testing.T) {
 		if s.Bytes() > 80_000 {
 			t.Errorf("%d bytes are kept", s.Bytes())
 		}
-		for _, organization := range strings.SplitSeq("fghijklmn", "") {
+		for organization := range strings.SplitSeq("fghijklmn", "") {
 			s.Put(key(organization, "1"), result(1))
 		}
 		kept(t, s, key("f", "1"), false)

@@ -12,6 +12,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/pinned"
 )
@@ -116,6 +117,27 @@ func TestListsAreBounded(t *testing.T) {
 			t.Errorf("after the others: %v", err)
 		}
 	})
+}
+
+// A page is not older than the page before, whatever its request says.
+func TestPagesAreNotOlder(t *testing.T) {
+	from := place{sequence: 7, at: 1, after: "document:001"}
+	for name, tc := range map[string]struct{ asked, want graphs.Freshness }{
+		"any": {graphs.Freshness{}, graphs.Freshness{Level: graphs.AtLeast, Sequence: 7, MaxStaleness: graphs.DefaultStaleness}},
+		"any within a bound": {
+			graphs.Freshness{MaxStaleness: time.Second}, graphs.Freshness{Level: graphs.AtLeast, Sequence: 7, MaxStaleness: time.Second},
+		},
+		"an older one": {graphs.Freshness{Level: graphs.AtLeast, Sequence: 3}, graphs.Freshness{Level: graphs.AtLeast, Sequence: 7}},
+		"a newer one":  {graphs.Freshness{Level: graphs.AtLeast, Sequence: 9}, graphs.Freshness{Level: graphs.AtLeast, Sequence: 9}},
+		"the head":     {graphs.Freshness{Level: graphs.FullyConsistent}, graphs.Freshness{Level: graphs.FullyConsistent}},
+	} {
+		if got := notBefore(tc.asked, from); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+		if got := notBefore(tc.asked, place{}); got != tc.asked {
+			t.Errorf("%s, of a new list: %+v, want what was asked", name, got)
+		}
+	}
 }
 
 func TestPlaces(t *testing.T) {
