@@ -355,7 +355,7 @@ func TestAuthZENPages(t *testing.T) {
 		"the same limit": `{` + resources + `,"page":{"limit":7,"token":"` + of + `"}}`,
 		"no limit":       `{` + resources + `,"page":{"token":"` + of + `"}}`,
 	} {
-		if answer := f.ask(t, at+"resource", body, nil); len(answer["results"].([]any)) != 7 { //nolint:errcheck // a panic fails too
+		if answer := f.ask(t, at+"resource", body, nil); len(answer["results"].([]any)) != 7 {
 			t.Errorf("%s: %v, want 7 results", name, answer)
 		}
 	}
