@@ -13,6 +13,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
@@ -29,6 +30,7 @@ import (
 	"github.com/meridian-iam/meridian/services/authz/internal/pinned"
 	"github.com/meridian-iam/meridian/services/authz/internal/rpc"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
+	"github.com/meridian-iam/meridian/services/authz/internal/sweep"
 )
 
 // Options are what the service needs.
@@ -37,6 +39,9 @@ type Options struct {
 	DB       *sqldb.DB
 	Log      *eventlog.Store
 	Follower *project.Follower
+	// Region is where this process runs. It removes the expired relationships of
+	// the region's organizations.
+	Region string
 	// StreamHead is the last sequence of a log in the region's streams.
 	StreamHead func(ctx context.Context, log string) (sequence uint64, found bool, err error)
 	// Dir holds the snapshots of graphs; it is made when absent.
@@ -51,6 +56,7 @@ type Service struct {
 	follower      *project.Follower
 	registry      *models.Registry
 	graphs        *graphs.Registry
+	sweeper       *sweep.Sweeper
 	models        *rpc.Models
 	relationships *rpc.Relationships
 	checks        *rpc.Checks
@@ -81,8 +87,11 @@ func New(o Options) (*Service, error) {
 	})
 	s := &Service{
 		follower: o.Follower, registry: registry, graphs: all,
+		sweeper: sweep.New(sweep.Options{
+			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
+		}),
 		models:        &rpc.Models{DB: o.DB, Log: o.Log, Models: registry, Clock: o.Clock},
-		relationships: &rpc.Relationships{DB: o.DB, Log: o.Log, Models: registry, Graphs: all},
+		relationships: &rpc.Relationships{DB: o.DB, Log: o.Log, Models: registry, Graphs: all, Clock: o.Clock},
 		checks:        &rpc.Checks{Graphs: all, Clock: o.Clock, Log: o.Logger},
 		lookups: &rpc.Lookups{
 			Graphs: all, Clock: o.Clock, Lanes: lanes.New(listLanes()),
@@ -119,12 +128,15 @@ func listLanes() lanes.Config {
 	return lanes.Config{Running: running, RunningEach: running / 2, Present: 128, PresentEach: 16}
 }
 
-// Run keeps the service's replicas up to date until ctx ends, and then writes
-// their snapshots.
+// Run keeps the service's replicas up to date and removes what expires until
+// ctx ends, and then writes the replicas' snapshots.
 func (s *Service) Run(ctx context.Context) error {
 	platform := s.follower.Attach(id.Platform, 0, s.registry.Apply)
 	defer platform.Close()
-	return s.graphs.Run(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.sweeper.Run(ctx) })
+	group.Go(func() error { return s.graphs.Run(ctx) })
+	return group.Wait()
 }
 
 // Fold rebuilds this service's rows from a log.

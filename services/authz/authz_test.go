@@ -73,7 +73,12 @@ type fixture struct {
 	stopRelay     func()
 	wake          atomic.Pointer[relay.Relay]
 	keys          atomic.Int64
+	// ahead is how far the service's clock is ahead, in nanoseconds.
+	ahead atomic.Int64
 }
+
+// clock is the service's clock.
+func (f *fixture) clock() time.Time { return time.Now().Add(time.Duration(f.ahead.Load())) }
 
 func newFixture(t testing.TB, config authz.Config) *fixture {
 	t.Helper()
@@ -161,7 +166,8 @@ func (f *fixture) startService(t testing.TB) {
 	t.Helper()
 	follower := project.NewFollower(project.Config{Bus: f.bus, Store: f.log, DB: f.db})
 	service, err := authz.New(authz.Options{
-		Config: f.config, DB: f.db, Log: f.log, Follower: follower, StreamHead: f.bus.Last, Dir: filepath.Join(f.dir, "graphs"), Logger: slog.New(slog.DiscardHandler),
+		Config: f.config, DB: f.db, Log: f.log, Follower: follower, Region: region, StreamHead: f.bus.Last,
+		Dir: filepath.Join(f.dir, "graphs"), Clock: f.clock, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

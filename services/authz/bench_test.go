@@ -131,6 +131,36 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
+// BenchmarkImport prints how many relationships a second an import commits:
+// one stream, 10,000 relationships a message.
+func BenchmarkImport(b *testing.B) {
+	const batch = 10_000
+	f := newFixture(b, authz.Config{})
+	org := f.organization(b)
+	client := authzv1connect.NewRelationshipServiceClient(http.DefaultClient, f.address,
+		connect.WithInterceptors(bearer{}), connect.WithCompressMinBytes(1024))
+	stream, err := client.ImportRelationships(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	message := &authzv1.ImportRelationshipsRequest{Organization: org, Relationships: make([]*authzv1.Relationship, batch)}
+	n := 0
+	for b.Loop() {
+		for i := range message.Relationships {
+			message.Relationships[i] = relationship(fmt.Sprintf("document:d%d", n/8), "reader", fmt.Sprintf("user:u%d", n%5000))
+			n++
+		}
+		if err := stream.Send(message); err != nil {
+			b.Fatal(err)
+		}
+	}
+	answer, err := stream.CloseAndReceive()
+	if err != nil || answer.GetCreated() != uint64(n) {
+		b.Fatalf("import = %v, %v; want %d created", answer, err, n)
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "relationships/s")
+}
+
 // closedLoop calls again and again from a number of workers and prints the
 // rate and the latencies.
 func closedLoop(b *testing.B, workers int, call func() error) {

@@ -20,6 +20,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/project"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
 )
 
@@ -112,10 +113,11 @@ func (r *replica) changes(ctx context.Context, recorded eventlog.Recorded, into 
 	case *eventv1.RelationshipsWritten:
 		into.Changes = make([]authzcore.Change, len(e.GetChanges()))
 		for i, c := range e.GetChanges() {
-			into.Changes[i] = authzcore.Change{
-				Relationship: authzcore.Relationship{Resource: c.GetResource(), Relation: c.GetRelation(), Subject: c.GetSubject()},
-				Delete:       c.GetDeleted(),
+			r, err := relationship.Recorded(c)
+			if err != nil {
+				return err
 			}
+			into.Changes[i] = authzcore.Change{Relationship: r, Delete: c.GetDeleted()}
 		}
 		return nil
 	default:

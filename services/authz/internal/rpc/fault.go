@@ -16,8 +16,7 @@ import (
 // its circumstances stand in "circumstances" beside it. Any other error comes
 // back as it is.
 func engineFault(err error, prefix string) error {
-	var which *authzcore.RelationshipError
-	if errors.As(err, &which) {
+	if which, ok := errors.AsType[*authzcore.RelationshipError](err); ok {
 		return relationshipFault(which.Err, fmt.Sprintf("%scircumstances.relationships[%d].", prefix, which.Index))
 	}
 	if f := termsFault(err, prefix, "condition", "circumstances.context"); f != nil {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,6 +60,7 @@ func imported(err error, message int, out *authzv1.ImportRelationshipsResponse) 
 		return err
 	}
 	return f.With("message", strconv.Itoa(message)).With("created", strconv.FormatUint(out.GetCreated(), 10)).
+		With("updated", strconv.FormatUint(out.GetUpdated(), 10)).
 		With("unchanged", strconv.FormatUint(out.GetUnchanged(), 10)).With("revision", out.GetRevision())
 }
 
@@ -69,39 +71,59 @@ func (s *Relationships) importMessage(
 ) error {
 	ctx, cancel := context.WithTimeout(ctx, messageTimeout)
 	defer cancel()
-	relationships := make([]authzcore.Relationship, len(req.GetRelationships()))
-	for i, r := range req.GetRelationships() {
-		parsed, err := parseRelationship(r)
-		if err != nil {
-			return relationshipFault(err, fmt.Sprintf("relationships[%d].", i))
-		}
-		relationships[i] = parsed
+	relationships, err := parseImport(req)
+	if err != nil {
+		return err
 	}
 	var (
-		created []authzcore.Relationship
-		token   string
+		created, updated []authzcore.Relationship
+		token            string
 	)
-	_, err := s.Log.Commit(ctx, eventlog.Request{Log: organization}, func(ctx context.Context, tx pgx.Tx) error {
+	_, err = s.Log.Commit(ctx, eventlog.Request{Log: organization}, func(ctx context.Context, tx pgx.Tx) error {
 		assignment, model, err := s.assigned(ctx, tx, organization)
 		if err != nil {
 			return err
 		}
-		for i, r := range relationships {
-			if err := model.Validate(r); err != nil {
-				return relationshipFault(err, fmt.Sprintf("relationships[%d].", i))
-			}
-		}
-		if created, err = store.Touch(ctx, tx, organization, assignment.HomeRegion, relationships); err != nil {
+		if err := importable(model, relationships, s.Clock()); err != nil {
 			return err
 		}
-		token, err = s.record(ctx, tx, organization, caller, relationship.Outcome{Created: created})
+		created, updated, err = store.Touch(ctx, tx, organization, assignment.HomeRegion, relationship.Latest(relationships))
+		if err != nil {
+			return err
+		}
+		token, err = s.record(ctx, tx, organization, caller, slices.Concat(created, updated), nil)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	out.Created += uint64(len(created))
-	out.Unchanged += uint64(len(relationships) - len(created))
+	out.Updated += uint64(len(updated))
+	out.Unchanged += uint64(len(relationships) - len(created) - len(updated))
 	out.Revision = token
+	return nil
+}
+
+func parseImport(req *authzv1.ImportRelationshipsRequest) ([]authzcore.Relationship, error) {
+	out := make([]authzcore.Relationship, len(req.GetRelationships()))
+	for i, r := range req.GetRelationships() {
+		var err error
+		if out[i], err = parseRelationship(r); err != nil {
+			return nil, relationshipFault(err, fmt.Sprintf("relationships[%d].", i))
+		}
+	}
+	return out, nil
+}
+
+// importable says whether the model allows all, and none has expired.
+func importable(model *authzcore.Model, relationships []authzcore.Relationship, at time.Time) error {
+	for i, r := range relationships {
+		if err := model.Validate(r); err != nil {
+			return relationshipFault(err, fmt.Sprintf("relationships[%d].", i))
+		}
+		if relationship.Expired(r.Terms, at) {
+			return relationship.PastExpiry(fmt.Sprintf("relationships[%d].", i))
+		}
+	}
 	return nil
 }

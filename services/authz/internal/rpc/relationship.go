@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -32,6 +33,7 @@ type Relationships struct {
 	Log    *eventlog.Store
 	Models *models.Registry
 	Graphs *graphs.Registry
+	Clock  func() time.Time
 }
 
 var _ authzv1connect.RelationshipServiceHandler = (*Relationships)(nil)
@@ -137,7 +139,7 @@ func (s *Relationships) write(
 			return engineFault(err, fmt.Sprintf("preconditions[%d].filter.", i))
 		}
 	}
-	state, err := readState(ctx, tx, organization, named, filters)
+	state, err := readState(ctx, tx, organization, named, filters, s.Clock())
 	if err != nil {
 		return err
 	}
@@ -148,24 +150,25 @@ func (s *Relationships) write(
 	if err := store.Delete(ctx, tx, organization, outcome.Deleted); err != nil {
 		return err
 	}
-	if _, err := store.Touch(ctx, tx, organization, assignment.HomeRegion, outcome.Created); err != nil {
+	written := slices.Concat(outcome.Created, outcome.Updated)
+	if _, _, err := store.Touch(ctx, tx, organization, assignment.HomeRegion, written); err != nil {
 		return err
 	}
 	out.Effects = outcome.Effects
-	out.Revision, err = s.record(ctx, tx, organization, caller, outcome)
+	out.Revision, err = s.record(ctx, tx, organization, caller, written, outcome.Deleted)
 	return err
 }
 
 func readState(
-	ctx context.Context, tx pgx.Tx, organization string, named []authzcore.Relationship, filters []store.Filter,
+	ctx context.Context, tx pgx.Tx, organization string, named []authzcore.Relationship, filters []store.Filter, at time.Time,
 ) (relationship.State, error) {
 	present, err := store.Present(ctx, tx, organization, named)
 	if err != nil {
 		return relationship.State{}, err
 	}
-	state := relationship.State{Present: present, Matches: make([]bool, len(filters))}
+	state := relationship.State{Present: present, Matches: make([]bool, len(filters)), At: at}
 	for i, f := range filters {
-		if state.Matches[i], err = store.Matches(ctx, tx, organization, f); err != nil {
+		if state.Matches[i], err = store.Matches(ctx, tx, organization, f, at); err != nil {
 			return relationship.State{}, err
 		}
 	}
@@ -174,9 +177,12 @@ func readState(
 
 // record appends what changed and returns the token of the log's head.
 func (s *Relationships) record(
-	ctx context.Context, tx pgx.Tx, organization string, caller principal.Principal, outcome relationship.Outcome,
+	ctx context.Context, tx pgx.Tx, organization string, caller principal.Principal, written, deleted []authzcore.Relationship,
 ) (string, error) {
-	events := relationship.Events(outcome.Created, outcome.Deleted)
+	events, err := relationship.Events(written, deleted, nil)
+	if err != nil {
+		return "", err
+	}
 	if len(events) == 0 {
 		head, err := s.Log.Head(ctx, tx, organization)
 		if err != nil {
@@ -246,8 +252,8 @@ func (s *Relationships) ReadRelationships(
 		return nil, engineFault(err, "filter.")
 	}
 	out := &authzv1.ReadRelationshipsResponse{EvaluatedAt: evaluated}
-	for _, r := range found {
-		out.Relationships = append(out.Relationships, &authzv1.Relationship{Resource: r.Resource, Relation: r.Relation, Subject: r.Subject})
+	if out.Relationships, err = relationshipMessages(found); err != nil {
+		return nil, err
 	}
 	if more {
 		last := found[len(found)-1]

@@ -54,3 +54,14 @@ func relationshipMessage(r authzcore.Relationship) (*authzv1.Relationship, error
 	out.Condition.Context, err = structpb.NewStruct(values)
 	return out, err
 }
+
+func relationshipMessages(relationships []authzcore.Relationship) ([]*authzv1.Relationship, error) {
+	out := make([]*authzv1.Relationship, len(relationships))
+	for i, r := range relationships {
+		var err error
+		if out[i], err = relationshipMessage(r); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
 )
 
 // Fold rebuilds the authz rows of one log, to compare them with the tables.
@@ -27,14 +28,14 @@ func (Fold) Start(log string) eventlog.Folding {
 	if log != id.Platform && !strings.HasPrefix(log, string(id.Organization)) {
 		return nil
 	}
-	return &folding{log: log, models: map[string]bool{}, relationships: map[authzcore.Relationship]bool{}}
+	return &folding{log: log, models: map[string]bool{}, relationships: map[authzcore.Relationship]authzcore.Terms{}}
 }
 
 type folding struct {
 	log           string
 	models        map[string]bool
 	assigned      string
-	relationships map[authzcore.Relationship]bool
+	relationships map[authzcore.Relationship]authzcore.Terms
 }
 
 // Apply implements eventlog.Folding.
@@ -53,11 +54,14 @@ func (f *folding) Apply(r eventlog.Recorded) error {
 		f.assigned = e.GetModel()
 	case *eventv1.RelationshipsWritten:
 		for _, c := range e.GetChanges() {
-			rel := authzcore.Relationship{Resource: c.GetResource(), Relation: c.GetRelation(), Subject: c.GetSubject()}
+			r, err := relationship.Recorded(c)
+			if err != nil {
+				return err
+			}
 			if c.GetDeleted() {
-				delete(f.relationships, rel)
+				delete(f.relationships, r)
 			} else {
-				f.relationships[rel] = true
+				f.relationships[r.Key()] = r.Terms
 			}
 		}
 	default:
@@ -87,18 +91,22 @@ func (f *folding) Compare(ctx context.Context, q sqldb.Querier) (string, error) 
 var errDifferent = errors.New("different")
 
 func (f *folding) compareRelationships(ctx context.Context, q sqldb.Querier) (string, error) {
-	rows, extra := 0, authzcore.Relationship{}
+	rows, difference := 0, ""
 	err := EachRelationship(ctx, q, f.log, func(r authzcore.Relationship) error {
 		rows++
-		if !f.relationships[r] {
-			extra = r
-			return errDifferent
+		switch terms, ok := f.relationships[r.Key()]; {
+		case !ok:
+			difference = fmt.Sprintf("relationship row %s is not in the log", r)
+		case terms != r.Terms:
+			difference = fmt.Sprintf("relationship row %s has other terms than the log", r)
+		default:
+			return nil
 		}
-		return nil
+		return errDifferent
 	})
 	switch {
 	case errors.Is(err, errDifferent):
-		return fmt.Sprintf("relationship row %s#%s@%s is not in the log", extra.Resource, extra.Relation, extra.Subject), nil
+		return difference, nil
 	case err != nil:
 		return "", err
 	case rows != len(f.relationships):

@@ -4,6 +4,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -11,80 +12,127 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 )
 
-// columns turns relationships into one array for each column.
-func columns(relationships []authzcore.Relationship) (resources, relations, subjects []string) {
-	resources = make([]string, len(relationships))
-	relations = make([]string, len(relationships))
-	subjects = make([]string, len(relationships))
-	for i, r := range relationships {
-		resources[i], relations[i], subjects[i] = r.Resource, r.Relation, r.Subject
-	}
-	return resources, relations, subjects
+// columns are relationships, one array for each column.
+type columns struct {
+	resources, relations, subjects []string
+	conditions, contexts           []string
+	expires                        []int64
 }
 
-// Present returns those of the given relationships that exist, by primary key.
+func columnsOf(relationships []authzcore.Relationship) columns {
+	n := len(relationships)
+	c := columns{
+		resources: make([]string, n), relations: make([]string, n), subjects: make([]string, n),
+		conditions: make([]string, n), contexts: make([]string, n), expires: make([]int64, n),
+	}
+	for i, r := range relationships {
+		c.resources[i], c.relations[i], c.subjects[i] = r.Resource, r.Relation, r.Subject
+		c.conditions[i], c.contexts[i], c.expires[i] = r.Terms.Condition, r.Terms.Context, r.Terms.Expires
+	}
+	return c
+}
+
+// Present returns the terms of those of the given relationships that have a
+// row, expired or not, by primary key. The keys are without terms.
 func Present(
 	ctx context.Context, q sqldb.Querier, organization string, relationships []authzcore.Relationship,
-) (map[authzcore.Relationship]bool, error) {
-	resources, relations, subjects := columns(relationships)
+) (map[authzcore.Relationship]authzcore.Terms, error) {
+	c := columnsOf(relationships)
 	rows, err := q.Query(ctx,
-		`SELECT r.resource, r.relation, r.subject
+		`SELECT r.resource, r.relation, r.subject, r.condition, r.context, r.expires_at
 		 FROM unnest($2::TEXT[], $3::TEXT[], $4::TEXT[]) AS want (resource, relation, subject)
 		 JOIN authz.relationships r
 		   ON r.organization_id = $1 AND r.resource = want.resource AND r.relation = want.relation AND r.subject = want.subject`,
-		organization, resources, relations, subjects)
+		organization, c.resources, c.relations, c.subjects)
 	if err != nil {
 		return nil, fmt.Errorf("select relationships: %w", err)
 	}
-	present := make(map[authzcore.Relationship]bool, len(relationships))
-	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
-		r, err := scanRelationship(row)
-		present[r] = true
-		return struct{}{}, err
-	})
+	found, err := pgx.CollectRows(rows, scanRelationship)
 	if err != nil {
 		return nil, fmt.Errorf("select relationships: %w", err)
+	}
+	present := make(map[authzcore.Relationship]authzcore.Terms, len(found))
+	for _, r := range found {
+		present[r.Key()] = r.Terms
 	}
 	return present, nil
 }
 
-// Touch inserts those of the given relationships that do not exist and returns
-// them.
+// insertAbsent and updatePresent read no versions of rows that others wrote, so
+// that imports of different organizations never conflict with each other on
+// PostgreSQL: therefore no join, and an upsert instead of an update.
+const (
+	unnested = `INSERT INTO authz.relationships AS r (organization_id, home_region, resource, relation, subject, condition, context, expires_at)
+		 SELECT $1, $2, u.resource, u.relation, u.subject, u.condition, u.context, u.expires_at
+		 FROM unnest($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::INT8[])
+		   AS u (resource, relation, subject, condition, context, expires_at)
+		 `
+	returned     = ` RETURNING r.resource, r.relation, r.subject, r.condition, r.context, r.expires_at`
+	insertAbsent = unnested + `ON CONFLICT DO NOTHING` + returned
+	// updatePresent leaves rows alone whose terms are the same already.
+	updatePresent = unnested + `ON CONFLICT (organization_id, resource, relation, subject) DO UPDATE
+		 SET condition = excluded.condition, context = excluded.context, expires_at = excluded.expires_at
+		 WHERE r.condition <> excluded.condition OR r.context <> excluded.context OR r.expires_at <> excluded.expires_at` + returned
+)
+
+// Touch makes the given relationships present with their terms, and returns
+// those that had no row and those that had one with other terms. None may be
+// given twice, whatever its terms.
 func Touch(
 	ctx context.Context, tx pgx.Tx, organization, homeRegion string, relationships []authzcore.Relationship,
-) ([]authzcore.Relationship, error) {
+) (created, updated []authzcore.Relationship, err error) {
 	if len(relationships) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	resources, relations, subjects := columns(relationships)
-	rows, err := tx.Query(ctx,
-		`INSERT INTO authz.relationships (organization_id, home_region, resource, relation, subject)
-		 SELECT $1, $2, u.resource, u.relation, u.subject
-		 FROM unnest($3::TEXT[], $4::TEXT[], $5::TEXT[]) AS u (resource, relation, subject)
-		 ON CONFLICT DO NOTHING
-		 RETURNING resource, relation, subject`,
-		organization, homeRegion, resources, relations, subjects)
-	if err != nil {
-		return nil, fmt.Errorf("insert relationships: %w", err)
+	put := func(statement string, rs []authzcore.Relationship) ([]authzcore.Relationship, error) {
+		c := columnsOf(rs)
+		rows, err := tx.Query(ctx, statement, organization, homeRegion,
+			c.resources, c.relations, c.subjects, c.conditions, c.contexts, c.expires)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.AppendRows(make([]authzcore.Relationship, 0, len(rs)), rows, scanRelationship)
 	}
-	created, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (authzcore.Relationship, error) { return scanRelationship(row) })
-	if err != nil {
-		return nil, fmt.Errorf("insert relationships: %w", err)
+	if created, err = put(insertAbsent, relationships); err != nil {
+		return nil, nil, fmt.Errorf("insert relationships: %w", err)
 	}
-	return created, nil
+	if rest := without(relationships, created); len(rest) > 0 {
+		if updated, err = put(updatePresent, rest); err != nil {
+			return nil, nil, fmt.Errorf("update relationships: %w", err)
+		}
+	}
+	return created, updated, nil
 }
 
-// Delete removes the given relationships.
+// without returns those of all that are not among some.
+func without(all, some []authzcore.Relationship) []authzcore.Relationship {
+	if len(all) == len(some) {
+		return nil
+	}
+	gone := make(map[authzcore.Relationship]bool, len(some))
+	for _, r := range some {
+		gone[r.Key()] = true
+	}
+	rest := make([]authzcore.Relationship, 0, len(all)-len(some))
+	for _, r := range all {
+		if !gone[r.Key()] {
+			rest = append(rest, r)
+		}
+	}
+	return rest
+}
+
+// Delete removes the given relationships, whatever their terms.
 func Delete(ctx context.Context, tx pgx.Tx, organization string, relationships []authzcore.Relationship) error {
 	if len(relationships) == 0 {
 		return nil
 	}
-	resources, relations, subjects := columns(relationships)
+	c := columnsOf(relationships)
 	_, err := tx.Exec(ctx,
 		`DELETE FROM authz.relationships r
 		 USING unnest($2::TEXT[], $3::TEXT[], $4::TEXT[]) AS u (resource, relation, subject)
 		 WHERE r.organization_id = $1 AND r.resource = u.resource AND r.relation = u.relation AND r.subject = u.subject`,
-		organization, resources, relations, subjects)
+		organization, c.resources, c.relations, c.subjects)
 	if err != nil {
 		return fmt.Errorf("delete relationships: %w", err)
 	}
@@ -98,25 +146,27 @@ type Filter struct {
 	Subject  string
 }
 
-// Matches says whether any relationship matches, by the primary key's first
-// columns.
-func Matches(ctx context.Context, q sqldb.Querier, organization string, f Filter) (bool, error) {
+// Matches says whether any relationship matches that has not expired at a time,
+// by the primary key's first columns.
+func Matches(ctx context.Context, q sqldb.Querier, organization string, f Filter, at time.Time) (bool, error) {
 	var found bool
 	err := q.QueryRow(ctx,
 		`SELECT EXISTS (SELECT 1 FROM authz.relationships
-		 WHERE organization_id = $1 AND resource = $2 AND ($3 = '' OR relation = $3) AND ($4 = '' OR subject = $4))`,
-		organization, f.Resource, f.Relation, f.Subject).Scan(&found)
+		 WHERE organization_id = $1 AND resource = $2 AND ($3 = '' OR relation = $3) AND ($4 = '' OR subject = $4)
+		   AND (expires_at = 0 OR expires_at > $5))`,
+		organization, f.Resource, f.Relation, f.Subject, at.Unix()).Scan(&found)
 	if err != nil {
 		return false, fmt.Errorf("match relationships: %w", err)
 	}
 	return found, nil
 }
 
-// EachRelationship calls fn for every relationship of an organization, in one
-// statement.
+// EachRelationship calls fn for every relationship of an organization, expired
+// or not, in one statement.
 func EachRelationship(ctx context.Context, q sqldb.Querier, organization string, fn func(authzcore.Relationship) error) error {
 	rows, err := q.Query(ctx,
-		`SELECT resource, relation, subject FROM authz.relationships WHERE organization_id = $1`, organization)
+		`SELECT resource, relation, subject, condition, context, expires_at
+		 FROM authz.relationships WHERE organization_id = $1`, organization)
 	if err != nil {
 		return fmt.Errorf("read relationships: %w", err)
 	}
@@ -133,8 +183,8 @@ func EachRelationship(ctx context.Context, q sqldb.Querier, organization string,
 	return rows.Err()
 }
 
-func scanRelationship(row pgx.Row) (authzcore.Relationship, error) {
+func scanRelationship(row pgx.CollectableRow) (authzcore.Relationship, error) {
 	var r authzcore.Relationship
-	err := row.Scan(&r.Resource, &r.Relation, &r.Subject)
+	err := row.Scan(&r.Resource, &r.Relation, &r.Subject, &r.Terms.Condition, &r.Terms.Context, &r.Terms.Expires)
 	return r, err
 }

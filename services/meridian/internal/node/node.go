@@ -149,7 +149,7 @@ func (n *Node) openServices(context.Context) (err error) {
 	}
 	if n.config.hosts(Authz) {
 		n.authz, err = authz.New(authz.Options{
-			Config: n.config.Authz, DB: n.db, Log: n.log, Follower: n.follower, StreamHead: n.bus.Last,
+			Config: n.config.Authz, DB: n.db, Log: n.log, Follower: n.follower, Region: n.config.Region, StreamHead: n.bus.Last,
 			Dir:    filepath.Join(n.config.DataDir, "graphs"),
 			Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 		})

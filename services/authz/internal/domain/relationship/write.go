@@ -4,22 +4,24 @@ package relationship
 import (
 	"fmt"
 	"strconv"
-
-	"google.golang.org/protobuf/proto"
+	"time"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/fault"
-	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
 // State is what a write needs to know.
 type State struct {
-	// Present holds those of the named relationships that exist.
-	Present map[authzcore.Relationship]bool
-	// Matches says for each precondition whether anything matches its filter.
+	// Present holds the terms of those of the named relationships that have a
+	// row, expired or not. The keys are without terms.
+	Present map[authzcore.Relationship]authzcore.Terms
+	// Matches says for each precondition whether anything matches its filter
+	// that has not expired.
 	Matches []bool
+	// At is the time of the commit.
+	At time.Time
 }
 
 // Update is one operation of a write.
@@ -40,15 +42,19 @@ type Write struct {
 type Outcome struct {
 	// Effects has one entry for each update, in order.
 	Effects []authzv1.Effect
-	// Created and Deleted are the effective changes.
-	Created, Deleted []authzcore.Relationship
+	// Created, Updated and Deleted are the effective changes. What had expired
+	// and was still there is among Created.
+	Created, Updated, Deleted []authzcore.Relationship
 }
 
 // Decide returns the outcome of the write.
 //
-// Errors: INVALID_FIELD when one relationship is named twice,
-// PRECONDITION_FAILED, RELATIONSHIP_EXISTS (a create of what exists). None of
-// them changes anything.
+// What has expired at the time of the commit is absent, whether it has been
+// removed or not.
+//
+// Errors: INVALID_FIELD when one relationship is named twice, whatever its
+// terms, or would have expired already (rule future); PRECONDITION_FAILED;
+// RELATIONSHIP_EXISTS (a create of what exists). None of them changes anything.
 func (c Write) Decide(s State) (Outcome, error) {
 	for i, must := range c.MustMatch {
 		if s.Matches[i] != must {
@@ -59,28 +65,40 @@ func (c Write) Decide(s State) (Outcome, error) {
 	out := Outcome{Effects: make([]authzv1.Effect, len(c.Updates))}
 	seen := make(map[authzcore.Relationship]int, len(c.Updates))
 	for i, u := range c.Updates {
-		if first, twice := seen[u.Relationship]; twice {
+		key := u.Relationship.Key()
+		if first, twice := seen[key]; twice {
 			return Outcome{}, fault.Field(fmt.Sprintf("updates[%d].relationship", i), "unique",
 				fmt.Sprintf("is named by updates[%d] already", first))
 		}
-		seen[u.Relationship] = i
-		effect, err := decide(i, u, s.Present[u.Relationship])
+		seen[key] = i
+		effect, err := decide(i, u, s)
 		if err != nil {
 			return Outcome{}, err
 		}
 		out.Effects[i] = effect
-		switch effect {
-		case authzv1.Effect_EFFECT_CREATED:
-			out.Created = append(out.Created, u.Relationship)
-		case authzv1.Effect_EFFECT_DELETED:
-			out.Deleted = append(out.Deleted, u.Relationship)
-		case authzv1.Effect_EFFECT_UNSPECIFIED, authzv1.Effect_EFFECT_UNCHANGED, authzv1.Effect_EFFECT_ABSENT:
-		}
+		out.add(effect, u.Relationship)
 	}
 	return out, nil
 }
 
-func decide(i int, u Update, present bool) (authzv1.Effect, error) {
+func (o *Outcome) add(effect authzv1.Effect, r authzcore.Relationship) {
+	switch effect {
+	case authzv1.Effect_EFFECT_CREATED:
+		o.Created = append(o.Created, r)
+	case authzv1.Effect_EFFECT_UPDATED:
+		o.Updated = append(o.Updated, r)
+	case authzv1.Effect_EFFECT_DELETED:
+		o.Deleted = append(o.Deleted, r.Key())
+	case authzv1.Effect_EFFECT_UNSPECIFIED, authzv1.Effect_EFFECT_UNCHANGED, authzv1.Effect_EFFECT_ABSENT:
+	}
+}
+
+func decide(i int, u Update, s State) (authzv1.Effect, error) {
+	terms, present := s.Present[u.Relationship.Key()]
+	present = present && !Expired(terms, s.At)
+	if u.Operation != authzv1.Operation_OPERATION_DELETE && Expired(u.Relationship.Terms, s.At) {
+		return 0, PastExpiry(fmt.Sprintf("updates[%d].relationship.", i))
+	}
 	switch u.Operation {
 	case authzv1.Operation_OPERATION_DELETE:
 		if present {
@@ -94,44 +112,42 @@ func decide(i int, u Update, present bool) (authzv1.Effect, error) {
 		}
 		return authzv1.Effect_EFFECT_CREATED, nil
 	case authzv1.Operation_OPERATION_TOUCH:
-		if present {
-			return authzv1.Effect_EFFECT_UNCHANGED, nil
+		switch {
+		case !present:
+			return authzv1.Effect_EFFECT_CREATED, nil
+		case terms != u.Relationship.Terms:
+			return authzv1.Effect_EFFECT_UPDATED, nil
 		}
-		return authzv1.Effect_EFFECT_CREATED, nil
+		return authzv1.Effect_EFFECT_UNCHANGED, nil
 	case authzv1.Operation_OPERATION_UNSPECIFIED:
 	}
 	return 0, fault.Field(fmt.Sprintf("updates[%d].operation", i), "defined", "is not an operation")
 }
 
-// The bounds of one event: an event stays small whatever a bulk import sends.
-const (
-	maxChanges = 1000
-	maxBytes   = 256 << 10
-)
+// Expired says whether a relationship with these terms holds no more at a time.
+func Expired(t authzcore.Terms, at time.Time) bool { return t.Expires != 0 && t.Expires <= at.Unix() }
 
-// Events records effective changes, in as many events as their size needs.
-func Events(created, deleted []authzcore.Relationship) []proto.Message {
-	var (
-		out   []proto.Message
-		event *eventv1.RelationshipsWritten
-		size  int
-	)
-	add := func(r authzcore.Relationship, removed bool) {
-		length := len(r.Resource) + len(r.Relation) + len(r.Subject)
-		if event == nil || len(event.GetChanges()) == maxChanges || size+length > maxBytes {
-			event, size = &eventv1.RelationshipsWritten{}, 0
-			out = append(out, event)
+// PastExpiry is the error of a relationship that would have expired already.
+// prefix is where in the request it stands, as "relationships[3].".
+func PastExpiry(prefix string) error {
+	return fault.Field(prefix+"expires_at", "future", "must be a time to come")
+}
+
+// Latest returns relationships without those that a later one with the same
+// resource, relation and subject replaces.
+func Latest(relationships []authzcore.Relationship) []authzcore.Relationship {
+	at := make(map[authzcore.Relationship]int, len(relationships))
+	for i, r := range relationships {
+		at[r.Key()] = i
+	}
+	if len(at) == len(relationships) {
+		return relationships
+	}
+	out := make([]authzcore.Relationship, 0, len(at))
+	for i, r := range relationships {
+		if at[r.Key()] == i {
+			out = append(out, r)
 		}
-		size += length
-		event.Changes = append(event.Changes, &eventv1.RelationshipChange{
-			Resource: r.Resource, Relation: r.Relation, Subject: r.Subject, Deleted: removed,
-		})
-	}
-	for _, r := range created {
-		add(r, false)
-	}
-	for _, r := range deleted {
-		add(r, true)
 	}
 	return out
 }
