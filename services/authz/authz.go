@@ -90,9 +90,12 @@ func New(o Options) (*Service, error) {
 		sweeper: sweep.New(sweep.Options{
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 		}),
-		models:        &rpc.Models{DB: o.DB, Log: o.Log, Models: registry, Clock: o.Clock},
-		relationships: &rpc.Relationships{DB: o.DB, Log: o.Log, Models: registry, Graphs: all, Clock: o.Clock},
-		checks:        &rpc.Checks{Graphs: all, Clock: o.Clock, Log: o.Logger},
+		models: &rpc.Models{DB: o.DB, Log: o.Log, Models: registry, Clock: o.Clock},
+		relationships: &rpc.Relationships{
+			DB: o.DB, Log: o.Log, Models: registry, Graphs: all, Follower: o.Follower, Clock: o.Clock,
+			WatchRetention: config.WatchRetention,
+		},
+		checks: &rpc.Checks{Graphs: all, Clock: o.Clock, Log: o.Logger},
 		lookups: &rpc.Lookups{
 			Graphs: all, Clock: o.Clock, Lanes: lanes.New(listLanes()),
 			Pinned: pinned.New(pinned.Config{Life: pinnedLife, MaxResults: maxPinned, MaxBytes: maxPinnedBytes, Clock: o.Clock}),

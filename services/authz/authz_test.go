@@ -164,10 +164,16 @@ func (bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.St
 // startService starts the service, as a process that just started.
 func (f *fixture) startService(t testing.TB) {
 	t.Helper()
+	f.startServiceAt(t, f.clock)
+}
+
+// startServiceAt starts it with a clock of its own.
+func (f *fixture) startServiceAt(t testing.TB, clock func() time.Time) {
+	t.Helper()
 	follower := project.NewFollower(project.Config{Bus: f.bus, Store: f.log, DB: f.db})
 	service, err := authz.New(authz.Options{
 		Config: f.config, DB: f.db, Log: f.log, Follower: follower, Region: region, StreamHead: f.bus.Last,
-		Dir: filepath.Join(f.dir, "graphs"), Clock: f.clock, Logger: slog.New(slog.DiscardHandler),
+		Dir: filepath.Join(f.dir, "graphs"), Clock: clock, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

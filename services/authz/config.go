@@ -15,6 +15,10 @@ type Config struct {
 	// PublicURL is where callers reach this service, scheme and host only, as
 	// https://pdp.example.com; absent: AuthZEN answers without metadata.
 	PublicURL string `yaml:"public_url"`
+	// WatchRetention is how old a change may be that a watcher is still sent;
+	// absent: 720h (30 days). Who asks for older ones is told to begin anew. The
+	// log itself keeps everything.
+	WatchRetention time.Duration `yaml:"watch_retention"`
 }
 
 func (c Config) withDefaults() Config {
@@ -26,6 +30,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.IdleAfter == 0 {
 		c.IdleAfter = 30 * time.Minute
+	}
+	if c.WatchRetention == 0 {
+		c.WatchRetention = 30 * 24 * time.Hour
 	}
 	return c
 }

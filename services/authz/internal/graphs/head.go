@@ -9,6 +9,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
@@ -76,6 +77,18 @@ func (h *heads) serve(log string, lane *headLane, fetch func(ctx context.Context
 		cancel()
 		close(read.done)
 	}
+}
+
+// Head reads the head of an organization's log. Any number who ask at once share
+// one read.
+//
+// Errors: NOT_FOUND, and those of the database.
+func (r *Registry) Head(ctx context.Context, organization string) (uint64, error) {
+	head, err := r.head(ctx, organization)
+	if fault.Is(err, commonv1.Reason_NOT_FOUND) {
+		return 0, principal.OrganizationNotFound()
+	}
+	return head, err
 }
 
 // head reads the head of an organization's log with a strong read: inside a

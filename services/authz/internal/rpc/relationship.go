@@ -14,6 +14,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/project"
 	"github.com/meridian-iam/meridian/pkg/revision"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
@@ -33,7 +34,11 @@ type Relationships struct {
 	Log    *eventlog.Store
 	Models *models.Registry
 	Graphs *graphs.Registry
-	Clock  func() time.Time
+	// Follower feeds watchers.
+	Follower *project.Follower
+	Clock    func() time.Time
+	// WatchRetention is how old an event may be that a watcher is still sent.
+	WatchRetention time.Duration
 }
 
 var _ authzv1connect.RelationshipServiceHandler = (*Relationships)(nil)
@@ -77,7 +82,7 @@ func parseWrite(req *authzv1.WriteRelationshipsRequest) (relationship.Write, []s
 	}
 	for i, p := range req.GetPreconditions() {
 		f := p.GetFilter()
-		if err := parseFilter(f); err != nil {
+		if err := parseConditionFilter(f); err != nil {
 			return command, nil, engineFault(err, fmt.Sprintf("preconditions[%d].filter.", i))
 		}
 		filters = append(filters, store.Filter{Resource: f.GetResource(), Relation: f.GetRelation(), Subject: f.GetSubject()})
@@ -86,9 +91,9 @@ func parseWrite(req *authzv1.WriteRelationshipsRequest) (relationship.Write, []s
 	return command, filters, nil
 }
 
-// parseFilter checks the form of a precondition's filter: a full resource, and
-// whole or no relation and subject.
-func parseFilter(f *authzv1.RelationshipFilter) error {
+// parseConditionFilter checks the form of a precondition's filter: a full
+// resource, and whole or no relation and subject.
+func parseConditionFilter(f *authzv1.RelationshipFilter) error {
 	if _, err := authzcore.ParseObject(f.GetResource()); err != nil {
 		return err
 	}

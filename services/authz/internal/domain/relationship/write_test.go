@@ -181,8 +181,11 @@ func FuzzWrite(f *testing.F) {
 	f.Add([]byte{2, 0, 3, 3, 1, 0, 1, 2, 2}, []byte{0, 1, 1, 2})
 	f.Add([]byte{1, 0, 4}, []byte{})
 	terms := []authzcore.Terms{
-		{}, {Condition: "office"}, {Condition: "office", Context: `{"hour":9}`},
-		{Expires: now.Unix() + 60}, {Expires: now.Unix()},
+		{},
+		{Condition: "office"},
+		{Condition: "office", Context: `{"hour":9}`},
+		{Expires: now.Unix() + 60},
+		{Expires: now.Unix()},
 	}
 	subjects := []string{"user:a", "user:b", "user:c", "user:d"}
 	pick := func(subject byte) authzcore.Relationship {

@@ -1,0 +1,95 @@
+package rpc
+
+import (
+	"context"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+)
+
+// The bounds of one message of an export, and of one page of a read. One
+// relationship alone may be larger.
+const (
+	exportItems = 1000
+	exportBytes = 1 << 20
+)
+
+// ExportRelationships implements RelationshipService.
+func (s *Relationships) ExportRelationships(
+	ctx context.Context, req *authzv1.ExportRelationshipsRequest, stream *connect.ServerStream[authzv1.ExportRelationshipsResponse],
+) error {
+	filter, err := parseFilter(req.GetFilter())
+	if err != nil {
+		return engineFault(err, "filter.")
+	}
+	view, evaluated, err := viewOf(ctx, s.Graphs, req.GetOrganization(), req.GetFreshness())
+	if err != nil {
+		return err
+	}
+	e := &export{send: stream.Send, evaluated: evaluated}
+	if err := e.all(ctx, view, filter); err != nil {
+		return err
+	}
+	return e.flush(true)
+}
+
+// export sends relationships in messages of bounded size.
+type export struct {
+	send      func(*authzv1.ExportRelationshipsResponse) error
+	evaluated *commonv1.Evaluated
+	next      []*authzv1.Relationship
+	bytes     int
+}
+
+// all adds what matches. What one resource or subject has is found without
+// looking at the whole graph, as long as it fits into one message.
+func (e *export) all(ctx context.Context, view *authzcore.View, filter authzcore.Filter) error {
+	found, more, err := view.Read(filter, authzcore.Relationship{}, exportItems)
+	if err != nil {
+		return engineFault(err, "filter.")
+	}
+	if !more {
+		for _, r := range found {
+			if err := e.add(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	view.All(func(r authzcore.Relationship) bool {
+		if matches(filter, r) {
+			err = e.add(r)
+		}
+		if err == nil {
+			err = ended(ctx)
+		}
+		return err == nil
+	})
+	return err
+}
+
+func (e *export) add(r authzcore.Relationship) error {
+	message, err := relationshipMessage(r)
+	if err != nil {
+		return err
+	}
+	size := proto.Size(message)
+	if len(e.next) == exportItems || len(e.next) > 0 && e.bytes+size > exportBytes {
+		if err := e.flush(false); err != nil {
+			return err
+		}
+	}
+	e.next = append(e.next, message)
+	e.bytes += size
+	return nil
+}
+
+func (e *export) flush(complete bool) error {
+	err := e.send(&authzv1.ExportRelationshipsResponse{Relationships: e.next, Complete: complete, EvaluatedAt: e.evaluated})
+	e.next, e.bytes = nil, 0
+	return err
+}
