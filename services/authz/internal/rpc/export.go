@@ -14,8 +14,8 @@ import (
 // The bounds of one message of an export, and of one page of a read. One
 // relationship alone may be larger.
 const (
-	exportItems = 1000
-	exportBytes = 1 << 20
+	exportItems  = 1000
+	messageBytes = 1 << 20
 )
 
 // ExportRelationships implements RelationshipService.
@@ -78,7 +78,7 @@ func (e *export) add(r authzcore.Relationship) error {
 		return err
 	}
 	size := proto.Size(message)
-	if len(e.next) == exportItems || len(e.next) > 0 && e.bytes+size > exportBytes {
+	if len(e.next) == exportItems || len(e.next) > 0 && e.bytes+size > messageBytes {
 		if err := e.flush(false); err != nil {
 			return err
 		}

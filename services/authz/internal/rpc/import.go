@@ -27,80 +27,119 @@ func (s *Relationships) ImportRelationships(
 	if err != nil {
 		return nil, err
 	}
-	out := &authzv1.ImportRelationshipsResponse{}
-	organization := ""
-	for message := 0; stream.Receive(); message++ {
-		req := stream.Msg()
-		switch {
-		case message == 0 && req.GetOrganization() == "":
-			return nil, fault.Field("organization", "required", "is required in the first message")
-		case message == 0:
-			organization = req.GetOrganization()
-		case req.GetOrganization() != "" && req.GetOrganization() != organization:
-			return nil, fault.Field("organization", "same", "differs from the first message's")
+	i := &importing{s: s, caller: caller, out: &authzv1.ImportRelationshipsResponse{}}
+	for number := 0; stream.Receive(); number++ {
+		m, err := i.parse(number, stream.Msg())
+		if failed := i.wait(); failed != nil {
+			return nil, failed // of the message before
 		}
-		if err := s.importMessage(ctx, organization, req, caller, out); err != nil {
-			return nil, imported(err, message, out)
+		if err != nil {
+			return nil, i.stopped(err, number)
 		}
+		i.begin(ctx, m)
+	}
+	if err := i.wait(); err != nil {
+		return nil, err
 	}
 	if err := stream.Err(); err != nil {
 		return nil, err
 	}
-	return out, nil
+	return i.out, nil
+}
+
+// importing is one stream. A message is committed while the next one is
+// received and checked; at most one commit is under way.
+type importing struct {
+	s            *Relationships
+	caller       principal.Principal
+	organization string
+	out          *authzv1.ImportRelationshipsResponse
+	// committed gets how the commit that is under way ended; nil when none is.
+	committed chan error
+}
+
+// importMessage is one message, checked as far as it can be without the model.
+type importMessage struct {
+	number        int
+	relationships []authzcore.Relationship
+}
+
+func (i *importing) parse(number int, req *authzv1.ImportRelationshipsRequest) (importMessage, error) {
+	switch {
+	case number == 0 && req.GetOrganization() == "":
+		return importMessage{}, fault.Field("organization", "required", "is required in the first message")
+	case number == 0:
+		i.organization = req.GetOrganization()
+	case req.GetOrganization() != "" && req.GetOrganization() != i.organization:
+		return importMessage{}, fault.Field("organization", "same", "differs from the first message's")
+	}
+	relationships, err := parseImport(req)
+	return importMessage{number: number, relationships: relationships}, err
+}
+
+// begin commits a message beside what follows.
+func (i *importing) begin(ctx context.Context, m importMessage) {
+	i.committed = make(chan error, 1)
+	go func(done chan<- error) { done <- i.commit(ctx, m) }(i.committed)
+}
+
+// wait waits for the commit that is under way.
+func (i *importing) wait() error {
+	if i.committed == nil {
+		return nil
+	}
+	err := <-i.committed
+	i.committed = nil
+	return err
 }
 
 // messageTimeout bounds the commit of one message: a database that hangs must
 // not hold up the organization's other writers for the life of a stream.
 const messageTimeout = 30 * time.Second
 
-// imported adds to a fault how far the import came: what was committed stays.
-func imported(err error, message int, out *authzv1.ImportRelationshipsResponse) error {
+// stopped adds to a fault how far the import came: what was committed stays.
+func (i *importing) stopped(err error, number int) error {
+	out := i.out
 	f, ok := fault.As(err)
 	if !ok {
 		return err
 	}
-	return f.With("message", strconv.Itoa(message)).With("created", strconv.FormatUint(out.GetCreated(), 10)).
+	return f.With("message", strconv.Itoa(number)).With("created", strconv.FormatUint(out.GetCreated(), 10)).
 		With("updated", strconv.FormatUint(out.GetUpdated(), 10)).
 		With("unchanged", strconv.FormatUint(out.GetUnchanged(), 10)).With("revision", out.GetRevision())
 }
 
-// importMessage commits one message of the stream.
-func (s *Relationships) importMessage(
-	ctx context.Context, organization string, req *authzv1.ImportRelationshipsRequest, caller principal.Principal,
-	out *authzv1.ImportRelationshipsResponse,
-) error {
+// commit commits one message.
+func (i *importing) commit(ctx context.Context, m importMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, messageTimeout)
 	defer cancel()
-	relationships, err := parseImport(req)
-	if err != nil {
-		return err
-	}
+	s := i.s
 	var (
 		created, updated []authzcore.Relationship
 		token            string
 	)
-	_, err = s.Log.Commit(ctx, eventlog.Request{Log: organization}, func(ctx context.Context, tx pgx.Tx) error {
-		assignment, model, err := s.assigned(ctx, tx, organization)
+	_, err := s.Log.Commit(ctx, eventlog.Request{Log: i.organization}, func(ctx context.Context, tx pgx.Tx) error {
+		assignment, model, err := s.assigned(ctx, tx, i.organization)
 		if err != nil {
 			return err
 		}
-		if err := importable(model, relationships, s.Clock()); err != nil {
+		if err := importable(model, m.relationships, s.Clock()); err != nil {
 			return err
 		}
-		created, updated, err = store.Touch(ctx, tx, organization, assignment.HomeRegion, relationship.Latest(relationships))
+		created, updated, err = store.Touch(ctx, tx, i.organization, assignment.HomeRegion, relationship.Latest(m.relationships))
 		if err != nil {
 			return err
 		}
-		token, err = s.record(ctx, tx, organization, caller, slices.Concat(created, updated), nil)
+		token, err = s.record(ctx, tx, i.organization, i.caller, slices.Concat(created, updated), nil)
 		return err
 	})
 	if err != nil {
-		return err
+		return i.stopped(err, m.number)
 	}
-	out.Created += uint64(len(created))
-	out.Updated += uint64(len(updated))
-	out.Unchanged += uint64(len(relationships) - len(created) - len(updated))
-	out.Revision = token
+	i.out.Created += uint64(len(created))
+	i.out.Updated += uint64(len(updated))
+	i.out.Unchanged += uint64(len(m.relationships) - len(created) - len(updated))
+	i.out.Revision = token
 	return nil
 }
 

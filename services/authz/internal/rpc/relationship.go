@@ -260,6 +260,9 @@ func (s *Relationships) ReadRelationships(
 	if out.Relationships, err = relationshipMessages(found); err != nil {
 		return nil, err
 	}
+	if len(out.GetRelationships()) < len(found) {
+		found, more = found[:len(out.GetRelationships())], true
+	}
 	if more {
 		last := found[len(found)-1]
 		out.NextCursor = page.Cursor(query, strings.Join([]string{last.Resource, last.Relation, last.Subject}, "\n"))

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -27,6 +28,9 @@ func parseRelationship(r *authzv1.Relationship) (authzcore.Relationship, error) 
 		out.Terms.Expires = at.GetSeconds()
 	}
 	out.Terms.Condition = r.GetCondition().GetName()
+	if r.GetCondition().GetContext() == nil {
+		return out, nil
+	}
 	var err error
 	out.Terms.Context, err = authzcore.EncodeContext(r.GetCondition().GetContext().AsMap())
 	return out, err
@@ -55,13 +59,20 @@ func relationshipMessage(r authzcore.Relationship) (*authzv1.Relationship, error
 	return out, err
 }
 
+// relationshipMessages returns the first of the relationships, as many as one
+// message may hold: contexts are large. It is at least one.
 func relationshipMessages(relationships []authzcore.Relationship) ([]*authzv1.Relationship, error) {
-	out := make([]*authzv1.Relationship, len(relationships))
-	for i, r := range relationships {
-		var err error
-		if out[i], err = relationshipMessage(r); err != nil {
+	out := make([]*authzv1.Relationship, 0, len(relationships))
+	size := 0
+	for _, r := range relationships {
+		message, err := relationshipMessage(r)
+		if err != nil {
 			return nil, err
 		}
+		if size += proto.Size(message); size > messageBytes && len(out) > 0 {
+			return out, nil
+		}
+		out = append(out, message)
 	}
 	return out, nil
 }

@@ -67,7 +67,7 @@ const (
 		 FROM unnest($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::INT8[])
 		   AS u (resource, relation, subject, condition, context, expires_at)
 		 `
-	returned     = ` RETURNING r.resource, r.relation, r.subject, r.condition, r.context, r.expires_at`
+	returned     = ` RETURNING r.resource, r.relation, r.subject`
 	insertAbsent = unnested + `ON CONFLICT DO NOTHING` + returned
 	// updatePresent leaves rows alone whose terms are the same already.
 	updatePresent = unnested + `ON CONFLICT (organization_id, resource, relation, subject) DO UPDATE
@@ -91,7 +91,7 @@ func Touch(
 		if err != nil {
 			return nil, err
 		}
-		return pgx.AppendRows(make([]authzcore.Relationship, 0, len(rs)), rows, scanRelationship)
+		return among(rs, rows)
 	}
 	if created, err = put(insertAbsent, relationships); err != nil {
 		return nil, nil, fmt.Errorf("insert relationships: %w", err)
@@ -104,18 +104,49 @@ func Touch(
 	return created, updated, nil
 }
 
+// key is what a relationship is found by.
+type key struct{ resource, relation, subject string }
+
+func keyOf(r authzcore.Relationship) key { return key{r.Resource, r.Relation, r.Subject} }
+
+// among returns those of the given relationships that rows name. Rows mostly
+// come in the order given, so that few texts are made of them.
+func among(given []authzcore.Relationship, rows pgx.Rows) ([]authzcore.Relationship, error) {
+	defer rows.Close()
+	out := make([]authzcore.Relationship, 0, len(given))
+	var places map[key]int
+	for next := 0; rows.Next(); next++ {
+		raw := rows.RawValues()
+		if next == len(given) || given[next].Resource != string(raw[0]) ||
+			given[next].Relation != string(raw[1]) || given[next].Subject != string(raw[2]) {
+			if places == nil {
+				places = make(map[key]int, len(given))
+				for i, r := range given {
+					places[keyOf(r)] = i
+				}
+			}
+			var ok bool
+			if next, ok = places[key{string(raw[0]), string(raw[1]), string(raw[2])}]; !ok {
+				return nil, fmt.Errorf("row %s#%s@%s was not asked for", raw[0], raw[1], raw[2])
+			}
+		}
+		out = append(out, given[next])
+	}
+	return out, rows.Err()
+}
+
 // without returns those of all that are not among some.
 func without(all, some []authzcore.Relationship) []authzcore.Relationship {
 	if len(all) == len(some) {
 		return nil
 	}
-	gone := make(map[authzcore.Relationship]bool, len(some))
+	gone := make(map[key]bool, len(some))
 	for _, r := range some {
-		gone[r.Key()] = true
+		gone[keyOf(r)] = true
 	}
 	rest := make([]authzcore.Relationship, 0, len(all)-len(some))
 	for _, r := range all {
-		if !gone[r.Key()] {
+		if !gone[keyOf(r)] {
 			rest = append(rest, r)
 		}
 	}

@@ -136,16 +136,17 @@ func PastExpiry(prefix string) error {
 // Latest returns relationships without those that a later one with the same
 // resource, relation and subject replaces.
 func Latest(relationships []authzcore.Relationship) []authzcore.Relationship {
-	at := make(map[authzcore.Relationship]int, len(relationships))
+	type key struct{ resource, relation, subject string }
+	at := make(map[key]int, len(relationships))
 	for i, r := range relationships {
-		at[r.Key()] = i
+		at[key{r.Resource, r.Relation, r.Subject}] = i
 	}
 	if len(at) == len(relationships) {
 		return relationships
 	}
 	out := make([]authzcore.Relationship, 0, len(at))
 	for i, r := range relationships {
-		if at[r.Key()] == i {
+		if at[key{r.Resource, r.Relation, r.Subject}] == i {
 			out = append(out, r)
 		}
 	}
