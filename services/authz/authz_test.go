@@ -61,6 +61,8 @@ type fixture struct {
 	bus    *bus.Bus
 	dir    string
 	config authz.Config
+	// region is where the service runs.
+	region string
 
 	checks        authzv1connect.CheckServiceClient
 	lookups       authzv1connect.LookupServiceClient
@@ -82,7 +84,7 @@ func (f *fixture) clock() time.Time { return time.Now().Add(time.Duration(f.ahea
 
 func newFixture(t testing.TB, config authz.Config) *fixture {
 	t.Helper()
-	f := &fixture{db: sqltest.New(t), dir: t.TempDir(), config: config}
+	f := &fixture{db: sqltest.New(t), dir: t.TempDir(), config: config, region: region}
 	var err error
 	f.bus, err = bus.Open(t.Context(), bus.Config{StoreDir: filepath.Join(f.dir, "nats"), Region: region}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -172,7 +174,7 @@ func (f *fixture) startServiceAt(t testing.TB, clock func() time.Time) {
 	t.Helper()
 	follower := project.NewFollower(project.Config{Bus: f.bus, Store: f.log, DB: f.db})
 	service, err := authz.New(authz.Options{
-		Config: f.config, DB: f.db, Log: f.log, Follower: follower, Region: region, StreamHead: f.bus.Last,
+		Config: f.config, DB: f.db, Log: f.log, Follower: follower, Region: f.region, StreamHead: f.bus.Last,
 		Dir: filepath.Join(f.dir, "graphs"), Clock: clock, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -1,6 +1,9 @@
 package rpc
 
 import (
+	"math"
+	"slices"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -28,12 +31,45 @@ func parseRelationship(r *authzv1.Relationship) (authzcore.Relationship, error) 
 		out.Terms.Expires = at.GetSeconds()
 	}
 	out.Terms.Condition = r.GetCondition().GetName()
-	if r.GetCondition().GetContext() == nil {
-		return out, nil
+	values, err := parseContext(r.GetCondition().GetContext())
+	if err != nil {
+		return out, err
 	}
-	var err error
-	out.Terms.Context, err = authzcore.EncodeContext(r.GetCondition().GetContext().AsMap())
+	out.Terms.Context, err = authzcore.EncodeContext(values)
 	return out, err
+}
+
+// parseContext returns the values of parameters as the engine takes them.
+//
+// Errors: *authzcore.InputError with rule number: Struct.AsMap turns what is no
+// number into a text.
+func parseContext(s *structpb.Struct) (map[string]any, error) {
+	if s == nil {
+		return nil, nil //nolint:nilnil // no values are an answer
+	}
+	for _, v := range s.GetFields() {
+		if !finite(v) {
+			return nil, &authzcore.InputError{Field: "context", Rule: "number", Detail: "a number must be finite"}
+		}
+	}
+	return s.AsMap(), nil
+}
+
+// finite says whether all numbers of a value are numbers.
+func finite(v *structpb.Value) bool {
+	switch kind := v.GetKind().(type) {
+	case *structpb.Value_NumberValue:
+		return !math.IsNaN(kind.NumberValue) && !math.IsInf(kind.NumberValue, 0)
+	case *structpb.Value_ListValue:
+		return !slices.ContainsFunc(kind.ListValue.GetValues(), func(v *structpb.Value) bool { return !finite(v) })
+	case *structpb.Value_StructValue:
+		for _, v := range kind.StructValue.GetFields() {
+			if !finite(v) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // relationshipMessage is the opposite of parseRelationship.
