@@ -22,6 +22,8 @@ func TestAgainstDev(t *testing.T) {
 		{"writing relationships", testWrite},
 		{"importing relationships", testImport},
 		{"reading relationships", testRead},
+		{"terms, export and import", testTerms},
+		{"watching relationships", testWatch},
 		{"models", testModels},
 		{"organizations", testOrganizations},
 		{"tokens", testTokens},

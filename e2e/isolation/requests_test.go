@@ -68,6 +68,12 @@ var requests = map[string]func(p place) proto.Message{
 	"meridian.authz.v1.RelationshipService.ReadRelationships": func(p place) proto.Message {
 		return &authzv1.ReadRelationshipsRequest{Organization: p.organization}
 	},
+	"meridian.authz.v1.RelationshipService.ExportRelationships": func(p place) proto.Message {
+		return &authzv1.ExportRelationshipsRequest{Organization: p.organization}
+	},
+	"meridian.authz.v1.RelationshipService.Watch": func(p place) proto.Message {
+		return &authzv1.WatchRequest{Organization: p.organization}
+	},
 	"meridian.identity.v1.OrganizationService.CreateOrganization": func(p place) proto.Message {
 		return &identityv1.CreateOrganizationRequest{Slug: "made-" + strconv.Itoa(p.number()), Name: "Made", IdempotencyKey: p.key()}
 	},

@@ -20,7 +20,7 @@ func (f *fixture) export(t testing.TB, req *authzv1.ExportRelationshipsRequest) 
 	if err != nil {
 		return nil, err
 	}
-	defer stream.Close() //nolint:errcheck // it was read to its end
+	defer stream.Close()
 	var out []*authzv1.ExportRelationshipsResponse
 	for stream.Receive() {
 		out = append(out, stream.Msg())

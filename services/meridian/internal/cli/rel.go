@@ -13,8 +13,8 @@ import (
 )
 
 func (a *App) rel() *cobra.Command {
-	cmd := &cobra.Command{Use: "rel", GroupID: "manage", Short: "Relationships: write, import, read"}
-	cmd.AddCommand(a.relWrite(), a.relImport(), a.relRead())
+	cmd := &cobra.Command{Use: "rel", GroupID: "manage", Short: "Relationships: write, import, read, export, watch"}
+	cmd.AddCommand(a.relWrite(), a.relImport(), a.relRead(), a.relExport(), a.relWatch())
 	return cmd
 }
 
@@ -24,12 +24,17 @@ func (a *App) relWrite() *cobra.Command {
 		Short: "Write up to 100 relationships in one commit",
 		Example: `  meridian rel write 'table:orders#reader@user:zoe'
   meridian rel write --delete 'table:orders#banned@user:mallory'
-  meridian rel write --create 'group:data#member@group:interns#member'`,
+  meridian rel write --create 'group:data#member@group:interns#member'
+  meridian rel write --expires 2h 'table:orders#reader@user:contractor'
+  meridian rel write --condition office --context '{"zone":"eu"}' 'table:orders#reader@user:zoe'`,
 	}
 	create := cmd.Flags().Bool("create", false, "fail when one exists already")
 	remove := cmd.Flags().Bool("delete", false, "remove instead of add")
 	key := cmd.Flags().String("idempotency-key", "", "repeat a write safely under this key (default: a new one)")
-	cmd.MarkFlagsMutuallyExclusive("create", "delete")
+	terms := termsFlags(cmd)
+	for _, flag := range []string{"create", "condition", "context", "expires"} {
+		cmd.MarkFlagsMutuallyExclusive("delete", flag)
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		operation := authzv1.Operation_OPERATION_TOUCH
 		switch {
@@ -46,6 +51,9 @@ func (a *App) relWrite() *cobra.Command {
 		for _, text := range args {
 			r, err := parseRelationship(text)
 			if err != nil {
+				return err
+			}
+			if err := terms.set(r); err != nil {
 				return err
 			}
 			req.Updates = append(req.Updates, &authzv1.RelationshipUpdate{Operation: operation, Relationship: r})
@@ -80,7 +88,8 @@ func (a *App) relImport() *cobra.Command {
 	return &cobra.Command{
 		Use: "import FILE", Args: cobra.ExactArgs(1),
 		Short: "Import relationships from CSV",
-		Long: "Touches every relationship of a CSV file with the header\n" + strings.Join(relcsv.Header, ",") + ".\n" +
+		Long: "Touches every relationship of a CSV file with the header\n" + strings.Join(relcsv.Header, ",") +
+			"\nand, after it, any of " + strings.Join(relcsv.Terms, ",") + ": a condition's name,\na JSON object of its parameters, and a time as 2027-01-31T18:00:00Z; each may be empty.\n" +
 			"Commits as it goes; importing a file again changes nothing. - reads standard input.",
 		Example: `  meridian rel import tuples.csv
   zcat tuples.csv.gz | meridian rel import -`,
@@ -117,7 +126,7 @@ func (a *App) relImport() *cobra.Command {
 			if a.json {
 				return a.printMessage(answer)
 			}
-			fmt.Fprintf(a.stdout, "%d created, %d unchanged\n", answer.GetCreated(), answer.GetUnchanged())
+			fmt.Fprintf(a.stdout, "%d created, %d updated, %d unchanged\n", answer.GetCreated(), answer.GetUpdated(), answer.GetUnchanged())
 			if answer.GetRevision() != "" { // nothing was sent
 				fmt.Fprintln(a.stdout, "revision ", answer.GetRevision())
 			}
@@ -146,10 +155,7 @@ func (a *App) relRead() *cobra.Command {
   meridian rel read --subject user:anna
   meridian rel read --resource service --relation viewer --limit 20`,
 	}
-	filter := &authzv1.RelationshipFilter{}
-	cmd.Flags().StringVar(&filter.Resource, "resource", "", "type:id or type")
-	cmd.Flags().StringVar(&filter.Relation, "relation", "", "relation")
-	cmd.Flags().StringVar(&filter.Subject, "subject", "", "type:id, type:*, type:id#relation or type")
+	filter := filterFlags(cmd)
 	limit := cmd.Flags().Uint32("limit", 100, "how many at most")
 	freshness := freshnessFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -158,14 +164,14 @@ func (a *App) relRead() *cobra.Command {
 			return err
 		}
 		req := &authzv1.ReadRelationshipsRequest{Organization: organization, Filter: filter, Freshness: freshness(), PageSize: min(*limit, 1000)}
-		more, err := list(a, []string{"RESOURCE", "RELATION", "SUBJECT"}, int(*limit),
+		more, err := list(a, []string{"RESOURCE", "RELATION", "SUBJECT", "TERMS"}, int(*limit),
 			func(cursor string) ([]*authzv1.Relationship, string, error) {
 				req.Cursor = cursor
 				answer, err := client.Relationships.ReadRelationships(cmd.Context(), req)
 				return answer.GetRelationships(), answer.GetNextCursor(), err
 			},
 			func(r *authzv1.Relationship) []string {
-				return []string{r.GetResource(), r.GetRelation(), r.GetSubject()}
+				return []string{r.GetResource(), r.GetRelation(), r.GetSubject(), termsText(r)}
 			})
 		if err == nil && more && !a.json {
 			fmt.Fprintf(a.stderr, "there are more than %d; raise --limit to see them\n", *limit)
