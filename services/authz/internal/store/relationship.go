@@ -4,6 +4,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -62,17 +63,21 @@ func Present(
 // that imports of different organizations never conflict with each other on
 // PostgreSQL: therefore no join, and an upsert instead of an update.
 const (
-	unnested = `INSERT INTO authz.relationships AS r (organization_id, home_region, resource, relation, subject, condition, context, expires_at)
+	withTerms = `INSERT INTO authz.relationships AS r (organization_id, home_region, resource, relation, subject, condition, context, expires_at)
 		 SELECT $1, $2, u.resource, u.relation, u.subject, u.condition, u.context, u.expires_at
 		 FROM unnest($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], $8::INT8[])
-		   AS u (resource, relation, subject, condition, context, expires_at)
-		 `
-	returned     = ` RETURNING r.resource, r.relation, r.subject`
-	insertAbsent = unnested + `ON CONFLICT DO NOTHING` + returned
+		   AS u (resource, relation, subject, condition, context, expires_at)`
+	// withoutTerms costs the database less, for bulk that has none.
+	withoutTerms = `INSERT INTO authz.relationships AS r (organization_id, home_region, resource, relation, subject)
+		 SELECT $1, $2, u.resource, u.relation, u.subject
+		 FROM unnest($3::TEXT[], $4::TEXT[], $5::TEXT[]) AS u (resource, relation, subject)`
+
+	insertAbsent = ` ON CONFLICT DO NOTHING` + returned
 	// updatePresent leaves rows alone whose terms are the same already.
-	updatePresent = unnested + `ON CONFLICT (organization_id, resource, relation, subject) DO UPDATE
+	updatePresent = ` ON CONFLICT (organization_id, resource, relation, subject) DO UPDATE
 		 SET condition = excluded.condition, context = excluded.context, expires_at = excluded.expires_at
 		 WHERE r.condition <> excluded.condition OR r.context <> excluded.context OR r.expires_at <> excluded.expires_at` + returned
+	returned = ` RETURNING r.resource, r.relation, r.subject`
 )
 
 // Touch makes the given relationships present with their terms, and returns
@@ -84,10 +89,13 @@ func Touch(
 	if len(relationships) == 0 {
 		return nil, nil, nil
 	}
-	put := func(statement string, rs []authzcore.Relationship) ([]authzcore.Relationship, error) {
+	put := func(conflict string, rs []authzcore.Relationship) ([]authzcore.Relationship, error) {
 		c := columnsOf(rs)
-		rows, err := tx.Query(ctx, statement, organization, homeRegion,
-			c.resources, c.relations, c.subjects, c.conditions, c.contexts, c.expires)
+		statement, args := withoutTerms, []any{organization, homeRegion, c.resources, c.relations, c.subjects}
+		if slices.ContainsFunc(rs, func(r authzcore.Relationship) bool { return r.Terms != authzcore.Terms{} }) {
+			statement, args = withTerms, append(args, c.conditions, c.contexts, c.expires)
+		}
+		rows, err := tx.Query(ctx, statement+conflict, args...)
 		if err != nil {
 			return nil, err
 		}
