@@ -35,7 +35,8 @@ const (
 	ModelState_MODEL_STATE_CANARY ModelState = 2
 	// Used by the organizations that follow the line, but for the canary's.
 	ModelState_MODEL_STATE_ACTIVE ModelState = 3
-	// Used no more; it stays readable.
+	// Given to nobody any more; it stays readable. Organizations that stay with it
+	// by id when another took its place go on with it.
 	ModelState_MODEL_STATE_RETIRED ModelState = 4
 )
 

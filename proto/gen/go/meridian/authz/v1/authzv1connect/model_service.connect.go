@@ -71,15 +71,25 @@ type ModelServiceClient interface {
 	// SetModelState moves a model through draft, canary, active and retired. The
 	// models of one name are a line: at most one of them is in canary, at most one
 	// active; making one active retires the one before. Organizations that follow
-	// the line are moved, one after another, each at a revision of its own log.
+	// the line are moved, one after another, each at a revision of its own log; one
+	// with relationships that would not be allowed any more is left where it is.
 	//
-	// Errors: NOT_FOUND, MODEL_STATE (the step is none of the allowed ones),
-	// MODEL_IN_USE (retiring what organizations are assigned).
+	// Steps: draft to canary, active and retired; canary to another canary, active
+	// and retired; active to retired; retired to canary and active, which is how a
+	// line goes back. Setting the state that a model has records nothing, and moves
+	// the organizations that were left.
+	//
+	// Errors: NOT_FOUND, MODEL_STATE (the step is none of these, or another model
+	// of the line, in metadata "model", is in canary), MODEL_IN_USE (retiring what
+	// organizations are assigned, or the active model of a line that organizations
+	// follow).
 	SetModelState(context.Context, *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error)
 	// DiffModels says how a model differs from another and what the change does
 	// to an organization's relationships: which would not be allowed any more.
+	// What the first model does not allow either is not counted.
 	//
-	// Errors: NOT_FOUND, MODEL_INVALID, those of freshness.
+	// Errors: NOT_FOUND, MODEL_INVALID, MODULE_CONFLICT, MODEL_NOT_ASSIGNED (from
+	// is empty), those of freshness.
 	DiffModels(context.Context, *v1.DiffModelsRequest) (*v1.DiffModelsResponse, error)
 }
 
@@ -224,15 +234,25 @@ type ModelServiceHandler interface {
 	// SetModelState moves a model through draft, canary, active and retired. The
 	// models of one name are a line: at most one of them is in canary, at most one
 	// active; making one active retires the one before. Organizations that follow
-	// the line are moved, one after another, each at a revision of its own log.
+	// the line are moved, one after another, each at a revision of its own log; one
+	// with relationships that would not be allowed any more is left where it is.
 	//
-	// Errors: NOT_FOUND, MODEL_STATE (the step is none of the allowed ones),
-	// MODEL_IN_USE (retiring what organizations are assigned).
+	// Steps: draft to canary, active and retired; canary to another canary, active
+	// and retired; active to retired; retired to canary and active, which is how a
+	// line goes back. Setting the state that a model has records nothing, and moves
+	// the organizations that were left.
+	//
+	// Errors: NOT_FOUND, MODEL_STATE (the step is none of these, or another model
+	// of the line, in metadata "model", is in canary), MODEL_IN_USE (retiring what
+	// organizations are assigned, or the active model of a line that organizations
+	// follow).
 	SetModelState(context.Context, *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error)
 	// DiffModels says how a model differs from another and what the change does
 	// to an organization's relationships: which would not be allowed any more.
+	// What the first model does not allow either is not counted.
 	//
-	// Errors: NOT_FOUND, MODEL_INVALID, those of freshness.
+	// Errors: NOT_FOUND, MODEL_INVALID, MODULE_CONFLICT, MODEL_NOT_ASSIGNED (from
+	// is empty), those of freshness.
 	DiffModels(context.Context, *v1.DiffModelsRequest) (*v1.DiffModelsResponse, error)
 }
 

@@ -1,0 +1,136 @@
+package authzcore
+
+import (
+	"slices"
+	"strings"
+)
+
+// Difference is a definition that two models do not share. Type is empty for a
+// condition, Relation for a type as a whole.
+type Difference struct {
+	Type, Relation, Condition string
+	// Before and After are the definitions in the language; empty: it is not
+	// there. A module is named when it is all that differs.
+	Before, After string
+}
+
+// Diff returns what differs from one model to another: by type and relation,
+// then by condition, sorted. The order of definitions, of type restrictions and
+// white space make no difference.
+func Diff(from, to *Model) []Difference {
+	var out []Difference
+	for _, name := range merged(from.Types(), to.Types()) {
+		before, after := from.schema.byName[name], to.schema.byName[name]
+		if before == nil || after == nil {
+			out = append(out, Difference{Type: name, Before: before.source(), After: after.source()})
+			continue
+		}
+		if before.module != after.module {
+			out = append(out, Difference{Type: name, Before: before.header() + ownedBy(before.module), After: after.header() + ownedBy(after.module)})
+		}
+		out = append(out, diffRelations(before, after)...)
+	}
+	return out
+}
+
+func diffRelations(from, to *typeDef) []Difference {
+	var out []Difference
+	for _, name := range merged(relationNames(from), relationNames(to)) {
+		before, after := from.byName[name], to.byName[name]
+		d := Difference{Type: from.name, Relation: name, Before: before.source(), After: after.source()}
+		switch {
+		case before == nil || after == nil || before.meaning() != after.meaning():
+			out = append(out, d)
+		case before.module != after.module && (before.module != from.module || after.module != to.module):
+			d.Before += ownedBy(before.module)
+			d.After += ownedBy(after.module)
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// merged merges names, sorted.
+func merged(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func relationNames(t *typeDef) []string {
+	out := make([]string, len(t.relations))
+	for i, r := range t.relations {
+		out[i] = r.name
+	}
+	return out
+}
+
+func ownedBy(module string) string {
+	if module == "" {
+		return "  # in no module"
+	}
+	return "  # in module " + module
+}
+
+func (t *typeDef) header() string { return "type " + t.name }
+
+// source is a type with its relations in the language; empty for none.
+func (t *typeDef) source() string {
+	if t == nil {
+		return ""
+	}
+	lines := []string{t.header()}
+	if len(t.relations) > 0 {
+		lines = append(lines, "  relations")
+	}
+	for _, r := range t.relations {
+		lines = append(lines, "    "+r.source())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// source is a relation in the language; empty for none.
+func (r *relationDef) source() string {
+	if r == nil {
+		return ""
+	}
+	return "define " + r.name + ": " + r.rewrite.source(r.allowed(), false)
+}
+
+// meaning is what makes two definitions the same.
+func (r *relationDef) meaning() string {
+	allowed := make([]string, len(r.restrictions))
+	for i, x := range r.restrictions {
+		allowed[i] = x.String()
+	}
+	slices.Sort(allowed)
+	return strings.Join(slices.Compact(allowed), ",") + " " + r.rewrite.canonical()
+}
+
+// source is a rewrite in the language, in parentheses when it is an operand.
+func (w *rewrite) source(allowed string, operand bool) string {
+	word := ""
+	switch w.kind {
+	case rewriteThis:
+		return "[" + allowed + "]"
+	case rewriteComputed:
+		return w.relation
+	case rewriteFrom:
+		return w.relation + " from " + w.tupleset
+	case rewriteUnion:
+		word = " or "
+	case rewriteIntersection:
+		word = " and "
+	case rewriteExclusion:
+		word = " but not "
+	}
+	parts := make([]string, len(w.children))
+	for i, c := range w.children {
+		parts[i] = c.source(allowed, true)
+	}
+	text := strings.Join(parts, word)
+	if operand {
+		return "(" + text + ")"
+	}
+	return text
+}
