@@ -51,11 +51,10 @@ func (r *relationDef) admits(x restriction) bool {
 // nil when it is not, or when the first does not allow it either. A nil first
 // model allows all.
 func Orphan(r Relationship, from, to *Model) error {
-	refused := to.Validate(r)
-	if refused == nil || from != nil && from.Validate(r) != nil {
-		return nil
+	if from != nil && from.Validate(r) != nil {
+		return nil //nolint:nilerr // it was no relationship of the first model either
 	}
-	return refused
+	return to.Validate(r)
 }
 
 // Orphans returns the stored relationships that one model allows and another

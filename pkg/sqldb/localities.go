@@ -23,12 +23,12 @@ func rowTables() []string {
 		"log.logs", "log.events", "log.outbox", "log.idempotency", "log.relay_leases",
 		"log.stream_fills", "log.user_keys",
 		"identity.organizations", "identity.api_tokens",
-		"authz.assignments", "authz.relationships",
+		"authz.assignments", "authz.relationships", "authz.roles",
 	}
 }
 
 // globalTables are small, seldom written and read everywhere.
-func globalTables() []string { return []string{"authz.models"} }
+func globalTables() []string { return []string{"authz.models", "authz.rollouts"} }
 
 // ApplyLocalities declares where the rows of a CockroachDB of several regions
 // live. It does nothing on PostgreSQL, on a single node, and on a cluster of

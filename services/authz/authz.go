@@ -23,11 +23,13 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
+	"github.com/meridian-iam/meridian/services/authz/internal/assignment"
 	"github.com/meridian-iam/meridian/services/authz/internal/authzen"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
 	"github.com/meridian-iam/meridian/services/authz/internal/pinned"
+	"github.com/meridian-iam/meridian/services/authz/internal/rollout"
 	"github.com/meridian-iam/meridian/services/authz/internal/rpc"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 	"github.com/meridian-iam/meridian/services/authz/internal/sweep"
@@ -57,8 +59,10 @@ type Service struct {
 	registry      *models.Registry
 	graphs        *graphs.Registry
 	sweeper       *sweep.Sweeper
+	rollouts      *rollout.Worker
 	models        *rpc.Models
 	relationships *rpc.Relationships
+	roles         *rpc.Roles
 	checks        *rpc.Checks
 	lookups       *rpc.Lookups
 	authzen       *authzen.Service
@@ -85,17 +89,21 @@ func New(o Options) (*Service, error) {
 		MaxGraphBytes: config.MaxGraphBytes, MaxBytes: config.MaxBytes, IdleAfter: config.IdleAfter,
 		Clock: o.Clock, Log: o.Logger, Metrics: o.Metrics,
 	})
+	assigner := &assignment.Assigner{Log: o.Log, Models: registry, Graphs: all}
+	relationships := &rpc.Relationships{
+		DB: o.DB, Log: o.Log, Models: registry, Graphs: all, Follower: o.Follower, Clock: o.Clock,
+		WatchRetention: config.WatchRetention,
+	}
 	s := &Service{
 		follower: o.Follower, registry: registry, graphs: all,
 		sweeper: sweep.New(sweep.Options{
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 		}),
-		models: &rpc.Models{DB: o.DB, Log: o.Log, Models: registry, Clock: o.Clock},
-		relationships: &rpc.Relationships{
-			DB: o.DB, Log: o.Log, Models: registry, Graphs: all, Follower: o.Follower, Clock: o.Clock,
-			WatchRetention: config.WatchRetention,
-		},
-		checks: &rpc.Checks{Graphs: all, Clock: o.Clock, Log: o.Logger},
+		rollouts:      rollout.New(o.DB, assigner, o.Logger, o.Metrics),
+		models:        &rpc.Models{DB: o.DB, Log: o.Log, Models: registry, Graphs: all, Assigner: assigner, Clock: o.Clock},
+		relationships: relationships,
+		roles:         &rpc.Roles{Relationships: relationships, Clock: o.Clock},
+		checks:        &rpc.Checks{Graphs: all, Clock: o.Clock, Log: o.Logger},
 		lookups: &rpc.Lookups{
 			Graphs: all, Clock: o.Clock, Lanes: lanes.New(listLanes()),
 			Pinned: pinned.New(pinned.Config{Life: pinnedLife, MaxResults: maxPinned, MaxBytes: maxPinnedBytes, Clock: o.Clock}),
@@ -111,6 +119,7 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(authzv1connect.NewRelationshipServiceHandler(s.relationships, options...))
 	mount(authzv1connect.NewCheckServiceHandler(s.checks, options...))
 	mount(authzv1connect.NewLookupServiceHandler(s.lookups, options...))
+	mount(authzv1connect.NewRoleServiceHandler(s.roles, options...))
 }
 
 // MountHTTP adds what is not Connect to a server: AuthZEN.
@@ -131,13 +140,15 @@ func listLanes() lanes.Config {
 	return lanes.Config{Running: running, RunningEach: running / 2, Present: 128, PresentEach: 16}
 }
 
-// Run keeps the service's replicas up to date and removes what expires until
-// ctx ends, and then writes the replicas' snapshots.
+// Run keeps the service's replicas up to date, removes what expires and moves
+// organizations to new models until ctx ends, and then writes the replicas'
+// snapshots.
 func (s *Service) Run(ctx context.Context) error {
 	platform := s.follower.Attach(id.Platform, 0, s.registry.Apply)
 	defer platform.Close()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.sweeper.Run(ctx) })
+	group.Go(func() error { return s.rollouts.Run(ctx) })
 	group.Go(func() error { return s.graphs.Run(ctx) })
 	return group.Wait()
 }

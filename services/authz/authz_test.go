@@ -68,6 +68,7 @@ type fixture struct {
 	lookups       authzv1connect.LookupServiceClient
 	relationships authzv1connect.RelationshipServiceClient
 	models        authzv1connect.ModelServiceClient
+	roles         authzv1connect.RoleServiceClient
 	service       *authz.Service
 	server        *serve.Server
 	address       string
@@ -204,6 +205,7 @@ func (f *fixture) startServiceAt(t testing.TB, clock func() time.Time) {
 	f.checks = authzv1connect.NewCheckServiceClient(client, "http://in-process", as)
 	f.relationships = authzv1connect.NewRelationshipServiceClient(client, "http://in-process", as)
 	f.models = authzv1connect.NewModelServiceClient(client, "http://in-process", as)
+	f.roles = authzv1connect.NewRoleServiceClient(client, "http://in-process", as)
 }
 
 func (f *fixture) key() string { return fmt.Sprintf("key-%d", f.keys.Add(1)) }

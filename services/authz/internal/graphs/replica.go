@@ -120,6 +120,8 @@ func (r *replica) changes(ctx context.Context, recorded eventlog.Recorded, into 
 			into.Changes[i] = authzcore.Change{Relationship: r, Delete: c.GetDeleted()}
 		}
 		return nil
+	case *eventv1.RoleDefined, *eventv1.RoleDeleted:
+		return nil // what a role is made of comes as relationships
 	default:
 		return fmt.Errorf("event type %s is not known to the graph", name)
 	}

@@ -98,11 +98,18 @@ func (r *Registry) Get(ctx context.Context, model string) (*authzcore.Model, err
 //
 // Errors: *authzcore.ModelError; DEADLINE when ctx ends while others compile.
 func (r *Registry) Identify(ctx context.Context, files []authzcore.File) (string, error) {
-	compiled, err := r.compile(ctx, authzcore.NewNames(), files)
+	compiled, err := r.Draft(ctx, files)
 	if err != nil {
 		return "", err
 	}
 	return compiled.ID(), nil
+}
+
+// Draft compiles a model that is not published yet, with names of its own.
+//
+// Errors: those of Identify.
+func (r *Registry) Draft(ctx context.Context, files []authzcore.File) (*authzcore.Model, error) {
+	return r.compile(ctx, authzcore.NewNames(), files)
 }
 
 // compile compiles few models at once, so that no flood of models takes all

@@ -22,7 +22,10 @@ const (
 func under(view *authzcore.View, from *authzv1.Circumstances) (*authzcore.View, authzcore.Circumstances, error) {
 	var out authzcore.Circumstances
 	if len(from.GetContext().GetFields()) > 0 {
-		out.Context = from.GetContext().AsMap()
+		var err error
+		if out.Context, err = parseContext(from.GetContext()); err != nil {
+			return nil, out, engineFault(err, "")
+		}
 		if err := checkContext(out.Context); err != nil {
 			return nil, out, err
 		}

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -130,7 +129,7 @@ func (i *importing) commit(ctx context.Context, m importMessage) error {
 		if err != nil {
 			return err
 		}
-		token, err = s.record(ctx, tx, i.organization, i.caller, slices.Concat(created, updated), nil)
+		token, err = s.record(ctx, tx, i.organization, i.caller, relationship.Outcome{Created: created, Updated: updated})
 		return err
 	})
 	if err != nil {

@@ -21,6 +21,9 @@ import (
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/assignment"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/model"
+	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
@@ -29,10 +32,12 @@ import (
 type Models struct {
 	authzv1connect.UnimplementedModelServiceHandler
 
-	DB     *sqldb.DB
-	Log    *eventlog.Store
-	Models *models.Registry
-	Clock  func() time.Time
+	DB       *sqldb.DB
+	Log      *eventlog.Store
+	Models   *models.Registry
+	Graphs   *graphs.Registry
+	Assigner *assignment.Assigner
+	Clock    func() time.Time
 }
 
 var _ authzv1connect.ModelServiceHandler = (*Models)(nil)
@@ -47,7 +52,7 @@ func (s *Models) PublishModel(ctx context.Context, req *authzv1.PublishModelRequ
 	for i, f := range req.GetFiles() {
 		files[i] = &eventv1.ModelFile{Path: f.GetPath(), Content: f.GetContent()}
 	}
-	model, err := s.Models.Identify(ctx, models.Files(files))
+	compiled, err := s.Models.Identify(ctx, models.Files(files))
 	if err != nil {
 		return nil, engineFault(err, "files.")
 	}
@@ -56,7 +61,7 @@ func (s *Models) PublishModel(ctx context.Context, req *authzv1.PublishModelRequ
 		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: id.Platform,
 		Procedure: authzv1connect.ModelServicePublishModelProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) error {
-		row := store.Model{ID: model, Name: req.GetName(), Files: files, CreatedAt: s.Clock().UTC().Truncate(time.Microsecond)}
+		row := store.Model{ID: compiled, Name: req.GetName(), Files: files, State: model.Draft, CreatedAt: s.Clock().UTC().Truncate(time.Microsecond)}
 		return s.publish(ctx, tx, row, caller, out)
 	})
 	if err != nil {
@@ -66,9 +71,9 @@ func (s *Models) PublishModel(ctx context.Context, req *authzv1.PublishModelRequ
 }
 
 func (s *Models) publish(
-	ctx context.Context, tx pgx.Tx, model store.Model, caller principal.Principal, out *authzv1.PublishModelResponse,
+	ctx context.Context, tx pgx.Tx, row store.Model, caller principal.Principal, out *authzv1.PublishModelResponse,
 ) error {
-	found, err := store.FindModel(ctx, tx, model.ID)
+	found, err := store.FindModel(ctx, tx, row.ID)
 	if err == nil {
 		head, err := s.Log.Head(ctx, tx, id.Platform)
 		if err != nil {
@@ -81,28 +86,28 @@ func (s *Models) publish(
 	if !fault.Is(err, commonv1.Reason_NOT_FOUND) {
 		return err
 	}
-	if err := store.InsertModel(ctx, tx, model); err != nil {
+	if err := store.InsertModel(ctx, tx, row); err != nil {
 		return err
 	}
 	rev, err := s.Log.Append(ctx, tx, eventlog.Append{
 		Log: id.Platform, Expected: eventlog.AnyHead, Actor: caller.Actor(),
-		Events: []proto.Message{&eventv1.ModelPublished{Model: model.ID, Name: model.Name, Files: model.Files}},
+		Events: []proto.Message{&eventv1.ModelPublished{Model: row.ID, Name: row.Name, Files: row.Files}},
 	})
 	if err != nil {
 		return err
 	}
-	out.Model = modelMessage(model)
+	out.Model = modelMessage(row)
 	out.Revision, err = revision.Token(rev)
 	return err
 }
 
 // ReadModel implements ModelService.
 func (s *Models) ReadModel(ctx context.Context, req *authzv1.ReadModelRequest) (*authzv1.ReadModelResponse, error) {
-	model, err := store.FindModel(ctx, s.DB.Pool(), req.GetModel())
+	found, err := store.FindModel(ctx, s.DB.Pool(), req.GetModel())
 	if err != nil {
 		return nil, err
 	}
-	return &authzv1.ReadModelResponse{Model: modelMessage(model)}, nil
+	return &authzv1.ReadModelResponse{Model: modelMessage(found)}, nil
 }
 
 const standardModels = 50
@@ -115,14 +120,14 @@ func (s *Models) ListModels(ctx context.Context, req *authzv1.ListModelsRequest)
 		return nil, err
 	}
 	var before time.Time
-	at, model, _ := strings.Cut(position, " ")
+	at, last, _ := strings.Cut(position, " ")
 	if position != "" {
 		if before, err = time.Parse(time.RFC3339Nano, at); err != nil {
 			return nil, fault.Field("cursor", "cursor", "is not a cursor of this list")
 		}
 	}
 	size := page.Size(req.GetPageSize(), standardModels)
-	rows, err := store.ListModels(ctx, s.DB.Pool(), before, model, size)
+	rows, err := store.ListModels(ctx, s.DB.Pool(), before, last, size)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +149,16 @@ func (s *Models) AssignModel(ctx context.Context, req *authzv1.AssignModelReques
 		return nil, err
 	}
 	out := &authzv1.AssignModelResponse{}
-	_, err = s.Log.Commit(ctx, eventlog.Request{
-		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: req.GetOrganization(),
+	err = s.Assigner.Assign(ctx, eventlog.Request{
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
 		Procedure: authzv1connect.ModelServiceAssignModelProcedure, Message: req, Outcome: out,
-	}, func(ctx context.Context, tx pgx.Tx) error {
-		return s.assign(ctx, tx, req, caller, out)
+	}, assignment.Command{
+		Organization: req.GetOrganization(), Model: req.GetModel(), Line: req.GetLine(),
+		AllowOrphans: req.GetAllowOrphans(), Actor: caller.Actor(),
+	}, func(r assignment.Result) (err error) {
+		out.Model = r.Model
+		out.Revision, err = revision.Token(r.Revision)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -156,44 +166,13 @@ func (s *Models) AssignModel(ctx context.Context, req *authzv1.AssignModelReques
 	return out, nil
 }
 
-func (s *Models) assign(
-	ctx context.Context, tx pgx.Tx, req *authzv1.AssignModelRequest, caller principal.Principal, out *authzv1.AssignModelResponse,
-) error {
-	if _, err := store.FindModel(ctx, tx, req.GetModel()); err != nil {
-		return err
-	}
-	head, err := lockOf(ctx, s.Log, tx, req.GetOrganization())
-	if err != nil {
-		return err
-	}
-	rev := revision.Revision{Log: req.GetOrganization(), Sequence: head.Sequence}
-	current, err := store.FindAssignment(ctx, tx, req.GetOrganization())
-	if err != nil && !fault.Is(err, commonv1.Reason_MODEL_NOT_ASSIGNED) {
-		return err
-	}
-	if current.Model != req.GetModel() {
-		rev, err = s.Log.Append(ctx, tx, eventlog.Append{
-			Log: req.GetOrganization(), Expected: eventlog.AnyHead, Actor: caller.Actor(),
-			Events: []proto.Message{&eventv1.ModelAssigned{Model: req.GetModel()}},
-		})
-		if err != nil {
-			return err
-		}
-		err = store.PutAssignment(ctx, tx, store.Assignment{
-			Organization: req.GetOrganization(), HomeRegion: head.HomeRegion, Model: req.GetModel(), Sequence: rev.Sequence,
-		})
-		if err != nil {
-			return err
-		}
-	}
-	out.Revision, err = revision.Token(rev)
-	return err
-}
-
 func modelMessage(m store.Model) *authzv1.Model {
-	out := &authzv1.Model{Id: m.ID, Name: m.Name, CreatedAt: timestamppb.New(m.CreatedAt)}
+	out := &authzv1.Model{Id: m.ID, Name: m.Name, CreatedAt: timestamppb.New(m.CreatedAt), State: authzv1.ModelState(m.State)}
 	for _, f := range m.Files {
 		out.Files = append(out.Files, &authzv1.ModelFile{Path: f.GetPath(), Content: f.GetContent()})
+	}
+	if m.State == model.Canary {
+		out.Canary = &authzv1.Canary{Organizations: m.Audience.Organizations, BasisPoints: m.Audience.BasisPoints}
 	}
 	return out
 }

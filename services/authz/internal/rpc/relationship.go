@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
-	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/project"
@@ -19,7 +19,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/assignment"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
@@ -125,13 +125,11 @@ func (s *Relationships) write(
 	ctx context.Context, tx pgx.Tx, organization string, command relationship.Write, filters []store.Filter,
 	caller principal.Principal, out *authzv1.WriteRelationshipsResponse,
 ) error {
-	assignment, model, err := s.assigned(ctx, tx, organization)
+	current, model, err := s.assigned(ctx, tx, organization)
 	if err != nil {
 		return err
 	}
-	named := make([]authzcore.Relationship, len(command.Updates))
 	for i, u := range command.Updates {
-		named[i] = u.Relationship
 		if u.Operation == authzv1.Operation_OPERATION_DELETE {
 			continue // what an older model allowed can be removed under a newer one
 		}
@@ -144,29 +142,41 @@ func (s *Relationships) write(
 			return engineFault(err, fmt.Sprintf("preconditions[%d].filter.", i))
 		}
 	}
-	state, err := readState(ctx, tx, organization, named, filters, s.Clock())
+	outcome, err := s.change(ctx, tx, organization, current.HomeRegion, command, filters)
 	if err != nil {
-		return err
-	}
-	outcome, err := command.Decide(state)
-	if err != nil {
-		return err
-	}
-	if err := store.Delete(ctx, tx, organization, outcome.Deleted); err != nil {
-		return err
-	}
-	written := slices.Concat(outcome.Created, outcome.Updated)
-	if _, _, err := store.Touch(ctx, tx, organization, assignment.HomeRegion, written); err != nil {
 		return err
 	}
 	out.Effects = outcome.Effects
-	out.Revision, err = s.record(ctx, tx, organization, caller, written, outcome.Deleted)
+	out.Revision, err = s.record(ctx, tx, organization, caller, outcome)
 	return err
 }
 
+// change decides a write and applies it to the rows.
+func (s *Relationships) change(
+	ctx context.Context, tx pgx.Tx, organization, homeRegion string, command relationship.Write, filters []store.Filter,
+) (relationship.Outcome, error) {
+	state, err := readState(ctx, tx, organization, command, filters, s.Clock())
+	if err != nil {
+		return relationship.Outcome{}, err
+	}
+	outcome, err := command.Decide(state)
+	if err != nil {
+		return relationship.Outcome{}, err
+	}
+	if err := store.Delete(ctx, tx, organization, outcome.Deleted); err != nil {
+		return relationship.Outcome{}, err
+	}
+	_, _, err = store.Touch(ctx, tx, organization, homeRegion, outcome.Written())
+	return outcome, err
+}
+
 func readState(
-	ctx context.Context, tx pgx.Tx, organization string, named []authzcore.Relationship, filters []store.Filter, at time.Time,
+	ctx context.Context, tx pgx.Tx, organization string, command relationship.Write, filters []store.Filter, at time.Time,
 ) (relationship.State, error) {
+	named := make([]authzcore.Relationship, len(command.Updates))
+	for i, u := range command.Updates {
+		named[i] = u.Relationship
+	}
 	present, err := store.Present(ctx, tx, organization, named)
 	if err != nil {
 		return relationship.State{}, err
@@ -180,14 +190,16 @@ func readState(
 	return state, nil
 }
 
-// record appends what changed and returns the token of the log's head.
+// record appends what changed, after other events of the same commit, and
+// returns the token of the log's head.
 func (s *Relationships) record(
-	ctx context.Context, tx pgx.Tx, organization string, caller principal.Principal, written, deleted []authzcore.Relationship,
+	ctx context.Context, tx pgx.Tx, organization string, caller principal.Principal, o relationship.Outcome, others ...proto.Message,
 ) (string, error) {
-	events, err := relationship.Events(written, deleted, nil)
+	events, err := relationship.Events(o.Written(), o.Deleted, nil)
 	if err != nil {
 		return "", err
 	}
+	events = append(others, events...)
 	if len(events) == 0 {
 		head, err := s.Log.Head(ctx, tx, organization)
 		if err != nil {
@@ -204,30 +216,19 @@ func (s *Relationships) record(
 	return revision.Token(rev)
 }
 
-// lockOf locks an organization's log and reads its head.
-//
-// Errors: NOT_FOUND for an absent organization.
-func lockOf(ctx context.Context, log *eventlog.Store, tx pgx.Tx, organization string) (eventlog.Head, error) {
-	head, err := log.Lock(ctx, tx, organization)
-	if fault.Is(err, commonv1.Reason_NOT_FOUND) {
-		return eventlog.Head{}, principal.OrganizationNotFound()
-	}
-	return head, err
-}
-
 // assigned returns the model that an organization uses.
 //
 // Errors: NOT_FOUND for an absent organization, MODEL_NOT_ASSIGNED.
 func (s *Relationships) assigned(ctx context.Context, tx pgx.Tx, organization string) (store.Assignment, *authzcore.Model, error) {
-	if _, err := lockOf(ctx, s.Log, tx, organization); err != nil {
+	if _, err := assignment.Lock(ctx, s.Log, tx, organization); err != nil {
 		return store.Assignment{}, nil, err
 	}
-	assignment, err := store.FindAssignment(ctx, tx, organization)
+	current, err := store.FindAssignment(ctx, tx, organization)
 	if err != nil {
 		return store.Assignment{}, nil, err
 	}
-	model, err := s.Models.Get(ctx, assignment.Model)
-	return assignment, model, err
+	model, err := s.Models.Get(ctx, current.Model)
+	return current, model, err
 }
 
 const standardRelationships = 100

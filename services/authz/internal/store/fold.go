@@ -8,11 +8,10 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
-	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/model"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
 )
 
@@ -28,13 +27,16 @@ func (Fold) Start(log string) eventlog.Folding {
 	if log != id.Platform && !strings.HasPrefix(log, string(id.Organization)) {
 		return nil
 	}
-	return &folding{log: log, models: map[string]bool{}, relationships: map[authzcore.Relationship]authzcore.Terms{}}
+	return &folding{
+		log: log, models: map[string]Model{}, roles: map[string]Role{}, relationships: map[authzcore.Relationship]authzcore.Terms{},
+	}
 }
 
 type folding struct {
 	log           string
-	models        map[string]bool
-	assigned      string
+	models        map[string]Model // without files
+	assigned      Assignment
+	roles         map[string]Role
 	relationships map[authzcore.Relationship]authzcore.Terms
 }
 
@@ -49,9 +51,18 @@ func (f *folding) Apply(r eventlog.Recorded) error {
 	}
 	switch e := event.(type) {
 	case *eventv1.ModelPublished:
-		f.models[e.GetModel()] = true
+		f.models[e.GetModel()] = Model{ID: e.GetModel(), Name: e.GetName(), State: model.Draft}
+	case *eventv1.ModelStateChanged:
+		m := f.models[e.GetModel()]
+		m.State = e.GetState()
+		m.Audience = model.Audience{Organizations: e.GetOrganizations(), BasisPoints: e.GetBasisPoints()}
+		f.models[e.GetModel()] = m
 	case *eventv1.ModelAssigned:
-		f.assigned = e.GetModel()
+		f.assigned = Assignment{Model: e.GetModel(), Line: e.GetLine(), Sequence: r.Envelope.GetSequence()}
+	case *eventv1.RoleDefined:
+		f.roles[e.GetRole()] = Role{ID: e.GetRole(), Name: e.GetName(), Description: e.GetDescription()}
+	case *eventv1.RoleDeleted:
+		delete(f.roles, e.GetRole())
 	case *eventv1.RelationshipsWritten:
 		for _, c := range e.GetChanges() {
 			r, err := relationship.Recorded(c)
@@ -75,17 +86,14 @@ func (f *folding) Compare(ctx context.Context, q sqldb.Querier) (string, error) 
 	if f.log == id.Platform {
 		return f.compareModels(ctx, q)
 	}
-	assignment, err := FindAssignment(ctx, q, f.log)
-	switch {
-	case fault.Is(err, commonv1.Reason_MODEL_NOT_ASSIGNED) && f.assigned == "":
-	case fault.Is(err, commonv1.Reason_MODEL_NOT_ASSIGNED):
-		return "assignment row is missing", nil
-	case err != nil:
-		return "", err
-	case assignment.Model != f.assigned:
-		return fmt.Sprintf("assignment row says %s, log says %s", assignment.Model, f.assigned), nil
+	for _, compare := range []func(context.Context, sqldb.Querier) (string, error){
+		f.compareAssignment, f.compareRoles, f.compareRelationships,
+	} {
+		if difference, err := compare(ctx, q); err != nil || difference != "" {
+			return difference, err
+		}
 	}
-	return f.compareRelationships(ctx, q)
+	return "", nil
 }
 
 var errDifferent = errors.New("different")
@@ -113,26 +121,4 @@ func (f *folding) compareRelationships(ctx context.Context, q sqldb.Querier) (st
 		return fmt.Sprintf("%d relationship rows, log says %d", rows, len(f.relationships)), nil
 	}
 	return "", nil
-}
-
-func (f *folding) compareModels(ctx context.Context, q sqldb.Querier) (string, error) {
-	rows, err := q.Query(ctx, `SELECT model_id FROM authz.models`)
-	if err != nil {
-		return "", fmt.Errorf("read models: %w", err)
-	}
-	defer rows.Close()
-	count := 0
-	for rows.Next() {
-		var model string
-		if err := rows.Scan(&model); err != nil {
-			return "", fmt.Errorf("read models: %w", err)
-		}
-		if count++; !f.models[model] {
-			return fmt.Sprintf("model row %s is not in the log", model), nil
-		}
-	}
-	if count != len(f.models) {
-		return fmt.Sprintf("%d model rows, log says %d", count, len(f.models)), nil
-	}
-	return "", rows.Err()
 }

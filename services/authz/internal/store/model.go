@@ -13,6 +13,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/model"
 )
 
 // Model is a row of authz.models.
@@ -21,9 +22,11 @@ type Model struct {
 	Name      string
 	Files     []*eventv1.ModelFile // nil in lists
 	CreatedAt time.Time
+	State     eventv1.ModelState
+	Audience  model.Audience // of a canary
 }
 
-// InsertModel writes a published model.
+// InsertModel writes a published model, a draft.
 func InsertModel(ctx context.Context, tx pgx.Tx, m Model) error {
 	files, err := proto.Marshal(&eventv1.ModelPublished{Model: m.ID, Name: m.Name, Files: m.Files})
 	if err != nil {
@@ -40,11 +43,12 @@ func InsertModel(ctx context.Context, tx pgx.Tx, m Model) error {
 // FindModel reads one model with its files.
 //
 // Errors: NOT_FOUND.
-func FindModel(ctx context.Context, q sqldb.Querier, model string) (Model, error) {
-	m := Model{ID: model}
+func FindModel(ctx context.Context, q sqldb.Querier, id string) (Model, error) {
+	m := Model{ID: id}
 	var files []byte
-	err := q.QueryRow(ctx, `SELECT name, files, created_at FROM authz.models WHERE model_id = $1`, model).
-		Scan(&m.Name, &files, &m.CreatedAt)
+	err := q.QueryRow(ctx,
+		`SELECT name, created_at, state, canary_organizations, canary_basis_points, files FROM authz.models WHERE model_id = $1`, id).
+		Scan(&m.Name, &m.CreatedAt, &m.State, &m.Audience.Organizations, &m.Audience.BasisPoints, &files)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Model{}, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such model")
 	}
@@ -53,17 +57,43 @@ func FindModel(ctx context.Context, q sqldb.Querier, model string) (Model, error
 	}
 	var event eventv1.ModelPublished
 	if err := proto.Unmarshal(files, &event); err != nil {
-		return Model{}, fmt.Errorf("read model %s: %w", model, err)
+		return Model{}, fmt.Errorf("read model %s: %w", id, err)
 	}
 	m.Files = event.GetFiles()
 	return m, nil
+}
+
+// FindModelState reads where a model is in its life.
+//
+// Errors: NOT_FOUND.
+func FindModelState(ctx context.Context, q sqldb.Querier, id string) (eventv1.ModelState, error) {
+	var state eventv1.ModelState
+	err := q.QueryRow(ctx, `SELECT state FROM authz.models WHERE model_id = $1`, id).Scan(&state)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such model")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find state of a model: %w", err)
+	}
+	return state, nil
+}
+
+// NameExists says whether any model has a name. It reads all models: it is for
+// telling an unknown line from one with nothing active.
+func NameExists(ctx context.Context, q sqldb.Querier, name string) (bool, error) {
+	var found bool
+	err := q.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM authz.models WHERE name = $1)`, name).Scan(&found)
+	if err != nil {
+		return false, fmt.Errorf("find name of a model: %w", err)
+	}
+	return found, nil
 }
 
 // ListModels reads up to limit models before a place, newest first, by the
 // index models_created_at. A zero place starts at the newest.
 func ListModels(ctx context.Context, q sqldb.Querier, before time.Time, beforeID string, limit int) ([]Model, error) {
 	rows, err := q.Query(ctx,
-		`SELECT model_id, name, created_at FROM authz.models
+		`SELECT model_id, name, created_at, state, canary_organizations, canary_basis_points FROM authz.models
 		 WHERE $2 = '' OR (created_at, model_id) < ($1, $2) ORDER BY created_at DESC, model_id DESC LIMIT $3`,
 		before, beforeID, limit)
 	if err != nil {
@@ -71,51 +101,50 @@ func ListModels(ctx context.Context, q sqldb.Querier, before time.Time, beforeID
 	}
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Model, error) {
 		var m Model
-		err := row.Scan(&m.ID, &m.Name, &m.CreatedAt)
+		err := row.Scan(&m.ID, &m.Name, &m.CreatedAt, &m.State, &m.Audience.Organizations, &m.Audience.BasisPoints)
 		return m, err
 	})
 	return out, sqldb.Unavailable(err)
 }
 
-// Assignment is a row of authz.assignments.
-type Assignment struct {
-	Organization string
-	HomeRegion   string
-	Model        string
-	Sequence     uint64
-}
-
-// PutAssignment writes which model an organization uses.
-func PutAssignment(ctx context.Context, tx pgx.Tx, a Assignment) error {
+// ApplyModelState writes where a model is in its life.
+func ApplyModelState(ctx context.Context, tx pgx.Tx, e *eventv1.ModelStateChanged) error {
+	organizations := e.GetOrganizations()
+	if organizations == nil {
+		organizations = []string{}
+	}
 	_, err := tx.Exec(ctx,
-		`INSERT INTO authz.assignments (organization_id, home_region, model_id, sequence) VALUES ($1, $2, $3, $4)
-		 ON CONFLICT (organization_id) DO UPDATE SET model_id = excluded.model_id, sequence = excluded.sequence`,
-		a.Organization, a.HomeRegion, a.Model, int64(a.Sequence))
+		`UPDATE authz.models SET state = $2, canary_organizations = $3, canary_basis_points = $4 WHERE model_id = $1`,
+		e.GetModel(), int16(e.GetState()), organizations, e.GetBasisPoints())
 	if err != nil {
-		return fmt.Errorf("put assignment: %w", err)
+		return fmt.Errorf("set model state: %w", err)
 	}
 	return nil
 }
 
-// FindAssignment reads which model an organization uses.
-//
-// Errors: MODEL_NOT_ASSIGNED.
-func FindAssignment(ctx context.Context, q sqldb.Querier, organization string) (Assignment, error) {
-	a := Assignment{Organization: organization}
-	var sequence int64
-	err := q.QueryRow(ctx, `SELECT home_region, model_id, sequence FROM authz.assignments WHERE organization_id = $1`, organization).
-		Scan(&a.HomeRegion, &a.Model, &sequence)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Assignment{}, ModelNotAssigned()
-	}
+// FindLine reads what the models of a name offer, by the indexes models_active
+// and models_canary. A name that no model has is an empty line.
+func FindLine(ctx context.Context, q sqldb.Querier, name string) (model.Line, error) {
+	var line model.Line
+	rows, err := q.Query(ctx,
+		`SELECT model_id, state, canary_organizations, canary_basis_points FROM authz.models WHERE name = $1 AND state = 2
+		 UNION ALL
+		 SELECT model_id, state, canary_organizations, canary_basis_points FROM authz.models WHERE name = $1 AND state = 3`, name)
 	if err != nil {
-		return Assignment{}, fmt.Errorf("find assignment: %w", err)
+		return line, fmt.Errorf("find line: %w", err)
 	}
-	a.Sequence = uint64(sequence)
-	return a, nil
-}
-
-// ModelNotAssigned is the fault of an organization without a model.
-func ModelNotAssigned() *fault.Fault {
-	return fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
+	var found Model
+	_, err = pgx.ForEachRow(rows, []any{&found.ID, &found.State, &found.Audience.Organizations, &found.Audience.BasisPoints}, func() error {
+		if found.State == model.Active {
+			line.Active = found.ID
+		} else {
+			line.Canary, line.Audience = found.ID, found.Audience
+		}
+		found.Audience = model.Audience{}
+		return nil
+	})
+	if err != nil {
+		return line, fmt.Errorf("find line: %w", err)
+	}
+	return line, nil
 }

@@ -3,6 +3,7 @@ package relationship
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,6 +47,10 @@ type Outcome struct {
 	// and was still there is among Created.
 	Created, Updated, Deleted []authzcore.Relationship
 }
+
+// Written are the relationships that are present afterwards with the terms that
+// the write gave them, and were not before.
+func (o Outcome) Written() []authzcore.Relationship { return slices.Concat(o.Created, o.Updated) }
 
 // Decide returns the outcome of the write.
 //

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/sqldb"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+)
+
+// Assignment is a row of authz.assignments.
+type Assignment struct {
+	Organization string
+	HomeRegion   string
+	Model        string
+	// Line is what the organization follows; empty: it stays with the model.
+	Line     string
+	Sequence uint64
+}
+
+// PutAssignment writes which model an organization uses.
+func PutAssignment(ctx context.Context, tx pgx.Tx, a Assignment) error {
+	_, err := tx.Exec(ctx,
+		`INSERT INTO authz.assignments (organization_id, home_region, model_id, line, sequence) VALUES ($1, $2, $3, $4, $5)
+		 ON CONFLICT (organization_id) DO UPDATE
+		 SET model_id = excluded.model_id, line = excluded.line, sequence = excluded.sequence`,
+		a.Organization, a.HomeRegion, a.Model, a.Line, int64(a.Sequence))
+	if err != nil {
+		return fmt.Errorf("put assignment: %w", err)
+	}
+	return nil
+}
+
+// FindAssignment reads which model an organization uses.
+//
+// Errors: MODEL_NOT_ASSIGNED.
+func FindAssignment(ctx context.Context, q sqldb.Querier, organization string) (Assignment, error) {
+	a := Assignment{Organization: organization}
+	var sequence int64
+	err := q.QueryRow(ctx,
+		`SELECT home_region, model_id, line, sequence FROM authz.assignments WHERE organization_id = $1`, organization).
+		Scan(&a.HomeRegion, &a.Model, &a.Line, &sequence)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Assignment{}, ModelNotAssigned()
+	}
+	if err != nil {
+		return Assignment{}, fmt.Errorf("find assignment: %w", err)
+	}
+	a.Sequence = uint64(sequence)
+	return a, nil
+}
+
+// ModelNotAssigned is the fault of an organization without a model.
+func ModelNotAssigned() *fault.Fault {
+	return fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
+}
+
+// FindUsers names an organization that is assigned a model by id and one that
+// follows a line, by the indexes assignments_model and assignments_line; empty
+// when there is none.
+func FindUsers(ctx context.Context, q sqldb.Querier, model, line string) (pinned, follower string, err error) {
+	err = q.QueryRow(ctx,
+		`SELECT coalesce((SELECT organization_id FROM authz.assignments WHERE model_id = $1 AND line = '' LIMIT 1), ''),
+		        coalesce((SELECT organization_id FROM authz.assignments WHERE line = $2 LIMIT 1), '')`, model, line).
+		Scan(&pinned, &follower)
+	if err != nil {
+		return "", "", fmt.Errorf("find users of a model: %w", err)
+	}
+	return pinned, follower, nil
+}
+
+// Followers reads up to limit organizations that follow a line, after one, by
+// the index assignments_line.
+func Followers(ctx context.Context, q sqldb.Querier, line, after string, limit int) ([]Assignment, error) {
+	rows, err := q.Query(ctx,
+		`SELECT organization_id, home_region, model_id, line, sequence FROM authz.assignments
+		 WHERE line = $1 AND organization_id > $2 ORDER BY organization_id LIMIT $3`, line, after, limit)
+	if err != nil {
+		return nil, sqldb.Unavailable(err)
+	}
+	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Assignment, error) {
+		var a Assignment
+		var sequence int64
+		err := row.Scan(&a.Organization, &a.HomeRegion, &a.Model, &a.Line, &sequence)
+		a.Sequence = uint64(sequence)
+		return a, err
+	})
+	return out, sqldb.Unavailable(err)
+}
