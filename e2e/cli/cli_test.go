@@ -25,6 +25,8 @@ func TestAgainstDev(t *testing.T) {
 		{"terms, export and import", testTerms},
 		{"watching relationships", testWatch},
 		{"models", testModels},
+		{"lives of models", testLives},
+		{"roles", testRoles},
 		{"organizations", testOrganizations},
 		{"tokens", testTokens},
 		{"log", testLog},

@@ -23,6 +23,8 @@ type place struct {
 	token        string // id of a token
 	secret       string
 	calls        *atomic.Int64
+	// newRole makes a role in an organization and returns its id.
+	newRole func(organization string) string
 }
 
 func (p place) number() int { return int(p.calls.Add(1)) }
@@ -94,6 +96,15 @@ func (w *world) open(t *testing.T, slug string) place {
 		t.Fatal(err)
 	}
 	p.token, p.secret = w.issue(t, p.organization, commonv1.Level_LEVEL_READ)
+	p.newRole = func(organization string) string {
+		role := "made-" + w.keys()
+		// In an absent organization none is made, and none is needed.
+		_, err := admin.Roles.CreateRole(t.Context(), &authzv1.CreateRoleRequest{Organization: organization, Role: role, Name: role, IdempotencyKey: role})
+		if err != nil && organization != absent {
+			t.Error(err)
+		}
+		return role
+	}
 	return p
 }
 

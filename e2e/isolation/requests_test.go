@@ -56,6 +56,43 @@ var requests = map[string]func(p place) proto.Message{
 	"meridian.authz.v1.ModelService.AssignModel": func(p place) proto.Message {
 		return &authzv1.AssignModelRequest{Organization: p.organization, Choice: &authzv1.AssignModelRequest_Model{Model: p.model}, IdempotencyKey: p.key()}
 	},
+	"meridian.authz.v1.ModelService.SetModelState": func(p place) proto.Message {
+		return &authzv1.SetModelStateRequest{Model: p.model, State: authzv1.ModelState_MODEL_STATE_ACTIVE, IdempotencyKey: p.key()}
+	},
+	"meridian.authz.v1.ModelService.DiffModels": func(p place) proto.Message {
+		return &authzv1.DiffModelsRequest{Organization: p.organization, To: p.model}
+	},
+	"meridian.authz.v1.RoleService.CreateRole": func(p place) proto.Message {
+		return &authzv1.CreateRoleRequest{
+			Organization: p.organization, Role: "made-by-" + p.key(), Name: "Made", IdempotencyKey: p.key(),
+			Permissions: []*authzv1.RolePermission{{Resource: "document:plan", Relation: "viewer"}},
+		}
+	},
+	"meridian.authz.v1.RoleService.UpdateRole": func(p place) proto.Message {
+		return &authzv1.UpdateRoleRequest{Organization: p.organization, Role: p.newRole(p.organization), Name: "Other", IdempotencyKey: p.key()}
+	},
+	"meridian.authz.v1.RoleService.DeleteRole": func(p place) proto.Message {
+		return &authzv1.DeleteRoleRequest{Organization: p.organization, Role: p.newRole(p.organization), IdempotencyKey: p.key()}
+	},
+	"meridian.authz.v1.RoleService.GetRole": func(p place) proto.Message {
+		return &authzv1.GetRoleRequest{Organization: p.organization, Role: p.newRole(p.organization)}
+	},
+	"meridian.authz.v1.RoleService.ListRoles": func(p place) proto.Message {
+		return &authzv1.ListRolesRequest{Organization: p.organization}
+	},
+	"meridian.authz.v1.RoleService.AssignRole": func(p place) proto.Message {
+		return &authzv1.AssignRoleRequest{
+			Organization: p.organization, Role: p.newRole(p.organization), Subject: "user:anna", IdempotencyKey: p.key(),
+		}
+	},
+	"meridian.authz.v1.RoleService.UnassignRole": func(p place) proto.Message {
+		return &authzv1.UnassignRoleRequest{
+			Organization: p.organization, Role: p.newRole(p.organization), Subject: "user:anna", IdempotencyKey: p.key(),
+		}
+	},
+	"meridian.authz.v1.RoleService.ListRoleAssignments": func(p place) proto.Message {
+		return &authzv1.ListRoleAssignmentsRequest{Organization: p.organization, Role: p.newRole(p.organization)}
+	},
 	"meridian.authz.v1.RelationshipService.WriteRelationships": func(p place) proto.Message {
 		return &authzv1.WriteRelationshipsRequest{
 			Organization: p.organization, IdempotencyKey: p.key(),
@@ -104,9 +141,12 @@ var requests = map[string]func(p place) proto.Message{
 const model = `model
   schema 1.1
 type user
+type role
+  relations
+    define assignee: [user]
 type document
   relations
-    define viewer: [user]
+    define viewer: [user, role#assignee]
 `
 
 var written = &authzv1.Relationship{Resource: "document:plan", Relation: "viewer", Subject: "user:anna"}

@@ -32,6 +32,7 @@ type Client struct {
 	Lookups       authzv1connect.LookupServiceClient
 	Relationships authzv1connect.RelationshipServiceClient
 	Models        authzv1connect.ModelServiceClient
+	Roles         authzv1connect.RoleServiceClient
 	Organizations identityv1connect.OrganizationServiceClient
 	Tokens        identityv1connect.ApiTokenServiceClient
 	Logs          logv1connect.LogServiceClient
@@ -54,6 +55,7 @@ func New(url, token string, options ...connect.ClientOption) *Client {
 		Lookups:       authzv1connect.NewLookupServiceClient(transport, url, options...),
 		Relationships: authzv1connect.NewRelationshipServiceClient(transport, url, options...),
 		Models:        authzv1connect.NewModelServiceClient(transport, url, options...),
+		Roles:         authzv1connect.NewRoleServiceClient(transport, url, options...),
 		Organizations: identityv1connect.NewOrganizationServiceClient(transport, url, options...),
 		Tokens:        identityv1connect.NewApiTokenServiceClient(transport, url, options...),
 		Logs:          logv1connect.NewLogServiceClient(transport, url, options...),

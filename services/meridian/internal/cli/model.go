@@ -16,8 +16,8 @@ import (
 )
 
 func (a *App) model() *cobra.Command {
-	cmd := &cobra.Command{Use: "model", GroupID: "manage", Short: "Authorization models: validate, test, publish, assign, list, show"}
-	cmd.AddCommand(a.modelValidate(), a.modelTest(), a.modelPublish(), a.modelAssign(), a.modelList(), a.modelShow())
+	cmd := &cobra.Command{Use: "model", GroupID: "manage", Short: "Authorization models: validate, test, diff, publish, state, assign, list, show"}
+	cmd.AddCommand(a.modelValidate(), a.modelTest(), a.modelDiff(), a.modelPublish(), a.modelState(), a.modelAssign(), a.modelList(), a.modelShow())
 	return cmd
 }
 
@@ -136,35 +136,55 @@ func (a *App) modelPublish() *cobra.Command {
 		if err != nil || !*assign {
 			return err
 		}
-		return a.assign(cmd, answer.GetModel().GetId())
+		return a.assign(cmd, &authzv1.AssignModelRequest{Choice: &authzv1.AssignModelRequest_Model{Model: answer.GetModel().GetId()}})
 	}
 	return cmd
 }
 
 func (a *App) modelAssign() *cobra.Command {
-	return &cobra.Command{
-		Use: "assign MODEL", Args: cobra.ExactArgs(1),
-		Short:   "Make an organization's checks use a model",
-		Example: "  meridian model assign mdl_… --organization org_…",
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.assign(cmd, args[0]) },
+	cmd := &cobra.Command{
+		Use:   "assign [MODEL]",
+		Short: "Make an organization's checks use a model, or follow a line of models",
+		Long: "With a model, the organization stays with it. With --line, it uses what is active among the\n" +
+			"models of that name, or their canary, and moves on when that changes.",
+		Example: `  meridian model assign mdl_… --organization org_…
+  meridian model assign --line cloud --organization org_…
+  meridian model assign mdl_… --allow-orphans`,
 	}
+	line := cmd.Flags().String("line", "", "follow the models of this name")
+	orphans := cmd.Flags().Bool("allow-orphans", false, "assign although stored relationships would not be allowed any more")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if (len(args) == 1) == cmd.Flags().Changed("line") || len(args) > 1 {
+			return errors.New("give a model or --line, one of them")
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		req := &authzv1.AssignModelRequest{AllowOrphans: *orphans}
+		if len(args) == 1 {
+			req.Choice = &authzv1.AssignModelRequest_Model{Model: args[0]}
+		} else {
+			req.Choice = &authzv1.AssignModelRequest_Line{Line: *line}
+		}
+		return a.assign(cmd, req)
+	}
+	return cmd
 }
 
-func (a *App) assign(cmd *cobra.Command, model string) error {
+func (a *App) assign(cmd *cobra.Command, req *authzv1.AssignModelRequest) error {
 	client, organization, err := a.inOrganization()
 	if err != nil {
 		return err
 	}
-	answer, err := client.Models.AssignModel(cmd.Context(), &authzv1.AssignModelRequest{
-		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: model}, IdempotencyKey: newKey(),
-	})
+	req.Organization, req.IdempotencyKey = organization, newKey()
+	answer, err := client.Models.AssignModel(cmd.Context(), req)
 	if err != nil {
 		return err
 	}
 	if a.json {
 		return a.printMessage(answer)
 	}
-	_, err = fmt.Fprintf(a.stdout, "assigned   %s  to %s\nrevision   %s\n", model, organization, answer.GetRevision())
+	_, err = fmt.Fprintf(a.stdout, "assigned   %s  to %s\nrevision   %s\n", answer.GetModel(), organization, answer.GetRevision())
 	return err
 }
 
@@ -178,14 +198,14 @@ func (a *App) modelList() *cobra.Command {
 				return err
 			}
 			req := &authzv1.ListModelsRequest{PageSize: 200}
-			_, err = list(a, []string{"MODEL", "NAME", "CREATED"}, 0,
+			_, err = list(a, []string{"MODEL", "NAME", "STATE", "CREATED"}, 0,
 				func(cursor string) ([]*authzv1.Model, string, error) {
 					req.Cursor = cursor
 					answer, err := client.Models.ListModels(cmd.Context(), req)
 					return answer.GetModels(), answer.GetNextCursor(), err
 				},
 				func(m *authzv1.Model) []string {
-					return []string{m.GetId(), m.GetName(), m.GetCreatedAt().AsTime().Format(time.RFC3339)}
+					return []string{m.GetId(), m.GetName(), stateText(m), m.GetCreatedAt().AsTime().Format(time.RFC3339)}
 				})
 			return err
 		},

@@ -82,7 +82,7 @@ func (a *App) tested(report *modeltest.Report, f *modelTestFlags) error {
 			return err
 		}
 	} else {
-		p := &testPrinter{w: a.stdout, colours: isTerminal(a.stdout) && os.Getenv("NO_COLOR") == "", verbose: f.verbose}
+		p := &testPrinter{w: a.stdout, paint: a.paint(), verbose: f.verbose}
 		p.report(report)
 		if f.coverage {
 			p.coverage(report.Coverage)
@@ -108,23 +108,9 @@ func toFile(path string, write func(io.Writer) error) error {
 
 // testPrinter prints reports as test runners do.
 type testPrinter struct {
-	w                io.Writer
-	colours, verbose bool
-}
-
-// Colours of a terminal.
-const (
-	red   = "\x1b[31m"
-	green = "\x1b[32m"
-	faint = "\x1b[2m"
-	plain = "\x1b[0m"
-)
-
-func (p *testPrinter) in(colour, text string) string {
-	if !p.colours {
-		return text
-	}
-	return colour + text + plain
+	w io.Writer
+	paint
+	verbose bool
 }
 
 func (p *testPrinter) report(r *modeltest.Report) {

@@ -119,3 +119,28 @@ func (p *progress) end() {
 		fmt.Fprintf(p.w, "\r%s\r", strings.Repeat(" ", p.last))
 	}
 }
+
+// colour of a terminal.
+type colour string
+
+const (
+	red   colour = "\x1b[31m"
+	green colour = "\x1b[32m"
+	bold  colour = "\x1b[1m"
+	faint colour = "\x1b[2m"
+	plain colour = ""
+)
+
+// paint says whether there are colours.
+type paint bool
+
+// paint is true on a terminal, unless the environment has NO_COLOR.
+func (a *App) paint() paint { return paint(isTerminal(a.stdout) && os.Getenv("NO_COLOR") == "") }
+
+// in paints a text.
+func (p paint) in(c colour, text string) string {
+	if !p || c == plain {
+		return text
+	}
+	return string(c) + text + "\x1b[0m"
+}

@@ -94,7 +94,7 @@ Exit codes: 0 yes or done · 1 the answer is no · 2 no answer`,
 	root.AddCommand(
 		a.dev(), a.serve(), a.migrate(), a.keys(), a.bootstrap(),
 		a.check(), a.explain(), noun(a.lists()), a.expand(),
-		noun(a.model()), noun(a.rel()), noun(a.org()), noun(a.token()), noun(a.log()),
+		noun(a.model()), noun(a.rel()), noun(a.role()), noun(a.org()), noun(a.token()), noun(a.log()),
 		a.version(),
 	)
 	return root

@@ -40,12 +40,29 @@ func seed(ctx context.Context, url, token string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("import relationships: %w", err)
 	}
+	if err := role(ctx, client, organization); err != nil {
+		return "", err
+	}
 	// Ready means that checks answer from the seeded graph.
 	_, err = client.Check(ctx, meridian.Question{
 		Organization: organization, Subject: "user:olivia", Permission: "can_delete",
 		Resource: "organization:" + demo.Slug, AtLeast: imported.GetRevision(),
 	})
 	return organization, err
+}
+
+// role names a role of the demo organization, whose relationships are imported,
+// or finds it named.
+func role(ctx context.Context, client *meridian.Client, organization string) error {
+	_, err := client.Roles.CreateRole(ctx, &authzv1.CreateRoleRequest{
+		Organization: organization, Role: "backup-operator", Name: "Backup operator", Description: "Makes and restores backups of production.",
+		Permissions:    []*authzv1.RolePermission{{Resource: "service:prod", Relation: "can_manage_backups"}},
+		IdempotencyKey: "demo-role-" + organization,
+	})
+	if err != nil && !meridian.Is(err, commonv1.Reason_ALREADY_EXISTS) {
+		return fmt.Errorf("create role: %w", err)
+	}
+	return nil
 }
 
 // organization makes the demo organization, or finds it.
