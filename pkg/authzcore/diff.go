@@ -30,6 +30,23 @@ func Diff(from, to *Model) []Difference {
 		}
 		out = append(out, diffRelations(before, after)...)
 	}
+	return append(out, diffConditions(from.schema, to.schema)...)
+}
+
+func diffConditions(from, to *schema) []Difference {
+	var out []Difference
+	for _, name := range merged(from.conditionNames(), to.conditionNames()) {
+		before, after := from.conditions[name], to.conditions[name]
+		d := Difference{Condition: name, Before: before.source(), After: after.source()}
+		switch {
+		case before == nil || after == nil || before.meaning() != after.meaning():
+			out = append(out, d)
+		case before.module != after.module:
+			d.Before += ownedBy(before.module)
+			d.After += ownedBy(after.module)
+			out = append(out, d)
+		}
+	}
 	return out
 }
 
@@ -105,6 +122,35 @@ func (r *relationDef) meaning() string {
 	}
 	slices.Sort(allowed)
 	return strings.Join(slices.Compact(allowed), ",") + " " + r.rewrite.canonical()
+}
+
+// source is a condition in the language; empty for none.
+func (c *condition) source() string {
+	if c == nil {
+		return ""
+	}
+	parameters := make([]string, len(c.parameters))
+	for i, p := range c.parameters {
+		parameters[i] = p.name + ": " + p.typ.String()
+	}
+	return "condition " + c.name + "(" + strings.Join(parameters, ", ") + ") {\n  " + strings.TrimSpace(c.expression) + "\n}"
+}
+
+// meaning is what makes two conditions the same: white space is nothing.
+func (c *condition) meaning() string { return strings.Join(strings.Fields(c.source()), " ") }
+
+// keeps says whether every context that is stored with a condition is one of the
+// other: a nil condition has none.
+func (c *condition) keeps(other *condition) bool {
+	if c == nil || other == nil {
+		return false
+	}
+	for _, p := range c.parameters {
+		if q := other.find(p.name); q == nil || q.typ.String() != p.typ.String() {
+			return false
+		}
+	}
+	return true
 }
 
 // source is a rewrite in the language, in parentheses when it is an operand.

@@ -172,6 +172,103 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+const conditionBase = `model
+  schema 1.1
+type user
+type document
+  relations
+    define reader: [user, user with office]
+condition office(hour: int, zone: string) {
+  hour > 8 && zone == "eu"
+}
+`
+
+func TestDiffOfConditions(t *testing.T) {
+	type d = authzcore.Difference
+	const before = "condition office(hour: int, zone: string) {\n  hour > 8 && zone == \"eu\"\n}"
+	for name, tc := range map[string]struct {
+		old, new string
+		want     []d
+	}{
+		"white space":   {"hour > 8 && zone", "hour > 8\n    &&   zone", nil},
+		"an expression": {"hour > 8", "hour > 9", []d{{Condition: "office", Before: before, After: strings.Replace(before, "8", "9", 1)}}},
+		"a parameter":   {"hour: int", "hour: uint", []d{{Condition: "office", Before: before, After: strings.Replace(before, "int", "uint", 1)}}},
+		"a new condition": {"condition office", "condition late(x: bool) {\n  x\n}\ncondition office", []d{{
+			Condition: "late", After: "condition late(x: bool) {\n  x\n}",
+		}}},
+		"a restriction": {"[user, user with office]", "[user with office]", []d{{
+			Type: "document", Relation: "reader", Before: "define reader: [user, user with office]", After: "define reader: [user with office]",
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := strings.Replace(conditionBase, tc.old, tc.new, 1)
+			if name == "a parameter" {
+				changed = strings.Replace(changed, "hour > 8", "hour > 8u", 1)
+				tc.want[0].After = strings.Replace(tc.want[0].After, "hour > 8", "hour > 8u", 1)
+			}
+			if diff := cmp.Diff(tc.want, authzcore.Diff(compileOne(t, conditionBase), compileOne(t, changed))); diff != "" {
+				t.Errorf("differences (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What is stored with a condition is lost with it, or with the types of its
+// parameters that have a stored value.
+func TestOrphansOfConditions(t *testing.T) {
+	names := authzcore.NewNames()
+	from, err := authzcore.Compile(names, whole(conditionBase))
+	if err != nil {
+		t.Fatal(err)
+	}
+	under := func(subject, context string) authzcore.Relationship {
+		return authzcore.Relationship{
+			Resource: "document:a", Relation: "reader", Subject: subject,
+			Terms: authzcore.Terms{Condition: "office", Context: context},
+		}
+	}
+	g := authzcore.NewGraph(names)
+	replay(t, g, from, []authzcore.Relationship{
+		{Resource: "document:a", Relation: "reader", Subject: "user:anna"},
+		under("user:bert", ""), under("user:cleo", `{"hour":9}`), under("user:dana", `{"zone":"eu"}`),
+	})
+	const kind = "document#reader@user with office"
+	for name, tc := range map[string]struct {
+		old, new string
+		want     map[string]uint64
+		keeps    bool
+	}{
+		"nothing":             {"", "", map[string]uint64{}, true},
+		"another expression":  {"hour > 8", "hour > 9", map[string]uint64{}, true},
+		"one more parameter":  {"hour: int", "day: int, hour: int", map[string]uint64{}, true},
+		"another type":        {"hour: int, zone: string", "hour: int, zone: int", map[string]uint64{kind: 1}, false},
+		"one parameter less":  {"hour: int, zone: string", "zone: string", map[string]uint64{kind: 1}, false},
+		"without a condition": {"user with office", "user:*", map[string]uint64{kind: 3}, false},
+		"with it only":        {"[user, user with office]", "[user with office]", map[string]uint64{"document#reader@user": 1}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changed := strings.Replace(conditionBase, tc.old, tc.new, 1)
+			switch name {
+			case "another type":
+				changed = strings.Replace(changed, `zone == "eu"`, "zone == 1", 1)
+			case "one parameter less":
+				changed = strings.Replace(changed, "hour > 8 && ", "", 1)
+			}
+			to := compileOne(t, changed)
+			got := map[string]uint64{}
+			for _, o := range g.View().Orphans(from, to) {
+				got[o.Kind] = o.Count
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("orphans (-want +got):\n%s", diff)
+			}
+			if keeps := authzcore.Keeps(from, to); keeps != tc.keeps {
+				t.Errorf("Keeps = %v, want %v", keeps, tc.keeps)
+			}
+		})
+	}
+}
+
 func TestKeeps(t *testing.T) {
 	base := compileOne(t, diffBase)
 	for name, tc := range map[string]struct {

@@ -28,7 +28,8 @@ func Keeps(from, to *Model) bool {
 				return false
 			}
 			for _, x := range r.restrictions {
-				if !other.admits(x) {
+				condition := from.schema.conditions[x.condition]
+				if !other.admits(x) || x.condition != "" && !condition.keeps(to.schema.conditions[x.condition]) {
 					return false
 				}
 			}
@@ -62,17 +63,10 @@ func Orphan(r Relationship, from, to *Model) error {
 // the number of relationships.
 func (v *View) Orphans(from, to *Model) []Orphans {
 	found := map[kind]*Orphans{}
-	settled := map[kind]error{}
+	s := settler{from: from, to: to, rulings: map[kind]ruling{}}
 	for r := range v.All {
 		k := kindOf(r)
-		refused, known := settled[k]
-		if !known {
-			refused = Orphan(r, from, to)
-			// A condition's parameters differ from one relationship to the next.
-			if k.condition == "" {
-				settled[k] = refused
-			}
-		}
+		refused := s.orphan(r, k)
 		if refused == nil {
 			continue
 		}
@@ -90,6 +84,41 @@ func (v *View) Orphans(from, to *Model) []Orphans {
 		out = append(out, *o)
 	}
 	return out
+}
+
+// settler finds out once for a kind what is true of all of it.
+type settler struct {
+	from, to *Model
+	rulings map[kind]ruling
+}
+
+// ruling is why a kind is refused, or nil, unless each of it has to be looked
+// at.
+type ruling struct {
+	refused error
+	each    bool
+}
+
+func (s *settler) orphan(r Relationship, k kind) error {
+	v, known := s.rulings[k]
+	if !known {
+		v = s.settle(r, k)
+		s.rulings[k] = v
+	}
+	if v.each {
+		return Orphan(r, s.from, s.to)
+	}
+	return v.refused
+}
+
+// settle looks at a relationship without the values of its condition, when
+// these are of the same types in both models.
+func (s *settler) settle(r Relationship, k kind) ruling {
+	if k.condition != "" && (s.from == nil || !s.from.schema.conditions[k.condition].keeps(s.to.schema.conditions[k.condition])) {
+		return ruling{each: true}
+	}
+	r.Terms.Context = ""
+	return ruling{refused: Orphan(r, s.from, s.to)}
 }
 
 // kind is what a model looks at in a relationship, but for a condition's
