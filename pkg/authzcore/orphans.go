@@ -62,34 +62,27 @@ func Orphan(r Relationship, from, to *Model) error {
 // does not, by kind, in no order. A nil first model allows all. The cost follows
 // the number of relationships.
 func (v *View) Orphans(from, to *Model) []Orphans {
-	found := map[kind]*Orphans{}
-	s := settler{from: from, to: to, rulings: map[kind]ruling{}}
-	for r := range v.All {
-		k := kindOf(r)
-		refused := s.orphan(r, k)
-		if refused == nil {
-			continue
-		}
-		o := found[k]
-		if o == nil {
-			o = &Orphans{Kind: k.String(), Why: refused}
-			found[k] = o
-		}
-		if o.Count++; len(o.Examples) < orphanExamples {
-			o.Examples = append(o.Examples, r)
-		}
+	s := survey{view: v, texts: v.texts(), from: from, to: to, rulings: map[kind]*ruling{}, found: map[string]*Orphans{}}
+	for i := range v.sets.n {
+		in := v.sets.at(i)
+		v.each(in.members, func(ref uint32) bool {
+			s.look(i, in, ref)
+			return true
+		})
 	}
-	out := make([]Orphans, 0, len(found))
-	for _, o := range found {
+	out := make([]Orphans, 0, len(s.found))
+	for _, o := range s.found {
 		out = append(out, *o)
 	}
 	return out
 }
 
-// settler finds out once for a kind what is true of all of it.
-type settler struct {
-	from, to *Model
-	rulings map[kind]ruling
+// kind is what a model looks at in a relationship, but for the values of its
+// condition's parameters.
+type kind struct {
+	resource, subject uint32 // pairs of type and relation
+	wildcard          bool
+	condition         string
 }
 
 // ruling is why a kind is refused, or nil, unless each of it has to be looked
@@ -99,55 +92,83 @@ type ruling struct {
 	each    bool
 }
 
-func (s *settler) orphan(r Relationship, k kind) error {
-	v, known := s.rulings[k]
-	if !known {
-		v = s.settle(r, k)
-		s.rulings[k] = v
-	}
-	if v.each {
-		return Orphan(r, s.from, s.to)
-	}
-	return v.refused
+// survey finds out once for a kind what is true of all of it.
+type survey struct {
+	view     *View
+	texts    *texts
+	from, to *Model
+	rulings  map[kind]*ruling
+	found    map[string]*Orphans
+	// last and its ruling: neighbours are of one kind mostly.
+	last  kind
+	ruled *ruling
 }
 
-// settle looks at a relationship without the values of its condition, when
-// these are of the same types in both models.
-func (s *settler) settle(r Relationship, k kind) ruling {
-	if k.condition != "" && (s.from == nil || !s.from.schema.conditions[k.condition].keeps(s.to.schema.conditions[k.condition])) {
-		return ruling{each: true}
+// look looks at one member of a set.
+func (s *survey) look(n uint32, in *set, ref uint32) {
+	terms := s.view.termsValue(n, in, ref)
+	k := kind{resource: pair(in.typ, in.relation), condition: terms.Condition}
+	if ref&setFlag != 0 {
+		under := s.view.sets.at(ref &^ setFlag)
+		k.subject = pair(under.typ, under.relation)
+	} else {
+		typ := s.view.nodes.at(ref).typ
+		anyone, named := s.view.wildcard(typ)
+		k.subject, k.wildcard = pair(typ, 0), named && anyone == ref
+	}
+	if s.ruled == nil || k != s.last {
+		s.last, s.ruled = k, s.rulings[k]
+	}
+	if s.ruled == nil {
+		s.ruled = s.rule(s.relationship(in, ref, terms))
+		s.rulings[k] = s.ruled
+	}
+	if !s.ruled.each && s.ruled.refused == nil {
+		return
+	}
+	r, refused := s.relationship(in, ref, terms), s.ruled.refused
+	if s.ruled.each {
+		refused = Orphan(r, s.from, s.to)
+	}
+	if refused != nil {
+		s.count(r, refused)
+	}
+}
+
+func (s *survey) relationship(in *set, ref uint32, t Terms) Relationship {
+	r := s.texts.relationship(in, ref)
+	r.Terms = t
+	return r
+}
+
+// rule looks at a relationship without the values of its condition, when these
+// are of the same types in both models.
+func (s *survey) rule(r Relationship) *ruling {
+	if name := r.Terms.Condition; name != "" &&
+		(s.from == nil || !s.from.schema.conditions[name].keeps(s.to.schema.conditions[name])) {
+		return &ruling{each: true}
 	}
 	r.Terms.Context = ""
-	return ruling{refused: Orphan(r, s.from, s.to)}
+	return &ruling{refused: Orphan(r, s.from, s.to)}
 }
 
-// kind is what a model looks at in a relationship, but for a condition's
-// parameters.
-type kind struct {
-	resource, relation string
-	subject, set       string
-	wildcard           bool
-	condition          string
-}
-
-func kindOf(r Relationship) kind {
-	k := kind{relation: r.Relation, condition: r.Terms.Condition}
-	k.resource, _, _ = strings.Cut(r.Resource, ":")
-	subject, id, _ := strings.Cut(r.Subject, ":")
-	_, set, _ := strings.Cut(id, "#")
-	k.subject, k.set, k.wildcard = subject, set, id == wildcard
-	return k
-}
-
-// String is the kind as Orphans.Kind has it.
-func (k kind) String() string {
-	return k.resource + "#" + k.relation + "@" +
-		restriction{typ: k.subject, relation: k.set, wildcard: k.wildcard}.String() + withCondition(k.condition)
-}
-
-func withCondition(condition string) string {
-	if condition == "" {
-		return ""
+func (s *survey) count(r Relationship, why error) {
+	name := kindName(r)
+	o := s.found[name]
+	if o == nil {
+		o = &Orphans{Kind: name, Why: why}
+		s.found[name] = o
 	}
-	return " with " + condition
+	if o.Count++; len(o.Examples) < orphanExamples {
+		o.Examples = append(o.Examples, r)
+	}
+}
+
+// kindName is the kind of a relationship as Orphans.Kind has it.
+func kindName(r Relationship) string {
+	resource, _, _ := strings.Cut(r.Resource, ":")
+	subject, id, _ := strings.Cut(r.Subject, ":")
+	_, relation, _ := strings.Cut(id, "#")
+	of := restriction{typ: subject, relation: relation, wildcard: id == wildcard, condition: r.Terms.Condition}
+	return resource + "#" + r.Relation + "@" + of.String()
 }
