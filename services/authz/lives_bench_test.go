@@ -30,8 +30,8 @@ func BenchmarkAssignModel(b *testing.B) {
 		b.Fatal(err)
 	}
 	f.answersAt(b, org, answer.GetRevision())
-	first, second := f.published(b, model), f.published(b, looser)
-	third := f.published(b, strings.Replace(model, "define banned: [user]", "define banned: [group#member]", 1))
+	first, second := f.publishedModel(b, model), f.publishedModel(b, looser)
+	third := f.publishedModel(b, strings.Replace(model, "define banned: [user]", "define banned: [group#member]", 1))
 	for name, models := range map[string][2]string{"keeps": {first, second}, "looks": {first, third}} {
 		b.Run(name, func(b *testing.B) {
 			i := 0
@@ -66,7 +66,7 @@ func (f *fixture) answersAt(t testing.TB, org, token string) {
 // BenchmarkRollout prints how many organizations a second a worker moves.
 func BenchmarkRollout(b *testing.B) {
 	f := newFixture(b, authz.Config{})
-	first, second := f.published(b, model), f.published(b, looser)
+	first, second := f.publishedModel(b, model), f.publishedModel(b, looser)
 	f.mustSet(b, first, active, nil)
 	const n = 200
 	f.followers(b, n)
