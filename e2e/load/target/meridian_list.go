@@ -36,7 +36,7 @@ func (m *Meridian) stream(ctx context.Context, in location, l workset.List, f Fr
 	defer func() { err = errors.Join(err, stream.Close()) }()
 	complete := false
 	for stream.Receive() {
-		if ids, err = appendFound(ids, stream.Msg().GetObjects(), l.ObjectType); err != nil {
+		if ids, err = appendFound(ids, stream.Msg(), l.ObjectType); err != nil {
 			return nil, err
 		}
 		complete = stream.Msg().GetComplete()
@@ -59,7 +59,7 @@ func (m *Meridian) pages(ctx context.Context, in location, l workset.List, f Fre
 		if err != nil {
 			return nil, fmt.Errorf("list objects: %w", err)
 		}
-		if ids, err = appendFound(ids, page.GetObjects(), l.ObjectType); err != nil {
+		if ids, err = appendFound(ids, page, l.ObjectType); err != nil {
 			return nil, err
 		}
 		cursor = page.GetNextCursor()
@@ -72,12 +72,18 @@ func (m *Meridian) pages(ctx context.Context, in location, l workset.List, f Fre
 	}
 }
 
-func appendFound(ids []string, found []*authzv1.FoundObject, kind string) ([]string, error) {
-	for _, o := range found {
-		if ok, err := allowed(o.GetDecision()); err != nil || !ok {
-			return nil, fmt.Errorf("listed %s with decision %v", o.GetResource(), o.GetDecision())
-		}
-		id, err := idOf(o.GetResource(), kind)
+// page is a part of a list.
+type page interface {
+	GetObjects() []string
+	GetConditional() []uint32
+}
+
+func appendFound(ids []string, p page, kind string) ([]string, error) {
+	if n := len(p.GetConditional()); n > 0 {
+		return nil, fmt.Errorf("%d of the objects are conditional", n)
+	}
+	for _, o := range p.GetObjects() {
+		id, err := idOf(o, kind)
 		if err != nil {
 			return nil, err
 		}

@@ -54,11 +54,7 @@ func (c *Client) ListObjects(ctx context.Context, q ObjectQuery) iter.Seq2[Found
 		if err != nil {
 			return nil, "", 0, err
 		}
-		out := make([]Found, len(answer.GetObjects()))
-		for i, o := range answer.GetObjects() {
-			out[i] = Found{Name: o.GetResource(), Conditional: o.GetDecision() == authzv1.Decision_DECISION_CONDITIONAL}
-		}
-		return out, answer.GetNextCursor(), answer.GetIncompleteReason(), nil
+		return found(answer.GetObjects(), answer.GetConditional()), answer.GetNextCursor(), answer.GetIncompleteReason(), nil
 	})
 }
 
@@ -91,12 +87,20 @@ func (c *Client) ListSubjects(ctx context.Context, q SubjectQuery) iter.Seq2[Fou
 		if err != nil {
 			return nil, "", 0, err
 		}
-		out := make([]Found, len(answer.GetSubjects()))
-		for i, s := range answer.GetSubjects() {
-			out[i] = Found{Name: s.GetSubject(), Conditional: s.GetDecision() == authzv1.Decision_DECISION_CONDITIONAL}
-		}
-		return out, answer.GetNextCursor(), answer.GetIncompleteReason(), nil
+		return found(answer.GetSubjects(), answer.GetConditional()), answer.GetNextCursor(), answer.GetIncompleteReason(), nil
 	})
+}
+
+// found joins the names of a page with the places of those that are conditional.
+func found(names []string, conditional []uint32) []Found {
+	out := make([]Found, len(names))
+	for i, name := range names {
+		out[i].Name = name
+	}
+	for _, i := range conditional {
+		out[i].Conditional = true
+	}
+	return out
 }
 
 func sizeOf(asked int) uint32 {

@@ -186,7 +186,7 @@ func (s *oracleServer) BatchCheck(_ context.Context, r *authzv1.BatchCheckReques
 }
 
 // found are the resources of a list. One that lies leaves the last one out.
-func (s *oracleServer) found(organization, subject, permission, kind string) ([]*authzv1.FoundObject, error) {
+func (s *oracleServer) found(organization, subject, permission, kind string) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	oracle, err := s.oracle(organization)
@@ -199,9 +199,9 @@ func (s *oracleServer) found(organization, subject, permission, kind string) ([]
 			objects[t.Object] = true
 		}
 	}
-	var found []*authzv1.FoundObject
+	var found []string
 	for o := range objects {
-		found = append(found, &authzv1.FoundObject{Resource: o.String(), Decision: authzv1.Decision_DECISION_ALLOW})
+		found = append(found, o.String())
 	}
 	if s.lie {
 		found = found[:len(found)-1]
@@ -230,14 +230,14 @@ func (s *oracleServer) ListObjects(_ context.Context, r *authzv1.ListObjectsRequ
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(found, func(a, b *authzv1.FoundObject) int { return strings.Compare(a.GetResource(), b.GetResource()) })
-	from := sort.Search(len(found), func(i int) bool { return found[i].GetResource() > r.GetCursor() })
+	slices.Sort(found)
+	from := sort.Search(len(found), func(i int) bool { return found[i] > r.GetCursor() })
 	answer := &authzv1.ListObjectsResponse{Objects: found[from:], Complete: !s.cut}
 	if s.cut {
 		answer.IncompleteReason = authzv1.Incomplete_INCOMPLETE_DEADLINE
 	} else if len(answer.GetObjects()) > 7 {
 		answer.Objects, answer.Complete = answer.GetObjects()[:7], false
-		answer.NextCursor, answer.IncompleteReason = answer.GetObjects()[6].GetResource(), authzv1.Incomplete_INCOMPLETE_PAGE
+		answer.NextCursor, answer.IncompleteReason = answer.GetObjects()[6], authzv1.Incomplete_INCOMPLETE_PAGE
 	}
 	return answer, nil
 }

@@ -50,11 +50,7 @@ func (s *Service) searchSubjects(ctx context.Context, r request) (reply, error) 
 	if err != nil {
 		return nothing(err)
 	}
-	results := []any{}
-	for _, found := range answer.GetSubjects() {
-		results = add(results, found.GetSubject(), found.GetDecision())
-	}
-	return found(results, answer, at)
+	return found(entities(answer.GetSubjects(), answer.GetConditional()), answer, at)
 }
 
 // searchResources lists on what a subject may.
@@ -78,11 +74,7 @@ func (s *Service) searchResources(ctx context.Context, r request) (reply, error)
 	if err != nil {
 		return nothing(err)
 	}
-	results := []any{}
-	for _, found := range answer.GetObjects() {
-		results = add(results, found.GetResource(), found.GetDecision())
-	}
-	return found(results, answer, at)
+	return found(entities(answer.GetObjects(), answer.GetConditional()), answer, at)
 }
 
 // searchOf reads what searches for subjects and resources have in common.
@@ -109,14 +101,19 @@ func surroundings(body object, subject entity, act action, resource entity) (*au
 	return under, at, err
 }
 
-// add adds what was found, but for what depends on parameters that were not
+// entities are what was found, but for what depends on parameters that were not
 // given: an evaluation of that is no permit.
-func add(results []any, name string, d authzv1.Decision) []any {
-	if d != authzv1.Decision_DECISION_ALLOW {
-		return results
+func entities(names []string, conditional []uint32) []any {
+	out := make([]any, 0, len(names))
+	for i, name := range names {
+		if len(conditional) > 0 && conditional[0] == uint32(i) { //nolint:gosec // a page has 1,000 at most
+			conditional = conditional[1:]
+			continue
+		}
+		typ, id, _ := strings.Cut(name, ":")
+		out = append(out, foundEntity{Type: typ, ID: unescape(id)})
 	}
-	typ, id, _ := strings.Cut(name, ":")
-	return append(results, foundEntity{Type: typ, ID: unescape(id)})
+	return out
 }
 
 // listed is a page of a list.

@@ -33,8 +33,9 @@ func (s *Lookups) ListObjects(ctx context.Context, req *authzv1.ListObjectsReque
 	if err != nil {
 		return nil, err
 	}
+	objects, conditional := namesOf(listed.found)
 	return &authzv1.ListObjectsResponse{
-		Objects: objectMessages(listed.found), NextCursor: listed.next,
+		Objects: objects, Conditional: conditional, NextCursor: listed.next,
 		Complete: listed.complete(), IncompleteReason: listed.incomplete,
 		EvaluatedAt: listed.evaluated, Model: listed.model, RevisionMoved: listed.moved,
 	}, nil
@@ -66,20 +67,15 @@ func objectQuery(req objectRequest) query {
 	}
 }
 
-func objectMessages(found []authzcore.Found) []*authzv1.FoundObject {
-	messages, out := make([]authzv1.FoundObject, len(found)), make([]*authzv1.FoundObject, len(found))
+// namesOf are the names of a list, and the places of those that are conditional.
+func namesOf(found []authzcore.Found) (all []string, conditional []uint32) {
+	all = make([]string, len(found))
 	for i, f := range found {
-		messages[i].Resource, messages[i].Decision = f.Name, foundDecision(f)
-		out[i] = &messages[i]
+		if all[i] = f.Name; f.Conditional {
+			conditional = append(conditional, uint32(i)) //nolint:gosec // a page has 1,000 at most
+		}
 	}
-	return out
-}
-
-func foundDecision(f authzcore.Found) authzv1.Decision {
-	if f.Conditional {
-		return authzv1.Decision_DECISION_CONDITIONAL
-	}
-	return authzv1.Decision_DECISION_ALLOW
+	return all, conditional
 }
 
 // ListSubjects implements LookupService.
@@ -88,8 +84,9 @@ func (s *Lookups) ListSubjects(ctx context.Context, req *authzv1.ListSubjectsReq
 	if err != nil {
 		return nil, err
 	}
+	subjects, conditional := namesOf(listed.found)
 	return &authzv1.ListSubjectsResponse{
-		Subjects: subjectMessages(listed.found), NextCursor: listed.next,
+		Subjects: subjects, Conditional: conditional, NextCursor: listed.next,
 		Complete: listed.complete(), IncompleteReason: listed.incomplete,
 		EvaluatedAt: listed.evaluated, Model: listed.model, RevisionMoved: listed.moved,
 	}, nil
@@ -114,15 +111,6 @@ func subjectQuery(req subjectRequest) query {
 			return view.ListSubjects(ctx, q, c)
 		},
 	}
-}
-
-func subjectMessages(found []authzcore.Found) []*authzv1.FoundSubject {
-	messages, out := make([]authzv1.FoundSubject, len(found)), make([]*authzv1.FoundSubject, len(found))
-	for i, f := range found {
-		messages[i].Subject, messages[i].Decision = f.Name, foundDecision(f)
-		out[i] = &messages[i]
-	}
-	return out
 }
 
 // ListActions implements LookupService.

@@ -18,8 +18,9 @@ func (s *Lookups) StreamObjects(
 	ctx context.Context, req *authzv1.StreamObjectsRequest, stream *connect.ServerStream[authzv1.StreamObjectsResponse],
 ) error {
 	return s.stream(ctx, objectQuery(req), func(found []authzcore.Found, last bool, evaluated *commonv1.Evaluated, model string) error {
+		objects, conditional := namesOf(found)
 		return stream.Send(&authzv1.StreamObjectsResponse{
-			Objects: objectMessages(found), Complete: last, EvaluatedAt: evaluated, Model: model,
+			Objects: objects, Conditional: conditional, Complete: last, EvaluatedAt: evaluated, Model: model,
 		})
 	})
 }
@@ -29,8 +30,9 @@ func (s *Lookups) StreamSubjects(
 	ctx context.Context, req *authzv1.StreamSubjectsRequest, stream *connect.ServerStream[authzv1.StreamSubjectsResponse],
 ) error {
 	return s.stream(ctx, subjectQuery(req), func(found []authzcore.Found, last bool, evaluated *commonv1.Evaluated, model string) error {
+		subjects, conditional := namesOf(found)
 		return stream.Send(&authzv1.StreamSubjectsResponse{
-			Subjects: subjectMessages(found), Complete: last, EvaluatedAt: evaluated, Model: model,
+			Subjects: subjects, Conditional: conditional, Complete: last, EvaluatedAt: evaluated, Model: model,
 		})
 	})
 }

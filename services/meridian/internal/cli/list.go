@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -63,17 +64,42 @@ func (a *App) listObjects() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		more, err := list(a, []string{"RESOURCE", "DECISION"}, *limit, func(cursor string) ([]*authzv1.FoundObject, string, error) {
+		more, err := list(a, []string{"RESOURCE", "DECISION"}, *limit, func(cursor string) ([]found, string, error) {
 			answer, err := client.Lookups.ListObjects(cmd.Context(), &authzv1.ListObjectsRequest{
 				Organization: organization, Subject: args[0], Permission: args[1], ResourceType: args[2],
 				Freshness: freshness(), Circumstances: under, PageSize: pageOf(*limit), Cursor: cursor,
 			})
-			return answer.GetObjects(), answer.GetNextCursor(), whole(answer.GetIncompleteReason(), err)
-		}, func(o *authzv1.FoundObject) []string { return []string{o.GetResource(), word(o.GetDecision())} })
+			return foundOf("resource", answer.GetObjects(), answer.GetConditional()), answer.GetNextCursor(), whole(answer.GetIncompleteReason(), err)
+		}, found.row)
 		told(more)
 		return err
 	}
 	return cmd
+}
+
+// found is one resource or subject of a list.
+type found struct {
+	// what it is: resource or subject.
+	what, name string
+	decision   authzv1.Decision
+}
+
+func foundOf(what string, names []string, conditional []uint32) []found {
+	out := make([]found, len(names))
+	for i, name := range names {
+		out[i] = found{what, name, authzv1.Decision_DECISION_ALLOW}
+	}
+	for _, i := range conditional {
+		out[i].decision = authzv1.Decision_DECISION_CONDITIONAL
+	}
+	return out
+}
+
+func (f found) row() []string { return []string{f.name, word(f.decision)} }
+
+// MarshalJSON implements json.Marshaler.
+func (f found) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]string{f.what: f.name, "decision": f.decision.String()})
 }
 
 func (a *App) listSubjects() *cobra.Command {
@@ -97,13 +123,13 @@ func (a *App) listSubjects() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		more, err := list(a, []string{"SUBJECT", "DECISION"}, *limit, func(cursor string) ([]*authzv1.FoundSubject, string, error) {
+		more, err := list(a, []string{"SUBJECT", "DECISION"}, *limit, func(cursor string) ([]found, string, error) {
 			answer, err := client.Lookups.ListSubjects(cmd.Context(), &authzv1.ListSubjectsRequest{
 				Organization: organization, Resource: args[0], Permission: args[1], SubjectType: args[2], SubjectRelation: *relation,
 				Freshness: freshness(), Circumstances: under, PageSize: pageOf(*limit), Cursor: cursor,
 			})
-			return answer.GetSubjects(), answer.GetNextCursor(), whole(answer.GetIncompleteReason(), err)
-		}, func(s *authzv1.FoundSubject) []string { return []string{s.GetSubject(), word(s.GetDecision())} })
+			return foundOf("subject", answer.GetSubjects(), answer.GetConditional()), answer.GetNextCursor(), whole(answer.GetIncompleteReason(), err)
+		}, found.row)
 		told(more)
 		return err
 	}

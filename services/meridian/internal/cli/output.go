@@ -13,6 +13,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// printItem prints a protobuf message, or what JSON can hold, as one line of JSON.
+func (a *App) printItem(item any) error {
+	if m, ok := item.(proto.Message); ok {
+		return a.printMessage(m)
+	}
+	return a.printJSON(item)
+}
+
 // printMessage prints a protobuf message as one line of JSON.
 func (a *App) printMessage(m proto.Message) error {
 	content, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
@@ -42,7 +50,7 @@ func (a *App) table(header []string, rows [][]string) error {
 // list fetches pages until there are no more, or limit items (0 means all), and
 // prints them: a table for people, a line of JSON each for machines. more says
 // that there is more than limit.
-func list[T proto.Message](
+func list[T any](
 	a *App, header []string, limit int, fetch func(cursor string) (items []T, next string, err error), row func(T) []string,
 ) (more bool, err error) {
 	var rows [][]string
@@ -60,7 +68,7 @@ func list[T proto.Message](
 			if !a.json {
 				continue
 			}
-			if err := a.printMessage(item); err != nil {
+			if err := a.printItem(item); err != nil {
 				return false, err
 			}
 		}

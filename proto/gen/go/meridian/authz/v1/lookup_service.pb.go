@@ -182,8 +182,9 @@ func (x *ListObjectsRequest) GetCursor() string {
 }
 
 type ListObjectsResponse struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Objects []*FoundObject         `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// type:id, sorted.
+	Objects []string `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
 	// Empty on the last page.
 	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
 	// Nothing follows this page and nothing was left out before.
@@ -193,6 +194,9 @@ type ListObjectsResponse struct {
 	Model            string        `protobuf:"bytes,6,opt,name=model,proto3" json:"model,omitempty"`
 	// This page is of a later revision than the page before.
 	RevisionMoved bool `protobuf:"varint,7,opt,name=revision_moved,json=revisionMoved,proto3" json:"revision_moved,omitempty"`
+	// The places in objects, from 0, of those with DECISION_CONDITIONAL; all
+	// others have DECISION_ALLOW.
+	Conditional   []uint32 `protobuf:"varint,8,rep,packed,name=conditional,proto3" json:"conditional,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -227,7 +231,7 @@ func (*ListObjectsResponse) Descriptor() ([]byte, []int) {
 	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *ListObjectsResponse) GetObjects() []*FoundObject {
+func (x *ListObjectsResponse) GetObjects() []string {
 	if x != nil {
 		return x.Objects
 	}
@@ -276,59 +280,11 @@ func (x *ListObjectsResponse) GetRevisionMoved() bool {
 	return false
 }
 
-// FoundObject is a resource in a list.
-type FoundObject struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// type:id.
-	Resource string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
-	// DECISION_ALLOW or DECISION_CONDITIONAL.
-	Decision      Decision `protobuf:"varint,2,opt,name=decision,proto3,enum=meridian.authz.v1.Decision" json:"decision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FoundObject) Reset() {
-	*x = FoundObject{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FoundObject) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FoundObject) ProtoMessage() {}
-
-func (x *FoundObject) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[2]
+func (x *ListObjectsResponse) GetConditional() []uint32 {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Conditional
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FoundObject.ProtoReflect.Descriptor instead.
-func (*FoundObject) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *FoundObject) GetResource() string {
-	if x != nil {
-		return x.Resource
-	}
-	return ""
-}
-
-func (x *FoundObject) GetDecision() Decision {
-	if x != nil {
-		return x.Decision
-	}
-	return Decision_DECISION_UNSPECIFIED
+	return nil
 }
 
 type StreamObjectsRequest struct {
@@ -346,7 +302,7 @@ type StreamObjectsRequest struct {
 
 func (x *StreamObjectsRequest) Reset() {
 	*x = StreamObjectsRequest{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[3]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +314,7 @@ func (x *StreamObjectsRequest) String() string {
 func (*StreamObjectsRequest) ProtoMessage() {}
 
 func (x *StreamObjectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[3]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +327,7 @@ func (x *StreamObjectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamObjectsRequest.ProtoReflect.Descriptor instead.
 func (*StreamObjectsRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{3}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *StreamObjectsRequest) GetOrganization() string {
@@ -418,19 +374,21 @@ func (x *StreamObjectsRequest) GetCircumstances() *Circumstances {
 
 type StreamObjectsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Sorted within all of the stream.
-	Objects []*FoundObject `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
+	// type:id, sorted over all of the stream.
+	Objects []string `protobuf:"bytes,1,rep,name=objects,proto3" json:"objects,omitempty"`
 	// True in the last message only. A stream that ends without it was cut.
-	Complete      bool          `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
-	EvaluatedAt   *v1.Evaluated `protobuf:"bytes,3,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
-	Model         string        `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"`
+	Complete    bool          `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	EvaluatedAt *v1.Evaluated `protobuf:"bytes,3,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
+	Model       string        `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"`
+	// As in ListObjectsResponse.
+	Conditional   []uint32 `protobuf:"varint,5,rep,packed,name=conditional,proto3" json:"conditional,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamObjectsResponse) Reset() {
 	*x = StreamObjectsResponse{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[4]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +400,7 @@ func (x *StreamObjectsResponse) String() string {
 func (*StreamObjectsResponse) ProtoMessage() {}
 
 func (x *StreamObjectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[4]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,10 +413,10 @@ func (x *StreamObjectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamObjectsResponse.ProtoReflect.Descriptor instead.
 func (*StreamObjectsResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{4}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *StreamObjectsResponse) GetObjects() []*FoundObject {
+func (x *StreamObjectsResponse) GetObjects() []string {
 	if x != nil {
 		return x.Objects
 	}
@@ -486,6 +444,13 @@ func (x *StreamObjectsResponse) GetModel() string {
 	return ""
 }
 
+func (x *StreamObjectsResponse) GetConditional() []uint32 {
+	if x != nil {
+		return x.Conditional
+	}
+	return nil
+}
+
 type ListSubjectsRequest struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
@@ -507,7 +472,7 @@ type ListSubjectsRequest struct {
 
 func (x *ListSubjectsRequest) Reset() {
 	*x = ListSubjectsRequest{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[5]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +484,7 @@ func (x *ListSubjectsRequest) String() string {
 func (*ListSubjectsRequest) ProtoMessage() {}
 
 func (x *ListSubjectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[5]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +497,7 @@ func (x *ListSubjectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSubjectsRequest.ProtoReflect.Descriptor instead.
 func (*ListSubjectsRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{5}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListSubjectsRequest) GetOrganization() string {
@@ -599,21 +564,24 @@ func (x *ListSubjectsRequest) GetCursor() string {
 }
 
 type ListSubjectsResponse struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Subjects         []*FoundSubject        `protobuf:"bytes,1,rep,name=subjects,proto3" json:"subjects,omitempty"`
-	NextCursor       string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
-	Complete         bool                   `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
-	IncompleteReason Incomplete             `protobuf:"varint,4,opt,name=incomplete_reason,json=incompleteReason,proto3,enum=meridian.authz.v1.Incomplete" json:"incomplete_reason,omitempty"`
-	EvaluatedAt      *v1.Evaluated          `protobuf:"bytes,5,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
-	Model            string                 `protobuf:"bytes,6,opt,name=model,proto3" json:"model,omitempty"`
-	RevisionMoved    bool                   `protobuf:"varint,7,opt,name=revision_moved,json=revisionMoved,proto3" json:"revision_moved,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// type:id, type:* or type:id#relation, sorted.
+	Subjects         []string      `protobuf:"bytes,1,rep,name=subjects,proto3" json:"subjects,omitempty"`
+	NextCursor       string        `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Complete         bool          `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	IncompleteReason Incomplete    `protobuf:"varint,4,opt,name=incomplete_reason,json=incompleteReason,proto3,enum=meridian.authz.v1.Incomplete" json:"incomplete_reason,omitempty"`
+	EvaluatedAt      *v1.Evaluated `protobuf:"bytes,5,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
+	Model            string        `protobuf:"bytes,6,opt,name=model,proto3" json:"model,omitempty"`
+	RevisionMoved    bool          `protobuf:"varint,7,opt,name=revision_moved,json=revisionMoved,proto3" json:"revision_moved,omitempty"`
+	// As in ListObjectsResponse.
+	Conditional   []uint32 `protobuf:"varint,8,rep,packed,name=conditional,proto3" json:"conditional,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListSubjectsResponse) Reset() {
 	*x = ListSubjectsResponse{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[6]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +593,7 @@ func (x *ListSubjectsResponse) String() string {
 func (*ListSubjectsResponse) ProtoMessage() {}
 
 func (x *ListSubjectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[6]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,10 +606,10 @@ func (x *ListSubjectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSubjectsResponse.ProtoReflect.Descriptor instead.
 func (*ListSubjectsResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{6}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ListSubjectsResponse) GetSubjects() []*FoundSubject {
+func (x *ListSubjectsResponse) GetSubjects() []string {
 	if x != nil {
 		return x.Subjects
 	}
@@ -690,59 +658,11 @@ func (x *ListSubjectsResponse) GetRevisionMoved() bool {
 	return false
 }
 
-// FoundSubject is a subject in a list.
-type FoundSubject struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// type:id, type:* or type:id#relation.
-	Subject string `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
-	// DECISION_ALLOW or DECISION_CONDITIONAL.
-	Decision      Decision `protobuf:"varint,2,opt,name=decision,proto3,enum=meridian.authz.v1.Decision" json:"decision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *FoundSubject) Reset() {
-	*x = FoundSubject{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *FoundSubject) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*FoundSubject) ProtoMessage() {}
-
-func (x *FoundSubject) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[7]
+func (x *ListSubjectsResponse) GetConditional() []uint32 {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Conditional
 	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use FoundSubject.ProtoReflect.Descriptor instead.
-func (*FoundSubject) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *FoundSubject) GetSubject() string {
-	if x != nil {
-		return x.Subject
-	}
-	return ""
-}
-
-func (x *FoundSubject) GetDecision() Decision {
-	if x != nil {
-		return x.Decision
-	}
-	return Decision_DECISION_UNSPECIFIED
+	return nil
 }
 
 type StreamSubjectsRequest struct {
@@ -761,7 +681,7 @@ type StreamSubjectsRequest struct {
 
 func (x *StreamSubjectsRequest) Reset() {
 	*x = StreamSubjectsRequest{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[8]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +693,7 @@ func (x *StreamSubjectsRequest) String() string {
 func (*StreamSubjectsRequest) ProtoMessage() {}
 
 func (x *StreamSubjectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[8]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +706,7 @@ func (x *StreamSubjectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSubjectsRequest.ProtoReflect.Descriptor instead.
 func (*StreamSubjectsRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{8}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *StreamSubjectsRequest) GetOrganization() string {
@@ -839,18 +759,21 @@ func (x *StreamSubjectsRequest) GetCircumstances() *Circumstances {
 }
 
 type StreamSubjectsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Subjects      []*FoundSubject        `protobuf:"bytes,1,rep,name=subjects,proto3" json:"subjects,omitempty"`
-	Complete      bool                   `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
-	EvaluatedAt   *v1.Evaluated          `protobuf:"bytes,3,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
-	Model         string                 `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// type:id, type:* or type:id#relation, sorted over all of the stream.
+	Subjects    []string      `protobuf:"bytes,1,rep,name=subjects,proto3" json:"subjects,omitempty"`
+	Complete    bool          `protobuf:"varint,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	EvaluatedAt *v1.Evaluated `protobuf:"bytes,3,opt,name=evaluated_at,json=evaluatedAt,proto3" json:"evaluated_at,omitempty"`
+	Model       string        `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"`
+	// As in ListObjectsResponse.
+	Conditional   []uint32 `protobuf:"varint,5,rep,packed,name=conditional,proto3" json:"conditional,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamSubjectsResponse) Reset() {
 	*x = StreamSubjectsResponse{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[9]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -862,7 +785,7 @@ func (x *StreamSubjectsResponse) String() string {
 func (*StreamSubjectsResponse) ProtoMessage() {}
 
 func (x *StreamSubjectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[9]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,10 +798,10 @@ func (x *StreamSubjectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamSubjectsResponse.ProtoReflect.Descriptor instead.
 func (*StreamSubjectsResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{9}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *StreamSubjectsResponse) GetSubjects() []*FoundSubject {
+func (x *StreamSubjectsResponse) GetSubjects() []string {
 	if x != nil {
 		return x.Subjects
 	}
@@ -906,6 +829,13 @@ func (x *StreamSubjectsResponse) GetModel() string {
 	return ""
 }
 
+func (x *StreamSubjectsResponse) GetConditional() []uint32 {
+	if x != nil {
+		return x.Conditional
+	}
+	return nil
+}
+
 type ListActionsRequest struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
@@ -920,7 +850,7 @@ type ListActionsRequest struct {
 
 func (x *ListActionsRequest) Reset() {
 	*x = ListActionsRequest{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[10]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +862,7 @@ func (x *ListActionsRequest) String() string {
 func (*ListActionsRequest) ProtoMessage() {}
 
 func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[10]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +875,7 @@ func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsRequest.ProtoReflect.Descriptor instead.
 func (*ListActionsRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{10}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListActionsRequest) GetOrganization() string {
@@ -994,7 +924,7 @@ type ListActionsResponse struct {
 
 func (x *ListActionsResponse) Reset() {
 	*x = ListActionsResponse{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[11]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +936,7 @@ func (x *ListActionsResponse) String() string {
 func (*ListActionsResponse) ProtoMessage() {}
 
 func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[11]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +949,7 @@ func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsResponse.ProtoReflect.Descriptor instead.
 func (*ListActionsResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{11}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListActionsResponse) GetActions() []*Action {
@@ -1058,7 +988,7 @@ type Action struct {
 
 func (x *Action) Reset() {
 	*x = Action{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[12]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1000,7 @@ func (x *Action) String() string {
 func (*Action) ProtoMessage() {}
 
 func (x *Action) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[12]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1013,7 @@ func (x *Action) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Action.ProtoReflect.Descriptor instead.
 func (*Action) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{12}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Action) GetPermission() string {
@@ -1128,7 +1058,7 @@ type ExpandRequest struct {
 
 func (x *ExpandRequest) Reset() {
 	*x = ExpandRequest{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[13]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1070,7 @@ func (x *ExpandRequest) String() string {
 func (*ExpandRequest) ProtoMessage() {}
 
 func (x *ExpandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[13]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1083,7 @@ func (x *ExpandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpandRequest.ProtoReflect.Descriptor instead.
 func (*ExpandRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{13}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExpandRequest) GetOrganization() string {
@@ -1202,7 +1132,7 @@ type ExpandResponse struct {
 
 func (x *ExpandResponse) Reset() {
 	*x = ExpandResponse{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[14]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1144,7 @@ func (x *ExpandResponse) String() string {
 func (*ExpandResponse) ProtoMessage() {}
 
 func (x *ExpandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[14]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1157,7 @@ func (x *ExpandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpandResponse.ProtoReflect.Descriptor instead.
 func (*ExpandResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{14}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExpandResponse) GetRoot() *ExpandNode {
@@ -1272,7 +1202,7 @@ type ExpandNode struct {
 
 func (x *ExpandNode) Reset() {
 	*x = ExpandNode{}
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[15]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1214,7 @@ func (x *ExpandNode) String() string {
 func (*ExpandNode) ProtoMessage() {}
 
 func (x *ExpandNode) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[15]
+	mi := &file_meridian_authz_v1_lookup_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1227,7 @@ func (x *ExpandNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpandNode.ProtoReflect.Descriptor instead.
 func (*ExpandNode) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{15}
+	return file_meridian_authz_v1_lookup_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExpandNode) GetKind() StepKind {
@@ -1358,19 +1288,17 @@ const file_meridian_authz_v1_lookup_service_proto_rawDesc = "" +
 	"\tfreshness\x18\x05 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\x12F\n" +
 	"\rcircumstances\x18\x06 \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\x12%\n" +
 	"\tpage_size\x18\a \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\bpageSize\x12 \n" +
-	"\x06cursor\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x06cursor\"\xd7\x02\n" +
-	"\x13ListObjectsResponse\x128\n" +
-	"\aobjects\x18\x01 \x03(\v2\x1e.meridian.authz.v1.FoundObjectR\aobjects\x12\x1f\n" +
+	"\x06cursor\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x06cursor\"\xd9\x02\n" +
+	"\x13ListObjectsResponse\x12\x18\n" +
+	"\aobjects\x18\x01 \x03(\tR\aobjects\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12J\n" +
 	"\x11incomplete_reason\x18\x04 \x01(\x0e2\x1d.meridian.authz.v1.IncompleteR\x10incompleteReason\x12@\n" +
 	"\fevaluated_at\x18\x05 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\x12\x14\n" +
 	"\x05model\x18\x06 \x01(\tR\x05model\x12%\n" +
-	"\x0erevision_moved\x18\a \x01(\bR\rrevisionMoved\"b\n" +
-	"\vFoundObject\x12\x1a\n" +
-	"\bresource\x18\x01 \x01(\tR\bresource\x127\n" +
-	"\bdecision\x18\x02 \x01(\x0e2\x1b.meridian.authz.v1.DecisionR\bdecision\"\xe5\x02\n" +
+	"\x0erevision_moved\x18\a \x01(\bR\rrevisionMoved\x12 \n" +
+	"\vconditional\x18\b \x03(\rR\vconditional\"\xe5\x02\n" +
 	"\x14StreamObjectsRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12$\n" +
 	"\asubject\x18\x02 \x01(\tB\n" +
@@ -1380,12 +1308,13 @@ const file_meridian_authz_v1_lookup_service_proto_rawDesc = "" +
 	"permission\x12.\n" +
 	"\rresource_type\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\fresourceType\x12;\n" +
 	"\tfreshness\x18\x05 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\x12F\n" +
-	"\rcircumstances\x18\x06 \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\"\xc5\x01\n" +
-	"\x15StreamObjectsResponse\x128\n" +
-	"\aobjects\x18\x01 \x03(\v2\x1e.meridian.authz.v1.FoundObjectR\aobjects\x12\x1a\n" +
+	"\rcircumstances\x18\x06 \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\"\xc7\x01\n" +
+	"\x15StreamObjectsResponse\x12\x18\n" +
+	"\aobjects\x18\x01 \x03(\tR\aobjects\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12@\n" +
 	"\fevaluated_at\x18\x03 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\x12\x14\n" +
-	"\x05model\x18\x04 \x01(\tR\x05model\"\xe1\x03\n" +
+	"\x05model\x18\x04 \x01(\tR\x05model\x12 \n" +
+	"\vconditional\x18\x05 \x03(\rR\vconditional\"\xe1\x03\n" +
 	"\x13ListSubjectsRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12&\n" +
 	"\bresource\x18\x02 \x01(\tB\n" +
@@ -1398,19 +1327,17 @@ const file_meridian_authz_v1_lookup_service_proto_rawDesc = "" +
 	"\tfreshness\x18\x06 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\x12F\n" +
 	"\rcircumstances\x18\a \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\x12%\n" +
 	"\tpage_size\x18\b \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\bpageSize\x12 \n" +
-	"\x06cursor\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x06cursor\"\xdb\x02\n" +
-	"\x14ListSubjectsResponse\x12;\n" +
-	"\bsubjects\x18\x01 \x03(\v2\x1f.meridian.authz.v1.FoundSubjectR\bsubjects\x12\x1f\n" +
+	"\x06cursor\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x06cursor\"\xdc\x02\n" +
+	"\x14ListSubjectsResponse\x12\x1a\n" +
+	"\bsubjects\x18\x01 \x03(\tR\bsubjects\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\x12\x1a\n" +
 	"\bcomplete\x18\x03 \x01(\bR\bcomplete\x12J\n" +
 	"\x11incomplete_reason\x18\x04 \x01(\x0e2\x1d.meridian.authz.v1.IncompleteR\x10incompleteReason\x12@\n" +
 	"\fevaluated_at\x18\x05 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\x12\x14\n" +
 	"\x05model\x18\x06 \x01(\tR\x05model\x12%\n" +
-	"\x0erevision_moved\x18\a \x01(\bR\rrevisionMoved\"a\n" +
-	"\fFoundSubject\x12\x18\n" +
-	"\asubject\x18\x01 \x01(\tR\asubject\x127\n" +
-	"\bdecision\x18\x02 \x01(\x0e2\x1b.meridian.authz.v1.DecisionR\bdecision\"\x9a\x03\n" +
+	"\x0erevision_moved\x18\a \x01(\bR\rrevisionMoved\x12 \n" +
+	"\vconditional\x18\b \x03(\rR\vconditional\"\x9a\x03\n" +
 	"\x15StreamSubjectsRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12&\n" +
 	"\bresource\x18\x02 \x01(\tB\n" +
@@ -1421,12 +1348,13 @@ const file_meridian_authz_v1_lookup_service_proto_rawDesc = "" +
 	"\fsubject_type\x18\x04 \x01(\tB\t\xbaH\x06r\x04\x10\x01(@R\vsubjectType\x122\n" +
 	"\x10subject_relation\x18\x05 \x01(\tB\a\xbaH\x04r\x02(@R\x0fsubjectRelation\x12;\n" +
 	"\tfreshness\x18\x06 \x01(\v2\x1d.meridian.common.v1.FreshnessR\tfreshness\x12F\n" +
-	"\rcircumstances\x18\a \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\"\xc9\x01\n" +
-	"\x16StreamSubjectsResponse\x12;\n" +
-	"\bsubjects\x18\x01 \x03(\v2\x1f.meridian.authz.v1.FoundSubjectR\bsubjects\x12\x1a\n" +
+	"\rcircumstances\x18\a \x01(\v2 .meridian.authz.v1.CircumstancesR\rcircumstances\"\xca\x01\n" +
+	"\x16StreamSubjectsResponse\x12\x1a\n" +
+	"\bsubjects\x18\x01 \x03(\tR\bsubjects\x12\x1a\n" +
 	"\bcomplete\x18\x02 \x01(\bR\bcomplete\x12@\n" +
 	"\fevaluated_at\x18\x03 \x01(\v2\x1d.meridian.common.v1.EvaluatedR\vevaluatedAt\x12\x14\n" +
-	"\x05model\x18\x04 \x01(\tR\x05model\"\xb0\x02\n" +
+	"\x05model\x18\x04 \x01(\tR\x05model\x12 \n" +
+	"\vconditional\x18\x05 \x03(\rR\vconditional\"\xb0\x02\n" +
 	"\x12ListActionsRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12$\n" +
 	"\asubject\x18\x02 \x01(\tB\n" +
@@ -1494,82 +1422,74 @@ func file_meridian_authz_v1_lookup_service_proto_rawDescGZIP() []byte {
 }
 
 var file_meridian_authz_v1_lookup_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meridian_authz_v1_lookup_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_meridian_authz_v1_lookup_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_meridian_authz_v1_lookup_service_proto_goTypes = []any{
 	(Incomplete)(0),                // 0: meridian.authz.v1.Incomplete
 	(*ListObjectsRequest)(nil),     // 1: meridian.authz.v1.ListObjectsRequest
 	(*ListObjectsResponse)(nil),    // 2: meridian.authz.v1.ListObjectsResponse
-	(*FoundObject)(nil),            // 3: meridian.authz.v1.FoundObject
-	(*StreamObjectsRequest)(nil),   // 4: meridian.authz.v1.StreamObjectsRequest
-	(*StreamObjectsResponse)(nil),  // 5: meridian.authz.v1.StreamObjectsResponse
-	(*ListSubjectsRequest)(nil),    // 6: meridian.authz.v1.ListSubjectsRequest
-	(*ListSubjectsResponse)(nil),   // 7: meridian.authz.v1.ListSubjectsResponse
-	(*FoundSubject)(nil),           // 8: meridian.authz.v1.FoundSubject
-	(*StreamSubjectsRequest)(nil),  // 9: meridian.authz.v1.StreamSubjectsRequest
-	(*StreamSubjectsResponse)(nil), // 10: meridian.authz.v1.StreamSubjectsResponse
-	(*ListActionsRequest)(nil),     // 11: meridian.authz.v1.ListActionsRequest
-	(*ListActionsResponse)(nil),    // 12: meridian.authz.v1.ListActionsResponse
-	(*Action)(nil),                 // 13: meridian.authz.v1.Action
-	(*ExpandRequest)(nil),          // 14: meridian.authz.v1.ExpandRequest
-	(*ExpandResponse)(nil),         // 15: meridian.authz.v1.ExpandResponse
-	(*ExpandNode)(nil),             // 16: meridian.authz.v1.ExpandNode
-	(*v1.Freshness)(nil),           // 17: meridian.common.v1.Freshness
-	(*Circumstances)(nil),          // 18: meridian.authz.v1.Circumstances
-	(*v1.Evaluated)(nil),           // 19: meridian.common.v1.Evaluated
-	(Decision)(0),                  // 20: meridian.authz.v1.Decision
-	(StepKind)(0),                  // 21: meridian.authz.v1.StepKind
-	(*Relationship)(nil),           // 22: meridian.authz.v1.Relationship
+	(*StreamObjectsRequest)(nil),   // 3: meridian.authz.v1.StreamObjectsRequest
+	(*StreamObjectsResponse)(nil),  // 4: meridian.authz.v1.StreamObjectsResponse
+	(*ListSubjectsRequest)(nil),    // 5: meridian.authz.v1.ListSubjectsRequest
+	(*ListSubjectsResponse)(nil),   // 6: meridian.authz.v1.ListSubjectsResponse
+	(*StreamSubjectsRequest)(nil),  // 7: meridian.authz.v1.StreamSubjectsRequest
+	(*StreamSubjectsResponse)(nil), // 8: meridian.authz.v1.StreamSubjectsResponse
+	(*ListActionsRequest)(nil),     // 9: meridian.authz.v1.ListActionsRequest
+	(*ListActionsResponse)(nil),    // 10: meridian.authz.v1.ListActionsResponse
+	(*Action)(nil),                 // 11: meridian.authz.v1.Action
+	(*ExpandRequest)(nil),          // 12: meridian.authz.v1.ExpandRequest
+	(*ExpandResponse)(nil),         // 13: meridian.authz.v1.ExpandResponse
+	(*ExpandNode)(nil),             // 14: meridian.authz.v1.ExpandNode
+	(*v1.Freshness)(nil),           // 15: meridian.common.v1.Freshness
+	(*Circumstances)(nil),          // 16: meridian.authz.v1.Circumstances
+	(*v1.Evaluated)(nil),           // 17: meridian.common.v1.Evaluated
+	(Decision)(0),                  // 18: meridian.authz.v1.Decision
+	(StepKind)(0),                  // 19: meridian.authz.v1.StepKind
+	(*Relationship)(nil),           // 20: meridian.authz.v1.Relationship
 }
 var file_meridian_authz_v1_lookup_service_proto_depIdxs = []int32{
-	17, // 0: meridian.authz.v1.ListObjectsRequest.freshness:type_name -> meridian.common.v1.Freshness
-	18, // 1: meridian.authz.v1.ListObjectsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
-	3,  // 2: meridian.authz.v1.ListObjectsResponse.objects:type_name -> meridian.authz.v1.FoundObject
-	0,  // 3: meridian.authz.v1.ListObjectsResponse.incomplete_reason:type_name -> meridian.authz.v1.Incomplete
-	19, // 4: meridian.authz.v1.ListObjectsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	20, // 5: meridian.authz.v1.FoundObject.decision:type_name -> meridian.authz.v1.Decision
-	17, // 6: meridian.authz.v1.StreamObjectsRequest.freshness:type_name -> meridian.common.v1.Freshness
-	18, // 7: meridian.authz.v1.StreamObjectsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
-	3,  // 8: meridian.authz.v1.StreamObjectsResponse.objects:type_name -> meridian.authz.v1.FoundObject
-	19, // 9: meridian.authz.v1.StreamObjectsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	17, // 10: meridian.authz.v1.ListSubjectsRequest.freshness:type_name -> meridian.common.v1.Freshness
-	18, // 11: meridian.authz.v1.ListSubjectsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
-	8,  // 12: meridian.authz.v1.ListSubjectsResponse.subjects:type_name -> meridian.authz.v1.FoundSubject
-	0,  // 13: meridian.authz.v1.ListSubjectsResponse.incomplete_reason:type_name -> meridian.authz.v1.Incomplete
-	19, // 14: meridian.authz.v1.ListSubjectsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	20, // 15: meridian.authz.v1.FoundSubject.decision:type_name -> meridian.authz.v1.Decision
-	17, // 16: meridian.authz.v1.StreamSubjectsRequest.freshness:type_name -> meridian.common.v1.Freshness
-	18, // 17: meridian.authz.v1.StreamSubjectsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
-	8,  // 18: meridian.authz.v1.StreamSubjectsResponse.subjects:type_name -> meridian.authz.v1.FoundSubject
-	19, // 19: meridian.authz.v1.StreamSubjectsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	17, // 20: meridian.authz.v1.ListActionsRequest.freshness:type_name -> meridian.common.v1.Freshness
-	18, // 21: meridian.authz.v1.ListActionsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
-	13, // 22: meridian.authz.v1.ListActionsResponse.actions:type_name -> meridian.authz.v1.Action
-	19, // 23: meridian.authz.v1.ListActionsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	20, // 24: meridian.authz.v1.Action.decision:type_name -> meridian.authz.v1.Decision
-	17, // 25: meridian.authz.v1.ExpandRequest.freshness:type_name -> meridian.common.v1.Freshness
-	18, // 26: meridian.authz.v1.ExpandRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
-	16, // 27: meridian.authz.v1.ExpandResponse.root:type_name -> meridian.authz.v1.ExpandNode
-	19, // 28: meridian.authz.v1.ExpandResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	21, // 29: meridian.authz.v1.ExpandNode.kind:type_name -> meridian.authz.v1.StepKind
-	22, // 30: meridian.authz.v1.ExpandNode.relationships:type_name -> meridian.authz.v1.Relationship
-	16, // 31: meridian.authz.v1.ExpandNode.nodes:type_name -> meridian.authz.v1.ExpandNode
-	1,  // 32: meridian.authz.v1.LookupService.ListObjects:input_type -> meridian.authz.v1.ListObjectsRequest
-	4,  // 33: meridian.authz.v1.LookupService.StreamObjects:input_type -> meridian.authz.v1.StreamObjectsRequest
-	6,  // 34: meridian.authz.v1.LookupService.ListSubjects:input_type -> meridian.authz.v1.ListSubjectsRequest
-	9,  // 35: meridian.authz.v1.LookupService.StreamSubjects:input_type -> meridian.authz.v1.StreamSubjectsRequest
-	11, // 36: meridian.authz.v1.LookupService.ListActions:input_type -> meridian.authz.v1.ListActionsRequest
-	14, // 37: meridian.authz.v1.LookupService.Expand:input_type -> meridian.authz.v1.ExpandRequest
-	2,  // 38: meridian.authz.v1.LookupService.ListObjects:output_type -> meridian.authz.v1.ListObjectsResponse
-	5,  // 39: meridian.authz.v1.LookupService.StreamObjects:output_type -> meridian.authz.v1.StreamObjectsResponse
-	7,  // 40: meridian.authz.v1.LookupService.ListSubjects:output_type -> meridian.authz.v1.ListSubjectsResponse
-	10, // 41: meridian.authz.v1.LookupService.StreamSubjects:output_type -> meridian.authz.v1.StreamSubjectsResponse
-	12, // 42: meridian.authz.v1.LookupService.ListActions:output_type -> meridian.authz.v1.ListActionsResponse
-	15, // 43: meridian.authz.v1.LookupService.Expand:output_type -> meridian.authz.v1.ExpandResponse
-	38, // [38:44] is the sub-list for method output_type
-	32, // [32:38] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	15, // 0: meridian.authz.v1.ListObjectsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	16, // 1: meridian.authz.v1.ListObjectsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	0,  // 2: meridian.authz.v1.ListObjectsResponse.incomplete_reason:type_name -> meridian.authz.v1.Incomplete
+	17, // 3: meridian.authz.v1.ListObjectsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	15, // 4: meridian.authz.v1.StreamObjectsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	16, // 5: meridian.authz.v1.StreamObjectsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	17, // 6: meridian.authz.v1.StreamObjectsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	15, // 7: meridian.authz.v1.ListSubjectsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	16, // 8: meridian.authz.v1.ListSubjectsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	0,  // 9: meridian.authz.v1.ListSubjectsResponse.incomplete_reason:type_name -> meridian.authz.v1.Incomplete
+	17, // 10: meridian.authz.v1.ListSubjectsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	15, // 11: meridian.authz.v1.StreamSubjectsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	16, // 12: meridian.authz.v1.StreamSubjectsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	17, // 13: meridian.authz.v1.StreamSubjectsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	15, // 14: meridian.authz.v1.ListActionsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	16, // 15: meridian.authz.v1.ListActionsRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	11, // 16: meridian.authz.v1.ListActionsResponse.actions:type_name -> meridian.authz.v1.Action
+	17, // 17: meridian.authz.v1.ListActionsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	18, // 18: meridian.authz.v1.Action.decision:type_name -> meridian.authz.v1.Decision
+	15, // 19: meridian.authz.v1.ExpandRequest.freshness:type_name -> meridian.common.v1.Freshness
+	16, // 20: meridian.authz.v1.ExpandRequest.circumstances:type_name -> meridian.authz.v1.Circumstances
+	14, // 21: meridian.authz.v1.ExpandResponse.root:type_name -> meridian.authz.v1.ExpandNode
+	17, // 22: meridian.authz.v1.ExpandResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	19, // 23: meridian.authz.v1.ExpandNode.kind:type_name -> meridian.authz.v1.StepKind
+	20, // 24: meridian.authz.v1.ExpandNode.relationships:type_name -> meridian.authz.v1.Relationship
+	14, // 25: meridian.authz.v1.ExpandNode.nodes:type_name -> meridian.authz.v1.ExpandNode
+	1,  // 26: meridian.authz.v1.LookupService.ListObjects:input_type -> meridian.authz.v1.ListObjectsRequest
+	3,  // 27: meridian.authz.v1.LookupService.StreamObjects:input_type -> meridian.authz.v1.StreamObjectsRequest
+	5,  // 28: meridian.authz.v1.LookupService.ListSubjects:input_type -> meridian.authz.v1.ListSubjectsRequest
+	7,  // 29: meridian.authz.v1.LookupService.StreamSubjects:input_type -> meridian.authz.v1.StreamSubjectsRequest
+	9,  // 30: meridian.authz.v1.LookupService.ListActions:input_type -> meridian.authz.v1.ListActionsRequest
+	12, // 31: meridian.authz.v1.LookupService.Expand:input_type -> meridian.authz.v1.ExpandRequest
+	2,  // 32: meridian.authz.v1.LookupService.ListObjects:output_type -> meridian.authz.v1.ListObjectsResponse
+	4,  // 33: meridian.authz.v1.LookupService.StreamObjects:output_type -> meridian.authz.v1.StreamObjectsResponse
+	6,  // 34: meridian.authz.v1.LookupService.ListSubjects:output_type -> meridian.authz.v1.ListSubjectsResponse
+	8,  // 35: meridian.authz.v1.LookupService.StreamSubjects:output_type -> meridian.authz.v1.StreamSubjectsResponse
+	10, // 36: meridian.authz.v1.LookupService.ListActions:output_type -> meridian.authz.v1.ListActionsResponse
+	13, // 37: meridian.authz.v1.LookupService.Expand:output_type -> meridian.authz.v1.ExpandResponse
+	32, // [32:38] is the sub-list for method output_type
+	26, // [26:32] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_meridian_authz_v1_lookup_service_proto_init() }
@@ -1585,7 +1505,7 @@ func file_meridian_authz_v1_lookup_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_authz_v1_lookup_service_proto_rawDesc), len(file_meridian_authz_v1_lookup_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   16,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
