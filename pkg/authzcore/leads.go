@@ -83,10 +83,13 @@ func (b *builder) leadsFrom(r *relationDef, w *rewrite, n *needs) {
 	}
 }
 
-// route are the relations from which a list's permission can be reached.
+// route are the relations from which a list's permission can be reached, by
+// their ordinals.
 type route struct {
-	// useful by the relation's ordinal.
 	useful bitset
+	// onward are those that lead to useful ones, and asSets those of them that do
+	// so as usersets.
+	onward, asSets bitset
 }
 
 // routeTo finds the relations that lead to one, once for each relation.
@@ -117,6 +120,29 @@ func (m *Model) routeTo(target *relationDef) *route {
 			}
 		}
 	}
+	m.lookAhead(out)
 	target.route.Store(out)
 	return out
+}
+
+// lookAhead finds where a walk need not go on.
+func (m *Model) lookAhead(out *route) {
+	out.onward, out.asSets = make(bitset, len(out.useful)), make(bitset, len(out.useful))
+	for _, t := range m.schema.types {
+		for _, r := range t.relations {
+			for _, x := range slices.Concat(r.leads.computed, r.leads.from) {
+				if out.useful.has(x.to.ordinal) {
+					out.onward.add(r.ordinal)
+				}
+			}
+			if !out.useful.has(r.ordinal) {
+				continue
+			}
+			for _, x := range r.rule.sets {
+				set := m.pairs[x.pair].ordinal
+				out.onward.add(set)
+				out.asSets.add(set)
+			}
+		}
+	}
 }

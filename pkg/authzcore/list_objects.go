@@ -2,8 +2,6 @@ package authzcore
 
 import (
 	"context"
-	"encoding/binary"
-	"slices"
 	"time"
 )
 
@@ -58,7 +56,10 @@ type walk struct {
 	v      *View
 	p      *Parsed
 	target *relationDef
-	useful bitset
+	route  *route
+	// last is the relation of lastPair: sets come in runs of one kind.
+	last     *relationDef
+	lastPair uint32
 	// gen marks what was reached.
 	gen   uint32
 	queue []reached
@@ -81,7 +82,7 @@ func (v *View) walk(ctx context.Context, p *Parsed, under *Circumstances) *walk 
 	c := v.acquire(p)
 	c.ctx = ctx
 	c.under.set(under)
-	return &walk{c: c, v: v, p: p, target: p.relation, useful: v.model.routeTo(p.relation).useful}
+	return &walk{c: c, v: v, p: p, target: p.relation, route: v.model.routeTo(p.relation)}
 }
 
 // list reaches for objects as Decide decides: without the conditions that could
@@ -159,10 +160,12 @@ func (w *walk) counts(x verdict) bool {
 
 // reach adds a relation of an object, once.
 func (w *walk) reach(object uint32, r *relationDef) {
-	if !w.useful.has(r.ordinal) || !w.c.seen.add(uint64(r.ordinal)<<32|uint64(object), w.gen, w.c.base) {
+	if !w.route.useful.has(r.ordinal) || !w.c.seen.add(uint64(r.ordinal)<<32|uint64(object), w.gen, w.c.base) {
 		return
 	}
-	w.queue = append(w.queue, reached{object, r})
+	if w.route.onward.has(r.ordinal) {
+		w.queue = append(w.queue, reached{object, r})
+	}
 	if r == w.target {
 		w.found = append(w.found, object)
 	}
@@ -219,8 +222,11 @@ func (w *walk) held(ref uint32, kind int) {
 
 func (w *walk) heldIn(in, ref uint32, kind int) {
 	s := w.v.sets.at(in)
-	r := w.v.model.pairs[pair(s.typ, s.relation)]
-	if r == nil || !w.useful.has(r.ordinal) || !r.rule.kinds.has(kind) || !w.c.member(r.rule, in, s, ref, kind) {
+	if p := pair(s.typ, s.relation); p != w.lastPair {
+		w.last, w.lastPair = w.v.model.pairs[p], p
+	}
+	r := w.last
+	if r == nil || !w.route.useful.has(r.ordinal) || !r.rule.kinds.has(kind) || !w.c.member(r.rule, in, s, ref, kind) {
 		return
 	}
 	for _, n := range r.leads.stored {
@@ -234,15 +240,17 @@ func (w *walk) heldIn(in, ref uint32, kind int) {
 func (w *walk) follow(at reached) {
 	r := at.relation
 	for _, x := range r.leads.computed {
-		if w.useful.has(x.to.ordinal) && w.holds(x.needs, at.object) {
+		if w.route.useful.has(x.to.ordinal) && w.holds(x.needs, at.object) {
 			w.reach(at.object, x.to)
 		}
 	}
 	if at.object == phantom {
 		return
 	}
-	if n, stored := w.v.setOf(at.object, r.id); stored && w.v.sets.at(n).heldBy.n() > 0 {
-		w.held(n|setFlag, w.v.model.setKind(r))
+	if w.route.asSets.has(r.ordinal) {
+		if n, stored := w.v.setOf(at.object, r.id); stored {
+			w.held(n|setFlag, w.v.model.setKind(r))
+		}
 	}
 	if len(r.leads.from) > 0 {
 		w.related(at)
@@ -258,7 +266,7 @@ func (w *walk) related(at reached) {
 			s := w.v.sets.at(in)
 			for i := range at.relation.leads.from {
 				x := &at.relation.leads.from[i]
-				if x.tupleset.id != s.relation || x.to.typ.id != s.typ || !w.useful.has(x.to.ordinal) {
+				if x.tupleset.id != s.relation || x.to.typ.id != s.typ || !w.route.useful.has(x.to.ordinal) {
 					continue
 				}
 				if w.c.member(x.tupleset.rule, in, s, at.object, kind) && w.holds(x.needs, s.object) {
@@ -294,46 +302,6 @@ func (w *walk) names(objects []uint32, certain map[uint32]bool) []Found {
 	out := make([]Found, len(objects))
 	for i, at := range sorted(names) {
 		out[i] = Found{Name: names[at], Conditional: certain != nil && !certain[objects[at]]}
-	}
-	return out
-}
-
-// sorted returns the places of names in the order of their bytes. It compares
-// eight bytes at a time, after what all names begin with.
-func sorted(names []string) []uint32 {
-	if len(names) == 0 {
-		return nil
-	}
-	prefix := len(names[0])
-	for _, name := range names {
-		prefix = min(prefix, len(name))
-		for name[:prefix] != names[0][:prefix] {
-			prefix--
-		}
-	}
-	type keyed struct {
-		key uint64
-		at  uint32
-	}
-	keys := make([]keyed, len(names))
-	for i, name := range names {
-		var head [8]byte
-		copy(head[:], name[prefix:])
-		keys[i] = keyed{binary.BigEndian.Uint64(head[:]), uint32(i)}
-	}
-	slices.SortFunc(keys, func(a, b keyed) int {
-		switch {
-		case a.key < b.key:
-			return -1
-		case a.key > b.key:
-			return 1
-		default:
-			return compare(names[a.at], names[b.at])
-		}
-	})
-	out := make([]uint32, len(keys))
-	for i, k := range keys {
-		out[i] = k.at
 	}
 	return out
 }
