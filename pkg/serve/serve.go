@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,10 +13,20 @@ import (
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/telemetry"
 )
+
+// compressor trades some size for much time: a list of names shrinks to a third
+// instead of a fourth, at a tenth of the cost of gzip's default level.
+func compressor() connect.Compressor {
+	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // it fails for unknown levels only
+	return w
+}
+
+func decompressor() connect.Decompressor { return new(gzip.Reader) }
 
 // compressMin is the size in bytes from which messages are compressed. connect
 // compresses the smallest by default, which doubles the cost of a call.
@@ -142,6 +153,7 @@ func (s *Server) HandlerOptions() []connect.HandlerOption {
 func (s *Server) plainOptions() []connect.HandlerOption {
 	return []connect.HandlerOption{
 		connect.WithCompressMinBytes(compressMin),
+		connect.WithCompression("gzip", decompressor, compressor),
 		connect.WithReadMaxBytes(s.config.MaxMessageBytes),
 	}
 }

@@ -83,7 +83,9 @@ func NewMeridian(o MeridianOptions) *Meridian {
 		unary = tripper{w}
 	}
 	// Compressing small messages costs more than it saves.
-	options := connect.WithClientOptions(connect.WithInterceptors(newBearer(o.Token)), connect.WithCompressMinBytes(1024))
+	// No answer is compressed: OpenFGA's are not either.
+	options := connect.WithClientOptions(connect.WithInterceptors(newBearer(o.Token)),
+		connect.WithCompressMinBytes(1024), connect.WithAcceptCompression("gzip", nil, nil))
 	return &Meridian{
 		o: o, split: o.Split, run: strconv.FormatInt(time.Now().UnixNano(), 36), places: make(map[string]location), transport: t, wire: w,
 		organizations: identityv1connect.NewOrganizationServiceClient(unary, o.URL, options),
