@@ -29,7 +29,7 @@ const firstOverlay = 1 << 63
 // that it changes, some KiB for each relationship.
 //
 // Errors: *RelationshipError with the index of what the model does not allow,
-// or what is named twice; ErrNoModel, ErrGraphFull.
+// or what is named twice with different terms; ErrNoModel, ErrGraphFull.
 func (v *View) With(relationships []Relationship) (*View, error) {
 	if len(relationships) == 0 {
 		return v, nil
@@ -38,15 +38,15 @@ func (v *View) With(relationships []Relationship) (*View, error) {
 		return nil, ErrNoModel
 	}
 	w := v.overlay()
-	seen := make(map[Relationship]bool, len(relationships))
+	seen := make(map[Relationship]Terms, len(relationships))
 	for i, r := range relationships {
 		if err := v.model.Validate(r); err != nil {
 			return nil, &RelationshipError{Index: i, Err: err}
 		}
-		if seen[r.Key()] {
-			return nil, &RelationshipError{Index: i, Err: &InputError{Field: "relationship", Rule: "unique", Detail: "is named twice"}}
+		if terms, twice := seen[r.Key()]; twice && terms != r.Terms {
+			return nil, &RelationshipError{Index: i, Err: &InputError{Field: "relationship", Rule: "unique", Detail: "is named twice, with different terms"}}
 		}
-		seen[r.Key()] = true
+		seen[r.Key()] = r.Terms
 	}
 	changes := make([]Change, len(relationships))
 	for i, r := range relationships {

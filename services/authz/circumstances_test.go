@@ -119,7 +119,7 @@ func badCircumstances(t testing.TB) map[string]struct {
 		"101 relationships": {
 			with(slices.Repeat([]*authzv1.Relationship{plan}, 101)...), commonv1.Reason_INVALID_FIELD, "circumstances.relationships",
 		},
-		"one twice": {with(plan, plan), commonv1.Reason_INVALID_FIELD, "circumstances.relationships[1].relationship"},
+		"one with two terms": {with(plan, later(plan)), commonv1.Reason_INVALID_FIELD, "circumstances.relationships[1].relationship"},
 		"no such type": {
 			with(plan, relationship("folder:plan", "reader", "user:anna")), commonv1.Reason_TYPE_UNKNOWN, "circumstances.relationships[1].resource",
 		},
@@ -281,5 +281,13 @@ func TestBatchCheckRefuses(t *testing.T) {
 	full := &authzv1.BatchCheckRequest{Organization: org, Items: slices.Repeat([]*authzv1.BatchCheckItem{one}, 200)}
 	if answer, err := f.checks.BatchCheck(context.Background(), full); err != nil || len(answer.GetResults()) != 200 {
 		t.Errorf("200 items: %v", err)
+	}
+}
+
+// later is a relationship with an expiry.
+func later(r *authzv1.Relationship) *authzv1.Relationship {
+	return &authzv1.Relationship{
+		Resource: r.GetResource(), Relation: r.GetRelation(), Subject: r.GetSubject(),
+		ExpiresAt: &timestamppb.Timestamp{Seconds: 5_000_000_000},
 	}
 }

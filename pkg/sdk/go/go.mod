@@ -9,8 +9,6 @@ require (
 	google.golang.org/protobuf v1.36.12
 )
 
-require (
-	buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go v1.36.12-20260825204119-511051f7f437.2 // indirect
-)
+require buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go v1.36.12-20260825204119-511051f7f437.2 // indirect
 
 replace github.com/meridian-iam/meridian/proto => ../../../proto
