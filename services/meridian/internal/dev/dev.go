@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/serve"
 	"github.com/meridian-iam/meridian/pkg/sqldb/pglocal"
 	"github.com/meridian-iam/meridian/pkg/telemetry"
+	"github.com/meridian-iam/meridian/services/authz"
 	"github.com/meridian-iam/meridian/services/meridian/internal/node"
 )
 
@@ -77,6 +79,7 @@ func Run(ctx context.Context, o Options, started func(Ready)) (err error) {
 		Database:  node.DatabaseConfig{URL: database.URL()},
 		Server:    serve.Config{Listen: o.Listen, StopTimeout: 3 * time.Second},
 		Telemetry: telemetry.Config{Format: "text", Output: logFile},
+		Authz:     authz.Config{PublicURL: publicURL(o.Listen)},
 	})
 	if err != nil {
 		return err
@@ -86,6 +89,19 @@ func Run(ctx context.Context, o Options, started func(Ready)) (err error) {
 		return err
 	}
 	return serveNode(ctx, n, o, started)
+}
+
+// publicURL is where callers of this machine reach an address; empty for a port
+// that is not known yet.
+func publicURL(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" {
+		return ""
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // serveNode runs the node, seeds it and says when it is ready.
