@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/meridian-iam/meridian/pkg/id"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/services/authz"
 )
 
@@ -387,4 +388,41 @@ func TestAuthZENPages(t *testing.T) {
 	// What the model does not know has no results.
 	sameJSON(t, f.ask(t, at+"subject", `{"subject":{"type":"robot"},"action":{"name":"can_read"},"resource":{"type":"document","id":"000"}}`, nil),
 		`{"page":{"next_token":"","count":0},"results":[],"context":{"reason_admin":{"404":"subject: the model has no type \"robot\""}}}`)
+}
+
+// Context and properties reach the conditions of stored relationships.
+func TestAuthZENConditions(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org := f.organization(t)
+	f.assign(t, org, strings.Replace(model, "define reader: [user,", "define reader: [user with office, user,", 1)+`
+condition office(hour: int, subject_floor: int) {
+  hour < 17 && subject_floor > 1
+}
+`)
+	guarded := relationship("document:plan", "reader", "user:bert")
+	guarded.Condition = &authzv1.Condition{Name: "office"}
+	_, token := f.effect(t, org, touch, guarded)
+	fresh := map[string]string{"X-Meridian-Revision": token}
+	question := func(context, properties string) string {
+		return `{"subject":{"type":"user","id":"bert","properties":` + properties + `},"action":{"name":"can_read"},` +
+			`"resource":{"type":"document","id":"plan"},"context":` + context + `}`
+	}
+	for name, tc := range map[string]struct{ context, properties, want string }{
+		"met":     {`{"hour":12}`, `{"floor":2}`, `[true,null]`},
+		"not met": {`{"hour":20}`, `{"floor":2}`, `[false,null]`},
+		"lacking": {`{}`, `{"floor":2}`, `[false,["hour"]]`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := f.ask(t, "/authzen/"+org+"/access/v1/evaluation", question(tc.context, tc.properties), fresh)
+			context, _ := got["context"].(map[string]any)
+			sameJSON(t, []any{got["decision"], context["missing_context"]}, tc.want)
+		})
+	}
+	if got := f.post(t, "/authzen/"+org+"/access/v1/evaluation", question(`{"hour":"noon"}`, `{"floor":2}`), fresh); got.status != http.StatusBadRequest ||
+		!strings.Contains(got.body, "CONTEXT_INVALID") {
+		t.Errorf("a context of the wrong type: %d %s", got.status, got.body)
+	}
+	found := f.ask(t, "/authzen/"+org+"/access/v1/search/resource",
+		`{"subject":{"type":"user","id":"bert","properties":{"floor":3}},"action":{"name":"can_read"},"resource":{"type":"document"},"context":{"hour":9}}`, fresh)
+	sameJSON(t, found["results"], `[{"type":"document","id":"plan"}]`)
 }
