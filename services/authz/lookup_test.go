@@ -52,9 +52,7 @@ func TestPagesKeepTheirRevision(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, o := range page.GetObjects() {
-			got = append(got, o)
-		}
+		got = append(got, page.GetObjects()...)
 		if n := len(page.GetConditional()); n > 0 {
 			t.Errorf("%d are conditional", n)
 		}

@@ -106,7 +106,7 @@ func surroundings(body object, subject entity, act action, resource entity) (*au
 func entities(names []string, conditional []uint32) []any {
 	out := make([]any, 0, len(names))
 	for i, name := range names {
-		if len(conditional) > 0 && conditional[0] == uint32(i) { //nolint:gosec // a page has 1,000 at most
+		if len(conditional) > 0 && conditional[0] == uint32(i) {
 			conditional = conditional[1:]
 			continue
 		}

@@ -72,7 +72,7 @@ func namesOf(found []authzcore.Found) (all []string, conditional []uint32) {
 	all = make([]string, len(found))
 	for i, f := range found {
 		if all[i] = f.Name; f.Conditional {
-			conditional = append(conditional, uint32(i)) //nolint:gosec // a page has 1,000 at most
+			conditional = append(conditional, uint32(i))
 		}
 	}
 	return all, conditional
