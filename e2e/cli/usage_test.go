@@ -79,8 +79,8 @@ func TestTyping(t *testing.T) {
 		want []string
 	}{
 		{"chekc", []string{`unknown command "chekc"`, "check", "meridian --help"}},
-		{"rel", []string{"import, read, write", "meridian rel --help"}},
-		{"rel wirte", []string{`unknown command "wirte"`, "import, read, write"}},
+		{"rel", []string{"export, import, read, watch, write", "meridian rel --help"}},
+		{"rel wirte", []string{`unknown command "wirte"`, "export, import, read, watch, write"}},
 		{"check user:anna", []string{"3 arg", "meridian check --help"}},
 		{"explain", []string{"3 arg", "meridian explain --help"}},
 		{"rel write", []string{"at least 1 arg"}},
