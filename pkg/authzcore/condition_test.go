@@ -542,11 +542,33 @@ func TestLists(t *testing.T) {
 		"bad subject":  second(v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:a b", Permission: "view", Type: "doc"}, under)),
 		"bad resource": second(v.ListActions(t.Context(), "user:a", "doc", under)),
 		"expand":       second(v.Expand(t.Context(), "doc:1", "x", under)),
+		"no type name": second(v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:a", Permission: "view", Type: "doc:1"}, under)),
 		"ended":        second(v.ListSubjects(ended, authzcore.SubjectQuery{Resource: "doc:2", Permission: "safe", Type: "user"}, under)),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+}
+
+// A list of subjects ends with its context, on the way and while it verifies.
+func TestListSubjectsEnds(t *testing.T) {
+	var many []string
+	for i := range 100_000 {
+		many = append(many, fmt.Sprintf("doc:1#reader@user:%d", i))
+	}
+	v := graphOf(t, "type user\ntype doc\n  relations\n    define banned: [user]\n    define reader: [user]\n    define view: reader but not banned\n", many...).View()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, permission := range []string{"view", "reader"} {
+		_, err := v.ListSubjects(ended, authzcore.SubjectQuery{Resource: "doc:1", Permission: permission, Type: "user"}, authzcore.Circumstances{})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", permission, err)
+		}
+	}
+	list, err := v.ListSubjects(t.Context(), authzcore.SubjectQuery{Resource: "doc:1", Permission: "view", Type: "user"}, authzcore.Circumstances{})
+	if err != nil || len(list) != len(many) {
+		t.Errorf("%d subjects, %v", len(list), err)
 	}
 }
 

@@ -34,6 +34,9 @@ func (v *View) ListObjects(ctx context.Context, q ObjectQuery, under Circumstanc
 	if v.model == nil {
 		return nil, ErrNoModel
 	}
+	if err := checkName("resource_type", "type_name", q.Type); err != nil {
+		return nil, err
+	}
 	// The resource's id is not looked at.
 	p, err := v.model.resolve(Question{Subject: q.Subject, Permission: q.Permission, Resource: q.Type + ":x"})
 	if err != nil {

@@ -2,8 +2,6 @@ package authzcore
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -24,6 +22,9 @@ type SubjectQuery struct {
 func (v *View) ListSubjects(ctx context.Context, q SubjectQuery, under Circumstances) ([]Found, error) {
 	if v.model == nil {
 		return nil, ErrNoModel
+	}
+	if err := checkName("subject_type", "type_name", q.Type); err != nil {
+		return nil, err
 	}
 	subject := q.Type + ":x"
 	if q.Relation != "" {
@@ -48,7 +49,10 @@ func (v *View) ListSubjects(ctx context.Context, q SubjectQuery, under Circumsta
 // verified answers for each candidate; sure ones need no question.
 func (v *View) verified(ctx context.Context, p *Parsed, candidates []string, sure bool, under Circumstances) ([]Found, error) {
 	out := make([]Found, 0, len(candidates))
-	for _, name := range candidates {
+	for i, name := range candidates {
+		if i%verifiedAtOnce == 0 && ctx.Err() != nil {
+			return out, ctx.Err()
+		}
 		if sure {
 			out = append(out, Found{Name: name})
 			continue
@@ -69,6 +73,9 @@ func (v *View) verified(ctx context.Context, p *Parsed, candidates []string, sur
 	return out, nil
 }
 
+// verifiedAtOnce is how many candidates lie between two looks at the context.
+const verifiedAtOnce = 64
+
 // maxGathered bounds the questions that one list of subjects asks on its way.
 const maxGathered = 1_000_000
 
@@ -88,6 +95,8 @@ type gathering struct {
 	queue      []visit
 	refs       map[uint32]bool
 	worst      verdict
+	// looked counts the stored subjects that were looked at.
+	looked int
 }
 
 func (v *View) gathering(ctx context.Context, p *Parsed, under *Circumstances) *gathering {
@@ -105,42 +114,45 @@ func (v *View) gathering(ctx context.Context, p *Parsed, under *Circumstances) *
 func (g *gathering) run() ([]string, error) {
 	start, known := g.v.find(g.p.relation.typ.id, g.p.resource)
 	if !known {
-		return g.own(nil), nil
+		return g.names(), nil
 	}
 	g.c.gen++
 	g.gen = g.c.gen
 	g.ask(g.p.relation.start, start)
 	for head := 0; head < len(g.queue) && g.worst == denied; head++ {
-		if head%polled == 0 && g.c.poll() {
-			g.worst = stopped
-		}
 		g.visit(g.queue[head])
 	}
 	if g.c.under.undecided() {
 		g.sure = false
 	}
-	t := g.v.texts()
-	names := map[string]bool{}
-	for ref := range g.refs {
-		name := string(t.appendRef(nil, ref))
-		if g.p.set != nil {
-			name = t.object(ref) + "#" + g.p.set.name
-		}
-		names[name] = true
-	}
-	return g.own(names), g.c.err(g.worst)
+	return g.names(), g.c.err(g.worst)
 }
 
-// own adds the resource's own userset, which has the permission that it is.
-func (g *gathering) own(names map[string]bool) []string {
-	if names == nil {
-		names = map[string]bool{}
+// names renders what was found, sorted, and the resource's own userset, which
+// has the permission that it is.
+func (g *gathering) names() []string {
+	suffix := ""
+	if g.p.set != nil {
+		suffix = "#" + g.p.set.name
 	}
+	t := g.v.texts()
+	names := make([]string, 0, len(g.refs)+1)
+	own := ""
 	if g.p.set != nil && g.p.set.typ == g.p.relation.typ {
-		names[g.p.relation.typ.name+":"+g.p.resource+"#"+g.p.set.name] = true
+		own = g.p.relation.typ.name + ":" + g.p.resource + suffix
+		names = append(names, own)
 		g.sure = false
 	}
-	return slices.Sorted(maps.Keys(names))
+	for ref := range g.refs {
+		if name := t.object(ref) + suffix; name != own {
+			names = append(names, name)
+		}
+	}
+	out := make([]string, len(names))
+	for i, at := range sorted(names) {
+		out[i] = names[at]
+	}
+	return out
 }
 
 // ask adds a question unless it was asked, or leads to no subject looked for.
@@ -191,6 +203,9 @@ func (g *gathering) expr(e *expr, object uint32) {
 
 func (g *gathering) members(e *entry, in uint32, s *set) {
 	g.v.each(s.members, func(ref uint32) bool {
+		if g.looked++; g.looked%polled == 0 && g.c.poll() {
+			g.worst = stopped
+		}
 		if ref&setFlag != 0 {
 			g.userset(e, in, s, ref)
 		} else {

@@ -30,7 +30,10 @@ func (v *View) Read(f Filter, after Relationship, limit int) ([]Relationship, bo
 		return nil, false, nil
 	}
 	page := newPage(v, after, limit+1)
-	m.scan(page.offer)
+	m.scan(func(in uint32, s *set, ref uint32) bool {
+		page.offer(in, s, ref)
+		return true
+	})
 	out := page.sorted()
 	if len(out) > limit {
 		return out[:limit], true, nil
@@ -40,20 +43,25 @@ func (v *View) Read(f Filter, after Relationship, limit int) ([]Relationship, bo
 
 // All calls yield for every relationship, in no order, until it returns false.
 func (v *View) All(yield func(Relationship) bool) {
-	t := v.texts()
-	for i := range v.sets.n {
-		s := v.sets.at(i)
-		more := true
-		v.each(s.members, func(ref uint32) bool {
-			r := t.relationship(s, ref)
-			r.Terms = v.termsValue(i, s, ref)
-			more = yield(r)
-			return more
-		})
-		if !more {
-			return
-		}
+	_ = v.Each(Filter{}, yield) // the empty filter has no error
+}
+
+// Each calls yield for every relationship that matches a filter, in no order,
+// until it returns false. The cost is as Read's.
+//
+// Errors: *InputError with field resource, relation or subject.
+func (v *View) Each(f Filter, yield func(Relationship) bool) error {
+	m, err := v.matcher(f)
+	if err != nil || m.nothing {
+		return err
 	}
+	t := v.texts()
+	m.scan(func(in uint32, s *set, ref uint32) bool {
+		r := t.relationship(s, ref)
+		r.Terms = v.termsValue(in, s, ref)
+		return yield(r)
+	})
+	return nil
 }
 
 // matcher is a filter with its names and ids resolved.
@@ -144,47 +152,46 @@ func (m *matcher) resolveSubject(text string) error {
 	return nil
 }
 
-// scan calls fn for every relationship that matches.
-func (m *matcher) scan(fn func(in uint32, s *set, ref uint32)) {
-	v := m.view
+// scan calls fn for every relationship that matches, until it returns false.
+func (m *matcher) scan(fn func(in uint32, s *set, ref uint32) bool) {
+	v, more := m.view, true
 	switch {
 	case m.hasResource:
-		for next := v.nodes.at(m.resource).sets; next != 0; {
-			m.scanSet(next-1, fn)
+		for next := v.nodes.at(m.resource).sets; next != 0 && more; {
+			more = m.scanSet(next-1, fn)
 			next = v.sets.at(next - 1).next
 		}
 	case m.hasSubject:
 		held := v.heldBy(m.subject)
 		for _, l := range []list{held.groups, held.others} {
 			v.each(l, func(n uint32) bool {
-				m.scanSet(n, fn)
-				return true
+				more = more && m.scanSet(n, fn)
+				return more
 			})
 		}
 	default:
-		for i := range v.sets.n {
-			m.scanSet(i, fn)
+		for i := uint32(0); i < v.sets.n && more; i++ {
+			more = m.scanSet(i, fn)
 		}
 	}
 }
 
-func (m *matcher) scanSet(in uint32, fn func(in uint32, s *set, ref uint32)) {
+func (m *matcher) scanSet(in uint32, fn func(in uint32, s *set, ref uint32) bool) (more bool) {
 	s := m.view.sets.at(in)
 	if m.relation != 0 && s.relation != m.relation || m.resourceType != 0 && s.typ != m.resourceType {
-		return
+		return true
 	}
 	if m.hasSubject {
-		if m.view.contains(s.members, m.subject) {
-			fn(in, s, m.subject)
-		}
-		return
+		return !m.view.contains(s.members, m.subject) || fn(in, s, m.subject)
 	}
+	more = true
 	m.view.each(s.members, func(ref uint32) bool {
 		if m.subjectType == 0 || m.view.typeOf(ref) == m.subjectType {
-			fn(in, s, ref)
+			more = fn(in, s, ref)
 		}
-		return true
+		return more
 	})
+	return more
 }
 
 // typeOf returns the type of an object or of a userset's object.

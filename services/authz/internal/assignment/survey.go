@@ -34,7 +34,7 @@ func (e *unsurveyedError) Error() string {
 }
 
 // maxTail is how many events after a survey are looked at inside a transaction.
-const maxTail = 1000
+const maxTail = 50
 
 // look makes a survey from the organization's graph.
 func (a *Assigner) look(ctx context.Context, organization string, needed *unsurveyedError) (*survey, error) {
@@ -76,13 +76,29 @@ func (a *Assigner) keeps(ctx context.Context, tx pgx.Tx, head eventlog.Head, fro
 
 // tail looks at what was written since a survey.
 func (a *Assigner) tail(ctx context.Context, tx pgx.Tx, head eventlog.Head, after uint64, from, to *authzcore.Model) error {
-	if head.Sequence == after {
-		return nil
+	refused := map[authzcore.Relationship]error{}
+	for after < head.Sequence {
+		events, err := a.Log.Read(ctx, tx, head.Log, after+1, maxTail)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			return fmt.Errorf("log %s: nothing follows event %d of %d", head.Log, after, head.Sequence)
+		}
+		if err := judge(events, from, to, refused); err != nil {
+			return err
+		}
+		after += uint64(len(events)) // a read is bounded in bytes too
 	}
-	events, err := a.Log.Read(ctx, tx, head.Log, after+1, maxTail)
-	if err != nil {
-		return err
+	for r, why := range refused {
+		return orphans(uint64(len(refused)), r, why)
 	}
+	return nil
+}
+
+// judge adds what events write to refused, if it would not be allowed any more,
+// and takes out what they remove.
+func judge(events []eventlog.Recorded, from, to *authzcore.Model, refused map[authzcore.Relationship]error) error {
 	for _, recorded := range events {
 		event, err := recorded.Message()
 		if err != nil {
@@ -93,21 +109,18 @@ func (a *Assigner) tail(ctx context.Context, tx pgx.Tx, head eventlog.Head, afte
 			continue
 		}
 		for _, c := range written.GetChanges() {
-			if c.GetDeleted() {
-				continue
-			}
 			r, err := relationship.Recorded(c)
 			if err != nil {
 				return err
 			}
+			delete(refused, r.Key())
+			if c.GetDeleted() {
+				continue
+			}
 			if why := authzcore.Orphan(r, from, to); why != nil {
-				return orphans(1, r, why)
+				refused[r.Key()] = why
 			}
 		}
-	}
-	// A read is bounded in bytes too.
-	if last := after + uint64(len(events)); len(events) > 0 && last < head.Sequence {
-		return a.tail(ctx, tx, head, last, from, to)
 	}
 	return nil
 }

@@ -47,9 +47,24 @@ func TestKeeps(t *testing.T) {
 			{Resource: "document:a", Relation: "reader", Subject: subject, Deleted: deleted},
 		}}
 	}
-	const everything = 5
+	const everything = 6
 	commit(t, log, org, 0, &eventv1.ModelAssigned{Model: shared}, change("user:anna", false), change("group:g#member", false),
+		change("group:g#member", true), &eventv1.RoleDefined{Role: "ops"}, change("group:h#member", false))
+	passing := id.New(id.Organization)
+	commit(t, log, passing, 0, &eventv1.ModelAssigned{Model: shared}, change("user:anna", false), change("group:g#member", false),
 		change("group:g#member", true), &eventv1.RoleDefined{Role: "ops"})
+	t.Run("an orphan that is gone again", func(t *testing.T) {
+		err := db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+			locked, err := Lock(ctx, log, tx, passing)
+			if err != nil {
+				return err
+			}
+			return a.keeps(ctx, tx, locked, shared, private, &survey{from: shared, to: private, sequence: 1})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
 	for name, tc := range map[string]struct {
 		from, to string
 		seen     *survey
@@ -61,7 +76,6 @@ func TestKeeps(t *testing.T) {
 		"a survey of another model": {shared, private, &survey{from: private, to: shared, sequence: everything}, 0, true},
 		"a survey of all":           {shared, private, &survey{from: shared, to: private, sequence: everything}, 0, false},
 		"a survey with orphans":     {shared, private, &survey{from: shared, to: private, sequence: everything, orphaned: 1, why: errors.New("x")}, commonv1.Reason_MODEL_ORPHANS, false},
-		"only allowed since":        {shared, private, &survey{from: shared, to: private, sequence: 3}, 0, false},
 		"an orphan since":           {shared, private, &survey{from: shared, to: private, sequence: 1}, commonv1.Reason_MODEL_ORPHANS, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -180,11 +180,11 @@ func (r *replica) view() (*authzcore.View, error) {
 	if err := r.halted(); err != nil {
 		return nil, err
 	}
+	view := r.graph.Load().View() // before the look at tooLarge, which is set before the graph goes
 	if r.tooLarge.Load() != 0 {
 		return nil, fault.New(fault.Exhausted, commonv1.Reason_GRAPH_TOO_LARGE,
 			"the organization's graph does not fit into the memory given to it").With("limit_bytes", fmt.Sprint(r.maxBytes))
 	}
-	view := r.graph.Load().View()
 	if view.Model() == nil {
 		return nil, fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
 	}

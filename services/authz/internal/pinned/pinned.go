@@ -50,6 +50,8 @@ type Store struct {
 	recent  *list.List            // the latest used first
 	bytes   int
 	holders map[string]holding
+	// timer is not nil while something is kept.
+	timer *time.Timer
 }
 
 type entry struct {
@@ -103,15 +105,22 @@ func (s *Store) Put(key Key, r *Result) {
 	}
 	s.byKey[key] = s.recent.PushFront(added)
 	s.count(added, 1)
-	// Let it go in time, whether or not anybody calls again.
-	time.AfterFunc(s.config.Life+time.Second, s.Expire)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(s.config.Life+time.Second, s.tick)
+	}
 }
 
-// Expire lets go of what was not used for its life.
-func (s *Store) Expire() {
+// tick lets results go in time, whether or not anybody calls, as long as there
+// are any.
+func (s *Store) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire()
+	if s.recent.Len() == 0 {
+		s.timer = nil
+		return
+	}
+	s.timer.Reset(s.config.Life + time.Second)
 }
 
 // Bytes is an estimate of what is kept.

@@ -3,6 +3,7 @@ package pinned_test
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
@@ -36,20 +37,6 @@ func TestStore(t *testing.T) {
 		for _, other := range []pinned.Key{key("b", "q"), key("a", "r"), {Organization: "a", Query: "q", Sequence: 2, At: 1}, {Organization: "a", Query: "q", Sequence: 1, At: 2}} {
 			kept(t, s, other, false)
 		}
-	})
-	t.Run("it goes a life after it was used last", func(t *testing.T) {
-		s := open()
-		s.Put(key("a", "q"), result(1))
-		now = now.Add(50 * time.Second)
-		kept(t, s, key("a", "q"), true)
-		now = now.Add(50 * time.Second)
-		kept(t, s, key("a", "q"), true)
-		now = now.Add(61 * time.Second)
-		s.Expire()
-		if s.Bytes() != 0 {
-			t.Errorf("%d bytes are kept", s.Bytes())
-		}
-		kept(t, s, key("a", "q"), false)
 	})
 	t.Run("an organization has a quarter, and loses its own first", func(t *testing.T) {
 		s := open()
@@ -90,6 +77,28 @@ func TestStore(t *testing.T) {
 		s.Put(key("a", "1"), result(1000))
 		if s.Bytes() != before {
 			t.Errorf("%d bytes, before %d", s.Bytes(), before)
+		}
+	})
+}
+
+// What was used goes a life later, though nobody calls again.
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pinned.New(pinned.Config{Life: time.Minute, MaxResults: 8, MaxBytes: 80_000, Clock: time.Now})
+		for range 2 { // it begins again after it was empty
+			s.Put(key("a", "q"), result(1))
+			time.Sleep(50 * time.Second)
+			if _, ok := s.Get(key("a", "q")); !ok {
+				t.Fatal("it is gone while it is used")
+			}
+			time.Sleep(50 * time.Second)
+			if s.Bytes() == 0 {
+				t.Fatal("it is gone before its time")
+			}
+			time.Sleep(2 * time.Minute)
+			if s.Bytes() != 0 {
+				t.Errorf("%d bytes are kept", s.Bytes())
+			}
 		}
 	})
 }

@@ -45,31 +45,19 @@ type export struct {
 	bytes     int
 }
 
-// all adds what matches. What one resource or subject has is found without
-// looking at the whole graph, as long as it fits into one message.
+// all adds what matches.
 func (e *export) all(ctx context.Context, view *authzcore.View, filter authzcore.Filter) error {
-	found, more, err := view.Read(filter, authzcore.Relationship{}, exportItems)
+	var failed error
+	err := view.Each(filter, func(r authzcore.Relationship) bool {
+		if failed = e.add(r); failed == nil {
+			failed = ended(ctx)
+		}
+		return failed == nil
+	})
 	if err != nil {
 		return engineFault(err, "filter.")
 	}
-	if !more {
-		for _, r := range found {
-			if err := e.add(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	view.All(func(r authzcore.Relationship) bool {
-		if matches(filter, r) {
-			err = e.add(r)
-		}
-		if err == nil {
-			err = ended(ctx)
-		}
-		return err == nil
-	})
-	return err
+	return failed
 }
 
 func (e *export) add(r authzcore.Relationship) error {

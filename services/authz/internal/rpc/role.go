@@ -11,11 +11,9 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
-	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/role"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
@@ -158,13 +156,8 @@ func (s *Roles) commit(ctx context.Context, req roleRequest, change func(r *role
 
 const standardRoles = 50
 
-// maxListed is how many permissions one page of roles holds at most.
+// maxListed is how many permissions one answer holds at most.
 const maxListed = 50_000
-
-func permissionsFault() error {
-	return fault.New(fault.Exhausted, commonv1.Reason_BATCH_TOO_LARGE, "the roles have too many permissions for one answer; ask for fewer roles").
-		With("limit", fmt.Sprint(maxListed))
-}
 
 func roleMessage(row store.Role) *authzv1.Role {
 	return &authzv1.Role{

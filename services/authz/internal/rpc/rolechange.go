@@ -44,7 +44,7 @@ func (r *roleChange) read() error {
 		return err
 	}
 	r.row = row
-	r.state = role.State{Exists: err == nil, Name: row.Name, Description: row.Description}
+	r.state = role.State{Exists: err == nil, Name: row.Name, Description: row.Description, At: r.now}
 	return nil
 }
 
@@ -65,10 +65,8 @@ func (r *roleChange) define(d role.Define, decide func(role.State) (role.Change,
 	if err != nil {
 		return nil, "", err
 	}
-	for i, p := range d.Permissions {
-		if err := r.model.Validate(p.Of(d.Role)); err != nil {
-			return nil, "", permissionFault(err, fmt.Sprintf("permissions[%d].", i))
-		}
+	if err := r.allowed(d, change); err != nil {
+		return nil, "", err
 	}
 	if change.Event != nil || len(change.Updates) > 0 {
 		if !r.state.Exists {
@@ -88,6 +86,24 @@ func (r *roleChange) define(d role.Define, decide func(role.State) (role.Change,
 		return strings.Compare(a.GetResource()+"\x00"+a.GetRelation(), b.GetResource()+"\x00"+b.GetRelation())
 	})
 	return out, token, err
+}
+
+// allowed says whether the model lets the role have what it is given now. What
+// it has already stays as it is.
+func (r *roleChange) allowed(d role.Define, change role.Change) error {
+	given := map[authzcore.Relationship]bool{}
+	for _, u := range change.Updates {
+		given[u.Relationship] = u.Operation == authzv1.Operation_OPERATION_TOUCH
+	}
+	for i, p := range d.Permissions {
+		if !given[p.Of(d.Role)] {
+			continue
+		}
+		if err := r.model.Validate(p.Of(d.Role)); err != nil {
+			return permissionFault(err, fmt.Sprintf("permissions[%d].", i))
+		}
+	}
+	return nil
 }
 
 // permissionFault says of a permission what the model says of its relationship:

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -62,20 +63,23 @@ func (s *Roles) ListRoles(ctx context.Context, req *authzv1.ListRolesRequest) (*
 	var (
 		out  = &authzv1.ListRolesResponse{}
 		size = page.Size(req.GetPageSize(), standardRoles)
+		// listed is how many roles there were to answer with.
+		listed int
 	)
 	err = s.read(ctx, req.GetOrganization(), func(ctx context.Context, tx pgx.Tx) error {
 		rows, err := store.ListRoles(ctx, tx, req.GetOrganization(), after, size)
 		if err != nil {
 			return err
 		}
+		listed = len(rows)
 		out.Roles, err = withPermissions(ctx, tx, req.GetOrganization(), rows)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(out.GetRoles()) == size {
-		out.NextCursor = page.Cursor(query, out.GetRoles()[size-1].GetId())
+	if n := len(out.GetRoles()); n == size || n < listed {
+		out.NextCursor = page.Cursor(query, out.GetRoles()[n-1].GetId())
 	}
 	return out, nil
 }
@@ -96,7 +100,10 @@ func withPermissions(ctx context.Context, tx pgx.Tx, organization string, rows [
 		return nil, err
 	}
 	if len(found) > maxListed {
-		return nil, permissionsFault()
+		// The page ends before the role that does not fit; one that is alone is cut.
+		cut := max(1, slices.Index(subjects, found[maxListed].Subject))
+		roles[0].PermissionsTruncated = cut == 1 && found[maxListed].Subject == subjects[0]
+		roles, found = roles[:cut], found[:maxListed]
 	}
 	for _, r := range found {
 		of := byName[r.Subject]

@@ -19,12 +19,14 @@ type Expired struct {
 
 // FindExpired returns up to limit relationships of a region's organizations
 // that have expired at a time, the oldest first, by the index
-// relationships_expires_at.
-func FindExpired(ctx context.Context, q sqldb.Querier, homeRegion string, at time.Time, limit int) ([]Expired, error) {
+// relationships_expires_at. Those of the organizations in except are left out.
+func FindExpired(
+	ctx context.Context, q sqldb.Querier, homeRegion string, at time.Time, except []string, limit int,
+) ([]Expired, error) {
 	rows, err := q.Query(ctx,
 		`SELECT organization_id, resource, relation, subject, condition, context, expires_at
-		 FROM authz.relationships WHERE home_region = $1 AND expires_at > 0 AND expires_at <= $2
-		 ORDER BY expires_at LIMIT $3`, homeRegion, at.Unix(), limit)
+		 FROM authz.relationships WHERE home_region = $1 AND expires_at > 0 AND expires_at <= $2 AND NOT (organization_id = ANY (coalesce($4::TEXT[], ARRAY[]::TEXT[])))
+		 ORDER BY expires_at LIMIT $3`, homeRegion, at.Unix(), limit, except)
 	if err != nil {
 		return nil, fmt.Errorf("find expired relationships: %w", err)
 	}

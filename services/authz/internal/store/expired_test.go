@@ -29,7 +29,7 @@ func TestDeleteExpired(t *testing.T) {
 			return err
 		}
 		for region, want := range map[string][]store.Expired{"eu": {{Organization: "org", Relationship: gone}}, "us": {}} {
-			found, err := store.FindExpired(ctx, tx, region, now, 10)
+			found, err := store.FindExpired(ctx, tx, region, now, nil, 10)
 			if err != nil {
 				return err
 			}

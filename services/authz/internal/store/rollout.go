@@ -24,13 +24,14 @@ type Rollout struct {
 }
 
 // StartRollout asks for all organizations that follow a line to be looked at,
-// from the first one, whatever was under way.
+// from the first one, whatever was under way: a worker that is at it may have
+// seen some of them before, so they are looked at once more.
 func StartRollout(ctx context.Context, tx pgx.Tx, line string, revision uint64) error {
 	_, err := tx.Exec(ctx,
 		`INSERT INTO authz.rollouts (line, revision, position, moved, left_out, again, finished)
 		 VALUES ($1, $2, '', 0, 0, false, false)
 		 ON CONFLICT (line) DO UPDATE
-		 SET revision = excluded.revision, position = '', moved = 0, left_out = 0, again = false, finished = false`,
+		 SET revision = excluded.revision, position = '', moved = 0, left_out = 0, again = NOT authz.rollouts.finished, finished = false`,
 		line, int64(revision))
 	if err != nil {
 		return fmt.Errorf("start roll-out: %w", err)
@@ -62,8 +63,8 @@ func Unfinished(ctx context.Context, q sqldb.Querier) ([]Rollout, error) {
 func MoveRollout(ctx context.Context, q sqldb.Querier, from, to Rollout, finished bool) (bool, error) {
 	tag, err := q.Exec(ctx,
 		`UPDATE authz.rollouts SET position = $4, moved = $5, left_out = $6, again = $7, finished = $8
-		 WHERE line = $1 AND revision = $2 AND position = $3 AND NOT finished`,
-		from.Line, int64(from.Revision), from.Position, to.Position, int64(to.Moved), int64(to.Left), to.Again, finished)
+		 WHERE line = $1 AND revision = $2 AND position = $3 AND again = $9 AND NOT finished`,
+		from.Line, int64(from.Revision), from.Position, to.Position, int64(to.Moved), int64(to.Left), to.Again, finished, from.Again)
 	if err != nil {
 		return false, sqldb.Unavailable(err)
 	}

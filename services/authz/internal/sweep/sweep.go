@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,6 +31,8 @@ const (
 	// commitTimeout bounds one commit, so that one organization does not hold up
 	// all others.
 	commitTimeout = 10 * time.Second
+	// failedFor is how long an organization that failed is left out.
+	failedFor = time.Minute
 )
 
 // actor is who removes them, as the log records it.
@@ -50,11 +54,13 @@ type Options struct {
 type Sweeper struct {
 	Options
 	removed prometheus.Counter
+	// failed are the organizations that are left out, and until when.
+	failed map[string]time.Time
 }
 
 // New returns a sweeper.
 func New(o Options) *Sweeper {
-	s := &Sweeper{Options: o, removed: prometheus.NewCounter(prometheus.CounterOpts{
+	s := &Sweeper{Options: o, failed: map[string]time.Time{}, removed: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "meridian_authz_relationships_expired_total", Help: "Relationships removed because they had expired.",
 	})}
 	if o.Metrics != nil {
@@ -74,37 +80,49 @@ func (s *Sweeper) Run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		for more := true; more && ctx.Err() == nil; {
-			removed, err := s.Sweep(ctx)
-			if err != nil && ctx.Err() == nil {
-				s.Logger.WarnContext(ctx, "expired relationships not removed", slog.Any("error", err))
-			}
-			more = err == nil && removed == batch
+		for s.again(ctx) {
+			continue
 		}
 	}
 }
 
+// again sweeps once and says whether there is more to do at once.
+func (s *Sweeper) again(ctx context.Context) bool {
+	found, removed, err := s.Sweep(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.Logger.WarnContext(ctx, "expired relationships not removed", slog.Any("error", err))
+	}
+	// Another process may have removed some of what was found.
+	return found == batch && removed > 0 && ctx.Err() == nil
+}
+
 // Sweep removes some of what has expired, the oldest first, in one commit for
-// each organization, and says how many. An organization that fails does not keep
-// others from being swept; the first error is returned.
-func (s *Sweeper) Sweep(ctx context.Context) (removed int, err error) {
-	found, err := store.FindExpired(ctx, s.DB.Pool(), s.Region, s.Clock(), batch)
+// each organization, and says how many were found and removed. An organization
+// that fails is left out for a minute, so that it does not keep others from
+// being swept; the first error is returned.
+func (s *Sweeper) Sweep(ctx context.Context) (found, removed int, err error) {
+	now := s.Clock()
+	maps.DeleteFunc(s.failed, func(_ string, until time.Time) bool { return now.After(until) })
+	expired, err := store.FindExpired(ctx, s.DB.Pool(), s.Region, now, slices.Sorted(maps.Keys(s.failed)), batch)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	byOrganization := map[string][]authzcore.Relationship{}
-	for _, e := range found {
+	for _, e := range expired {
 		byOrganization[e.Organization] = append(byOrganization[e.Organization], e.Relationship)
 	}
 	for organization, relationships := range byOrganization {
 		n, failed := s.remove(ctx, organization, relationships)
-		if failed != nil && err == nil {
-			err = fmt.Errorf("sweep %s: %w", organization, failed)
+		if failed != nil {
+			s.failed[organization] = now.Add(failedFor)
+			if err == nil {
+				err = fmt.Errorf("sweep %s: %w", organization, failed)
+			}
 		}
 		removed += n
 	}
 	s.removed.Add(float64(removed))
-	return removed, err
+	return len(expired), removed, err
 }
 
 // remove commits the removal of what is still there and still expired.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -69,6 +70,8 @@ type State struct {
 	// Permissions and Assignments are the role's relationships; assignments are
 	// read for Delete only.
 	Permissions, Assignments []authzcore.Relationship
+	// At is the time of the commit.
+	At time.Time
 }
 
 // Change is what a command changes: an event of the role, or nil, and updates of
@@ -124,7 +127,7 @@ func (c Define) change(s State) (Change, error) {
 	}
 	for _, r := range s.Permissions {
 		if _, stays := wanted[r.Key()]; stays {
-			if r.Terms.Expires == 0 { // else it is written again, for good
+			if !relationship.Expired(r.Terms, s.At) { // else it is written again
 				delete(wanted, r.Key())
 			}
 			continue

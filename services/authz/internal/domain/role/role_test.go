@@ -3,6 +3,7 @@ package role_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
@@ -53,6 +54,8 @@ func TestRoles(t *testing.T) {
 	defined := &eventv1.RoleDefined{Role: "ops", Name: "Operations", Description: "night shift"}
 	conditional := scale.Of("ops")
 	conditional.Terms.Condition = "office_hours"
+	expiring := conditional
+	expiring.Terms.Expires = 100
 	self := role.Assignment("ops", "role:ops#assignee", 0)
 	for name, tc := range map[string]struct {
 		when    func() (role.Change, error)
@@ -94,6 +97,17 @@ func TestRoles(t *testing.T) {
 			when: func() (role.Change, error) {
 				return define(scale).Update(role.State{Exists: true, Name: "Operations", Description: "night shift", Permissions: []authzcore.Relationship{conditional}})
 			},
+		},
+		"a permission that expires later keeps its terms": {
+			when: func() (role.Change, error) {
+				return define(scale).Update(role.State{Exists: true, Name: "Operations", Description: "night shift", At: time.Unix(99, 0), Permissions: []authzcore.Relationship{expiring}})
+			},
+		},
+		"a permission that has expired is written again": {
+			when: func() (role.Change, error) {
+				return define(scale).Update(role.State{Exists: true, Name: "Operations", Description: "night shift", At: time.Unix(100, 0), Permissions: []authzcore.Relationship{expiring}})
+			},
+			updates: []relationship.Update{touch(scale.Of("ops"))},
 		},
 		"an update of none": {
 			when: func() (role.Change, error) { return define(scale).Update(role.State{}) }, want: commonv1.Reason_NOT_FOUND,

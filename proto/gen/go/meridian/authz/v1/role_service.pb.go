@@ -33,11 +33,14 @@ type Role struct {
 	Name        string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// Sorted.
-	Permissions   []*RolePermission      `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Permissions []*RolePermission      `protobuf:"bytes,4,rep,name=permissions,proto3" json:"permissions,omitempty"`
+	CreatedAt   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	UpdatedAt   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// The role has more than 50,000 permissions: these are the first. Read its
+	// relationships for all.
+	PermissionsTruncated bool `protobuf:"varint,7,opt,name=permissions_truncated,json=permissionsTruncated,proto3" json:"permissions_truncated,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Role) Reset() {
@@ -110,6 +113,13 @@ func (x *Role) GetUpdatedAt() *timestamppb.Timestamp {
 		return x.UpdatedAt
 	}
 	return nil
+}
+
+func (x *Role) GetPermissionsTruncated() bool {
+	if x != nil {
+		return x.PermissionsTruncated
+	}
+	return false
 }
 
 // RolePermission is a relation to a resource that those with the role get.
@@ -1163,7 +1173,7 @@ var File_meridian_authz_v1_role_service_proto protoreflect.FileDescriptor
 
 const file_meridian_authz_v1_role_service_proto_rawDesc = "" +
 	"\n" +
-	"$meridian/authz/v1/role_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\x87\x02\n" +
+	"$meridian/authz/v1/role_service.proto\x12\x11meridian.authz.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xbc\x02\n" +
 	"\x04Role\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
@@ -1172,7 +1182,8 @@ const file_meridian_authz_v1_role_service_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
-	"updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"_\n" +
+	"updated_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x123\n" +
+	"\x15permissions_truncated\x18\a \x01(\bR\x14permissionsTruncated\"_\n" +
 	"\x0eRolePermission\x12&\n" +
 	"\bresource\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x03(\x80\x04R\bresource\x12%\n" +
