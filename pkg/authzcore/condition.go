@@ -11,6 +11,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/interpreter"
 )
 
 // Limits of conditions.
@@ -37,7 +38,10 @@ type condition struct {
 	// parameters, sorted by name.
 	parameters []parameter
 	expression string
-	program    cel.Program
+	// normal is the expression without what means nothing: white space outside of
+	// texts, comments, needless parentheses.
+	normal  string
+	program cel.Program
 }
 
 // parameter is a parameter of a condition.
@@ -59,6 +63,7 @@ func (c *condition) find(name string) *parameter {
 var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(
 		cel.EagerlyValidateDeclarations(true),
+		cel.EnableMacroCallTracking(), // for the normal form
 		cel.ParserRecursionLimit(maxExpressionDepth),
 		cel.ParserExpressionSizeLimit(maxExpressionBytes),
 		addressFunctions(),
@@ -98,8 +103,15 @@ func (c *condition) compile() error {
 	if !ast.OutputType().IsExactType(cel.BoolType) {
 		return &expressionError{message: fmt.Sprintf("the expression must be true or false, but is of type %s", ast.OutputType())}
 	}
+	if err := checkPatterns(ast); err != nil {
+		return err
+	}
+	if c.normal, err = cel.AstToString(ast); err != nil {
+		return &expressionError{message: err.Error()}
+	}
 	c.program, err = env.Program(ast,
-		cel.EvalOptions(cel.OptOptimize), cel.CostLimit(conditionCost), cel.InterruptCheckFrequency(interruptEvery))
+		cel.EvalOptions(cel.OptOptimize), cel.OptimizeRegex(interpreter.MatchesRegexOptimization),
+		cel.CostLimit(conditionCost), cel.InterruptCheckFrequency(interruptEvery))
 	if err != nil {
 		return &expressionError{message: err.Error()}
 	}
@@ -217,5 +229,5 @@ func (c *condition) canonical() []string {
 	for _, p := range c.parameters {
 		words = append(words, p.name+":"+p.typ.String())
 	}
-	return append(words, fmt.Sprintf("%q", strings.Join(strings.Fields(c.expression), " ")))
+	return append(words, fmt.Sprintf("%q", c.normal))
 }

@@ -29,20 +29,23 @@ func TestConditionProblems(t *testing.T) {
 		line, column int
 		message      string
 	}{
-		"not defined":          {"", 6, 26, "condition c is not defined"},
-		"unknown type":         {"condition c(x: money) { x > 1 }", 8, 16, "money"},
-		"unknown variable":     {"condition c(x: int) {\n  x > 1 &&\n\n  y\n}", 11, 3, "undeclared reference to 'y'"},
-		"types do not fit":     {"condition c(x: int) {\n  x > \"a\"\n}", 9, 5, "no matching overload"},
-		"syntax":               {"condition c(x: int) {\n  x > > 1\n}", 9, 7, "Syntax error"},
-		"no truth value":       {"condition c(x: int) { x + 1 }", 8, 11, "must be true or false"},
-		"twice":                {"condition c(x: int) { x > 1 }\ncondition c(x: int) { x > 1 }", 9, 11, "already defined"},
-		"parameter twice":      {"condition c(x: int, x: int) { x > 1 }", 8, 21, "already defined"},
-		"too many":             {"condition c(x: int) { x > 1 }\n" + many.String(), 0, 0, "at most 200 conditions"},
-		"too many parameters":  {"condition c(" + wide.String() + "x: int) { x > 1 }", 8, 11, "at most 64 parameters"},
-		"too long":             {"condition c(x: int) { x > 1" + strings.Repeat(" || x > 1", 1000) + " }", 8, 11, "at most 8192 bytes"},
-		"nested":               {"condition c(x: int) { " + strings.Repeat("(", 200) + "x > 1" + strings.Repeat(")", 200) + " }", 8, 73, "nest deeper"},
-		"a list of lists":      {"condition c(x: list<list>) { true }", 8, 21, ""},
-		"method of no address": {"condition c(x: string) {\n x.in_cidr(\"10.0.0.0/8\") }", 9, 11, "no matching overload"},
+		"not defined":              {"", 6, 26, "condition c is not defined"},
+		"unknown type":             {"condition c(x: money) { x > 1 }", 8, 16, "money"},
+		"unknown variable":         {"condition c(x: int) {\n  x > 1 &&\n\n  y\n}", 11, 3, "undeclared reference to 'y'"},
+		"types do not fit":         {"condition c(x: int) {\n  x > \"a\"\n}", 9, 5, "no matching overload"},
+		"syntax":                   {"condition c(x: int) {\n  x > > 1\n}", 9, 7, "Syntax error"},
+		"no truth value":           {"condition c(x: int) { x + 1 }", 8, 11, "must be true or false"},
+		"twice":                    {"condition c(x: int) { x > 1 }\ncondition c(x: int) { x > 1 }", 9, 11, "already defined"},
+		"parameter twice":          {"condition c(x: int, x: int) { x > 1 }", 8, 21, "already defined"},
+		"too many":                 {"condition c(x: int) { x > 1 }\n" + many.String(), 0, 0, "at most 200 conditions"},
+		"too many parameters":      {"condition c(" + wide.String() + "x: int) { x > 1 }", 8, 11, "at most 64 parameters"},
+		"too long":                 {"condition c(x: int) { x > 1" + strings.Repeat(" || x > 1", 1000) + " }", 8, 11, "at most 8192 bytes"},
+		"a pattern of a parameter": {"condition c(x: string) {\n  x.matches(x)\n}", 9, 0, "must be a text in quotes"},
+		"a large pattern":          {"condition c(x: string) {\n  x.matches('(a{0,1000})?')\n}", 9, 0, "more than 500 steps"},
+		"a broken pattern":         {"condition c(x: string) {\n  x.matches('(')\n}", 9, 0, "no regular expression"},
+		"nested":                   {"condition c(x: int) { " + strings.Repeat("(", 200) + "x > 1" + strings.Repeat(")", 200) + " }", 8, 73, "nest deeper"},
+		"a list of lists":          {"condition c(x: list<list>) { true }", 8, 21, ""},
+		"method of no address":     {"condition c(x: string) {\n x.in_cidr(\"10.0.0.0/8\") }", 9, 11, "no matching overload"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := authzcore.Compile(authzcore.NewNames(), whole(head+test.conditions+"\n"))
@@ -88,6 +91,13 @@ func TestModelIDHasConditions(t *testing.T) {
 	first := id("condition c(x: int) {\n  x > 1\n}\n")
 	if same := id("condition c(x : int)  {\n    x   > 1\n}\n"); same != first {
 		t.Error("white space makes another model")
+	}
+	texts := map[string]bool{}
+	for _, text := range []string{"p q", "p  q", "p\\tq", "p\u00a0q"} {
+		texts[id("condition c(x: string) {\n  x == \""+text+"\"\n}\n")] = true
+	}
+	if len(texts) != 4 {
+		t.Errorf("4 texts in conditions make %d models", len(texts))
 	}
 	for _, other := range []string{"condition c(x: int) {\n  x > 2\n}\n", "condition c(x: double) {\n  x > 1.0\n}\n"} {
 		if id(other) == first {

@@ -136,8 +136,14 @@ func (c *condition) source() string {
 	return "condition " + c.name + "(" + strings.Join(parameters, ", ") + ") {\n  " + strings.TrimSpace(c.expression) + "\n}"
 }
 
-// meaning is what makes two conditions the same: white space is nothing.
-func (c *condition) meaning() string { return strings.Join(strings.Fields(c.source()), " ") }
+// meaning is what makes two conditions the same.
+func (c *condition) meaning() string {
+	if c == nil {
+		return ""
+	}
+	words := c.canonical()
+	return strings.Join(append(words[:2:2], words[3:]...), " ") // whatever the module
+}
 
 // keeps says whether every context that is stored with a condition is one of the
 // other: a nil condition has none.

@@ -18,6 +18,9 @@ func (r *reader) addConditions(s *source, parsed *openfgav1.AuthorizationModel) 
 	slices.Sort(names)
 	for _, name := range names {
 		at := s.conditionAt(name)
+		if r.ctx.Err() != nil {
+			return
+		}
 		if len(r.schema.conditions) >= maxConditions {
 			r.report(at.problem(fmt.Sprintf("a model has at most %d conditions", maxConditions)))
 			return

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"regexp"
 	"strconv"
 	"unicode/utf8"
 
@@ -48,8 +49,8 @@ func readBody(w http.ResponseWriter, r *http.Request) (object, error) {
 // parse reads a JSON object: UTF-8, not nested deeper than 32, no name twice in
 // one object, nothing after it.
 func parse(content []byte) (object, error) {
-	if !utf8.Valid(content) {
-		return nil, fault.Field("body", "utf8", "must be UTF-8")
+	if !utf8.Valid(content) || loneSurrogate(content) {
+		return nil, fault.Field("body", "utf8", "must be UTF-8, without half of a surrogate pair")
 	}
 	d := json.NewDecoder(bytes.NewReader(content))
 	value, err := parseValue(d, 0)
@@ -64,6 +65,30 @@ func parse(content []byte) (object, error) {
 		return nil, fault.Field("body", "object", "must be a JSON object")
 	}
 	return out, nil
+}
+
+// jsonEscape matches a JSON escape: of a code unit, or of anything else.
+var jsonEscape = regexp.MustCompile(`\\(?:u([0-9A-Fa-f]{4})|.)`)
+
+// loneSurrogate says whether an escape names half of a surrogate pair, for which
+// the decoder would take the replacement character: then different ids were one.
+func loneSurrogate(content []byte) bool {
+	high := -1 // where the other half of a pair must begin
+	for _, m := range jsonEscape.FindAllSubmatchIndex(content, -1) {
+		unit := uint64(0)
+		if m[2] >= 0 {
+			unit, _ = strconv.ParseUint(string(content[m[2]:m[3]]), 16, 16)
+		}
+		low := unit >= 0xdc00 && unit <= 0xdfff
+		if high >= 0 && (m[0] != high || !low) || high < 0 && low {
+			return true
+		}
+		high = -1
+		if unit >= 0xd800 && unit <= 0xdbff {
+			high = m[1]
+		}
+	}
+	return high >= 0
 }
 
 func notJSON() error { return fault.Field("body", "json", "is not JSON") }

@@ -24,21 +24,22 @@ type Registry struct {
 	names *authzcore.Names
 	find  Find
 
-	// compiling holds those that compile.
-	compiling chan struct{}
+	// compiling holds those that compile what is stored, drafting those that
+	// compile what is not: no flood of drafts holds up a graph.
+	compiling, drafting chan struct{}
 
 	mu       sync.Mutex
 	sources  map[string][]authzcore.File
 	compiled map[string]*authzcore.Model
 }
 
-// compilers is how many models are compiled at once.
+// compilers is how many stored models are compiled at once.
 const compilers = 2
 
 // New returns an empty registry.
 func New(names *authzcore.Names, find Find) *Registry {
 	return &Registry{
-		names: names, find: find, compiling: make(chan struct{}, compilers),
+		names: names, find: find, compiling: make(chan struct{}, compilers), drafting: make(chan struct{}, 1),
 		sources: map[string][]authzcore.File{}, compiled: map[string]*authzcore.Model{},
 	}
 }
@@ -80,7 +81,7 @@ func (r *Registry) Get(ctx context.Context, model string) (*authzcore.Model, err
 		}
 		files = Files(found)
 	}
-	compiled, err := r.compile(ctx, r.names, files)
+	compiled, err := compile(ctx, r.compiling, r.names, files)
 	if err != nil {
 		return nil, fmt.Errorf("compile stored model %s: %w", model, err)
 	}
@@ -109,15 +110,17 @@ func (r *Registry) Identify(ctx context.Context, files []authzcore.File) (string
 //
 // Errors: those of Identify.
 func (r *Registry) Draft(ctx context.Context, files []authzcore.File) (*authzcore.Model, error) {
-	return r.compile(ctx, authzcore.NewNames(), files)
+	return compile(ctx, r.drafting, authzcore.NewNames(), files)
 }
 
 // compile compiles few models at once, so that no flood of models takes all
 // processors from checks.
-func (r *Registry) compile(ctx context.Context, names *authzcore.Names, files []authzcore.File) (*authzcore.Model, error) {
+func compile(
+	ctx context.Context, places chan struct{}, names *authzcore.Names, files []authzcore.File,
+) (*authzcore.Model, error) {
 	select {
-	case r.compiling <- struct{}{}:
-		defer func() { <-r.compiling }()
+	case places <- struct{}{}:
+		defer func() { <-places }()
 	case <-ctx.Done():
 		return nil, fault.New(fault.Deadline, commonv1.Reason_DEADLINE, "other models are being compiled; try again").Because(ctx.Err())
 	}

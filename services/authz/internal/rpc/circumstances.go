@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"maps"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
@@ -10,7 +11,8 @@ import (
 
 // Bounds of what a question is asked under.
 const (
-	// maxContextBytes is of the context as JSON.
+	// maxContextBytes is of the context as JSON, and of the contexts of all
+	// contextual relationships together.
 	maxContextBytes = 4 << 10
 	maxContextual   = 100
 )
@@ -40,10 +42,12 @@ func under(view *authzcore.View, from *authzv1.Circumstances) (*authzcore.View, 
 // checkContext bounds the values of parameters.
 func checkContext(context map[string]any) error {
 	encoded, err := authzcore.EncodeContext(context)
-	if err != nil {
+	input, tooLong := errors.AsType[*authzcore.InputError](err)
+	tooLong = tooLong && input.Rule == "length"
+	if err != nil && !tooLong {
 		return engineFault(err, "")
 	}
-	if len(encoded) > maxContextBytes {
+	if tooLong || len(encoded) > maxContextBytes {
 		return fault.Field("circumstances.context", "length", "must be at most 4 KiB as JSON")
 	}
 	return nil
@@ -54,11 +58,14 @@ func withContextual(view *authzcore.View, from []*authzv1.Relationship) (*authzc
 	if len(from) > maxContextual {
 		return nil, fault.Field("circumstances.relationships", "max_items", "must be at most 100")
 	}
-	relationships := make([]authzcore.Relationship, len(from))
+	relationships, bytes := make([]authzcore.Relationship, len(from)), 0
 	for i, r := range from {
 		var err error
 		if relationships[i], err = parseRelationship(r); err != nil {
 			return nil, engineFault(&authzcore.RelationshipError{Index: i, Err: err}, "")
+		}
+		if bytes += len(relationships[i].Terms.Context); bytes > maxContextBytes {
+			return nil, fault.Field("circumstances.relationships", "length", "must have at most 4 KiB of context in all, as JSON")
 		}
 	}
 	with, err := view.With(relationships)

@@ -173,7 +173,8 @@ type Circumstances struct {
 	// At most 4 KiB.
 	Context *structpb.Struct `protobuf:"bytes,1,opt,name=context,proto3" json:"context,omitempty"`
 	// Relationships that hold for this question only. One that is stored with the
-	// same resource, relation and subject is taken as this one says.
+	// same resource, relation and subject is taken as this one says. The contexts of
+	// their conditions have at most 4 KiB in all.
 	Relationships []*Relationship `protobuf:"bytes,2,rep,name=relationships,proto3" json:"relationships,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
