@@ -159,7 +159,7 @@ func TestAuthZENRefuses(t *testing.T) {
 		"half of it":      {`{"subject":`, nil, 400, "INVALID_FIELD: body: is not JSON\n"},
 		"more after it":   {whole + `{}`, nil, 400, "INVALID_FIELD: body: is not JSON\n"},
 		"a list":          {`[]`, nil, 400, "INVALID_FIELD: body: must be a JSON object\n"},
-		"not UTF-8":       {"{\"subject\":\"\xff\"}", nil, 400, "INVALID_FIELD: body: must be UTF-8\n"},
+		"not UTF-8":       {"{\"subject\":\"\xff\"}", nil, 400, "INVALID_FIELD: body: must be UTF-8, without half of a surrogate pair\n"},
 		"too deep":        {`{"x":` + deep + `}`, nil, 400, "INVALID_FIELD: body: must not nest deeper than 32\n"},
 		"too large":       {`{"x":"` + strings.Repeat("x", 256<<10) + `"}`, nil, 413, "BATCH_TOO_LARGE: the request is larger than 256 KiB\n"},
 		"text":            {whole, map[string]string{"Content-Type": "text/plain"}, 400, "INVALID_FIELD: Content-Type: must be application/json\n"},
