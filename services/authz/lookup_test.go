@@ -290,6 +290,27 @@ func TestExpand(t *testing.T) {
 	}
 }
 
+// What the SDK writes it reads at the revision of the write.
+func TestSDKWrites(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org := f.organization(t)
+	client := meridian.New(f.address, "test")
+	for allowed, update := range map[bool]*authzv1.RelationshipUpdate{
+		true: meridian.Touch("document:plan", "reader", "user:zoe"), false: meridian.Delete("document:plan", "reader", "user:zoe"),
+	} {
+		revision, err := client.Write(t.Context(), org, update)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decision, err := client.Check(t.Context(), meridian.Question{
+			Organization: org, Subject: "user:zoe", Permission: "can_read", Resource: "document:plan", AtLeast: revision,
+		})
+		if err != nil || decision.Allowed != allowed {
+			t.Errorf("after %v: %+v, %v", update.GetOperation(), decision, err)
+		}
+	}
+}
+
 // The SDK follows pages by itself and reads all answers.
 func TestSDK(t *testing.T) {
 	f := newFixture(t, authz.Config{})

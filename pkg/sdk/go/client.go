@@ -10,7 +10,9 @@
 //	if err != nil || !decision.Allowed { … }
 //
 // Every write returns a revision token. Pass it as Question.AtLeast, and the
-// answer is never older than that write, in any region.
+// answer is never older than that write, in any region:
+//
+//	revision, err := client.Write(ctx, organization, meridian.Touch("table:orders", "reader", "user:anna"))
 package meridian
 
 import (
