@@ -40,11 +40,14 @@ type Step struct {
 	// Question is resource#relation.
 	Question string
 	Allowed  bool
+	// Answer is Conditional where it depends on parameters that are missing, and
+	// Allow or Deny elsewhere. The root's is the decision's.
+	Answer Answer
 	// Relationship is the stored relationship that the step leans on, as
-	// resource#relation@subject; empty when there is none.
+	// resource#relation@subject; empty when there is none. See Unmet.
 	Relationship string
 	// Condition is what the relationship holds under, and Missing the parameters
-	// that it lacks, sorted.
+	// that it lacks, sorted. An expired relationship has neither.
 	Condition string
 	Missing   []string
 	Steps     []*Step
@@ -94,6 +97,8 @@ func (v *View) Explain(ctx context.Context, q Question, under Circumstances) (Ex
 		root = &Step{Kind: StepUnion, Question: q.Resource + "#" + q.Permission, Allowed: ok}
 		x.truncated = true
 	}
+	root.settle()
+	root.Answer = decision.Answer // what was cut may have mattered
 	return Explanation{Decision: decision, Root: root, Truncated: x.truncated}, nil
 }
 

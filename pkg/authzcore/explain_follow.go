@@ -179,10 +179,7 @@ func (t *trail) lead(out *Step, kind StepKind, in, ref uint32, child *Step) *Ste
 	if child == nil {
 		return nil
 	}
-	out.Kind, out.Allowed = kind, child.Allowed
-	out.Relationship, out.Steps = t.texts.relationship(t.view.sets.at(in), ref).String(), []*Step{child}
-	if terms := t.view.termsOf(in, ref); terms != nil {
-		out.Condition = terms.Condition
-	}
+	out.Kind, out.Allowed, out.Steps = kind, child.Allowed, []*Step{child}
+	t.lean(out, in, ref)
 	return out
 }

@@ -50,17 +50,31 @@ func (x *explainer) exclusion(r *relationDef, object uint32, w *rewrite) *Step {
 		return out
 	}
 	out.Steps = append(out.Steps, base)
-	if !base.Allowed {
+	if !base.Allowed && base.settle() != Conditional {
 		return out
 	}
-	undecided := x.undecided
-	x.engine.flip()
-	subtract := x.operand(r, object, w.children[1])
-	x.engine.flip()
+	subtract, decided := x.subtract(r, object, w.children[1])
 	if subtract == nil {
 		return out
 	}
 	out.Steps = append(out.Steps, subtract)
-	out.Allowed = !subtract.Allowed && x.undecided == undecided
+	out.Allowed = base.Allowed && !subtract.Allowed && decided
 	return out
+}
+
+// subtract explains what an exclusion takes away: why it certainly does, or
+// else why it may or does not. decided is false when a part had no answer.
+func (x *explainer) subtract(r *relationDef, object uint32, w *rewrite) (out *Step, decided bool) {
+	if x.engine.flips && !x.engine.mood.hopeful {
+		start := x.steps
+		if certain := x.operand(r, object, w); certain == nil || certain.Allowed {
+			return certain, true
+		}
+		x.steps = start
+	}
+	undecided := x.undecided
+	x.engine.flip()
+	out = x.operand(r, object, w)
+	x.engine.flip()
+	return out, x.undecided == undecided
 }

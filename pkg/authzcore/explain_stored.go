@@ -23,40 +23,70 @@ func (x *explainer) stored(r *relationDef, object uint32, m mode) *Step {
 func (x *explainer) direct(out *Step, r *relationDef, in uint32, s *set) bool {
 	c := x.engine
 	if c.hasSubject && r.rule.kinds.has(c.kind) && x.view.contains(s.members, c.subject) {
-		if x.member(out, r, in, s, c.subject, c.kind) {
-			if x.parsed.subject.ID == wildcard {
-				out.Kind = StepWildcard
-			}
-			out.Allowed = true
+		kind := StepDirect
+		if x.parsed.subject.ID == wildcard {
+			kind = StepWildcard
+		}
+		if x.member(out, kind, r, in, s, c.subject, c.kind) {
 			return true
 		}
 	}
-	if c.hasAnyone && r.rule.kinds.has(c.anyoneKind) && x.view.contains(s.members, c.anyone) {
-		if x.member(out, r, in, s, c.anyone, c.anyoneKind) {
-			out.Kind, out.Allowed = StepWildcard, true
-			return true
-		}
+	return c.hasAnyone && r.rule.kinds.has(c.anyoneKind) && x.view.contains(s.members, c.anyone) &&
+		x.member(out, StepWildcard, r, in, s, c.anyone, c.anyoneKind)
+}
+
+// member says whether a stored subject counts, and puts the relationship into
+// out; under it when out has another, which does not count.
+func (x *explainer) member(out *Step, kind StepKind, r *relationDef, in uint32, s *set, ref uint32, of int) bool {
+	if x.engine.member(r.rule, in, s, ref, of) {
+		out.Kind, out.Allowed, out.Steps = kind, true, nil
+		x.lean(out, in, ref)
+		return true
 	}
+	if !x.shown(r, in, s, ref, of) {
+		return false
+	}
+	if out.Relationship != "" {
+		under := x.step(kind, r, s.object, false)
+		if under == nil {
+			return false
+		}
+		out.Steps = append(out.Steps, under)
+		out = under
+	}
+	out.Kind = kind
+	x.lean(out, in, ref)
 	return false
 }
 
-// member says whether a stored subject counts, and puts the relationship and
-// its condition into out when it does, or when that is not known.
-func (x *explainer) member(out *Step, r *relationDef, in uint32, s *set, ref uint32, kind int) bool {
-	c := x.engine
-	c.under.lacking = nil
-	ok := c.member(r.rule, in, s, ref, kind)
-	if !ok && c.under.lacking == nil {
+// shown says whether a stored subject that does not count is worth a step: its
+// condition is not met or lacks parameters, or it has expired. What the model
+// does not allow any more is not.
+func (x *explainer) shown(r *relationDef, in uint32, s *set, ref uint32, of int) bool {
+	if s.guarded == 0 {
 		return false
 	}
-	out.Relationship, out.Condition, out.Missing = x.texts.relationship(s, ref).String(), "", nil
-	if t := x.view.termsOf(in, ref); t != nil {
-		out.Condition = t.Condition
+	t := x.view.termsOf(in, ref)
+	if t == nil || !r.rule.allows(of, t.condition) {
+		return false
 	}
-	if c.under.lacking != nil {
+	return x.engine.outcome(r.rule, in, ref, of) != broken
+}
+
+// lean puts a stored relationship into out, with its condition and what that
+// lacks.
+func (x *explainer) lean(out *Step, in, ref uint32) {
+	c := x.engine
+	out.Relationship, out.Condition, out.Missing = x.texts.relationship(x.view.sets.at(in), ref).String(), "", nil
+	t := x.view.termsOf(in, ref)
+	if t == nil || t.Expires != 0 && c.under.clock() >= t.Expires {
+		return
+	}
+	out.Condition = t.Condition
+	c.under.lacking = nil
+	if c.under.holds(c.ctx, c.model, t) == unknown {
 		out.Missing = c.under.missing()
 	}
-	return ok
 }
 
 // usersets explains the usersets among the stored subjects, under out.
@@ -66,32 +96,46 @@ func (x *explainer) usersets(out *Step, r *relationDef, in uint32, s *set, m mod
 		member := x.view.sets.at(ref &^ setFlag)
 		p := pair(member.typ, member.relation)
 		rule := r.rule.set(p)
-		if rule == nil || !x.leans(out, r, StepUserset, r, in, s, ref, rule.kind) {
+		if rule == nil {
 			return true
 		}
-		relation := x.view.model.pairs[p]
-		if m == modeAllowed && x.holds(relation, member.object) != allowed {
-			return true
+		l := leaning{StepUserset, r, in, ref, x.view.model.pairs[p], member.object}
+		if !x.engine.member(r.rule, in, s, ref, rule.kind) {
+			return m == modeAllowed || !x.shown(r, in, s, ref, rule.kind) || x.unmet(out, &l)
 		}
-		return x.try(out, StepUserset, s, ref, r, m, func() *Step { return x.question(relation, member.object, m == modeDenied) })
+		return x.try(out, &l, m)
 	})
 }
 
-// leans is member for a relationship that leads on: one whose condition lacks
-// parameters is shown as a step under out.
-func (x *explainer) leans(out *Step, asked *relationDef, kind StepKind, r *relationDef, in uint32, s *set, ref uint32, of int) bool {
-	if s.guarded == 0 {
-		return r.rule.plain.has(of)
+// leaning is a stored relationship that leads to another question.
+type leaning struct {
+	kind StepKind
+	// relation is the one that is explained.
+	relation *relationDef
+	in, ref  uint32
+	// asked is the question that it leads to, of an object.
+	asked  *relationDef
+	object uint32
+}
+
+// unmet puts a relationship that does not count under out. One that lacks
+// parameters is followed: it matters only where it leads to a yes. It returns
+// false when there is no room.
+func (x *explainer) unmet(out *Step, l *leaning) bool {
+	tried := x.step(l.kind, l.relation, x.view.sets.at(l.in).object, false)
+	if tried == nil {
+		return false
 	}
-	var found Step
-	ok := x.member(&found, r, in, s, ref, of)
-	if found.Missing != nil && !ok {
-		if tried := x.step(kind, asked, s.object, false); tried != nil {
-			tried.Relationship, tried.Condition, tried.Missing = found.Relationship, found.Condition, found.Missing
-			out.Steps = append(out.Steps, tried)
-		}
+	x.lean(tried, l.in, l.ref)
+	out.Steps = append(out.Steps, tried)
+	if tried.Missing == nil {
+		return true
 	}
-	return ok
+	child := x.question(l.asked, l.object, false)
+	if child != nil {
+		tried.Steps = []*Step{child}
+	}
+	return child != nil
 }
 
 // eachOf calls fn for the refs of a span until fn returns false or the budget
@@ -108,26 +152,30 @@ func (x *explainer) eachOf(s span, fn func(ref uint32) bool) {
 
 // try asks what a stored subject leads to and puts it under out: alone when it
 // is the answer. It returns false when there is nothing left to try.
-func (x *explainer) try(out *Step, kind StepKind, s *set, ref uint32, r *relationDef, m mode, ask func() *Step) bool {
+func (x *explainer) try(out *Step, l *leaning, m mode) bool {
+	if m == modeAllowed && x.holds(l.asked, l.object) != allowed {
+		return true
+	}
 	start := x.steps
-	child := ask()
+	child := x.question(l.asked, l.object, m == modeDenied)
 	switch {
 	case child == nil:
 		return false
 	case child.Allowed:
-		out.Kind, out.Allowed = kind, true
-		out.Relationship, out.Steps = x.texts.relationship(s, ref).String(), []*Step{child}
+		out.Kind, out.Allowed, out.Steps = l.kind, true, []*Step{child}
+		x.lean(out, l.in, l.ref)
 		x.steps = start + child.count()
 		return false
 	case m == modeAllowed:
 		x.steps = start
 		return true
 	}
-	tried := x.step(kind, r, s.object, false)
+	tried := x.step(l.kind, l.relation, x.view.sets.at(l.in).object, false)
 	if tried == nil {
 		return false
 	}
-	tried.Relationship, tried.Steps = x.texts.relationship(s, ref).String(), []*Step{child}
+	tried.Steps = []*Step{child}
+	x.lean(tried, l.in, l.ref)
 	out.Steps = append(out.Steps, tried)
 	return true
 }
@@ -147,13 +195,14 @@ func (x *explainer) from(r *relationDef, object uint32, w *rewrite, m mode) *Ste
 	var single [1]uint32
 	x.eachOf(x.view.objects(s.members, &single), func(ref uint32) bool {
 		asked := x.leadsTo(tupleset, w, ref)
-		if asked == nil || !x.leans(out, r, StepFrom, tupleset, n, s, ref, x.kindOf(ref)) {
+		if asked == nil {
 			return true
 		}
-		if m == modeAllowed && x.holds(asked, ref) != allowed {
-			return true
+		l, of := leaning{StepFrom, r, n, ref, asked, ref}, x.kindOf(ref)
+		if !x.engine.member(tupleset.rule, n, s, ref, of) {
+			return m == modeAllowed || !x.shown(tupleset, n, s, ref, of) || x.unmet(out, &l)
 		}
-		return x.try(out, StepFrom, s, ref, r, m, func() *Step { return x.question(asked, ref, m == modeDenied) })
+		return x.try(out, &l, m)
 	})
 	return out
 }

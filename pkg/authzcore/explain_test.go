@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -82,5 +83,65 @@ func TestSearchesStop(t *testing.T) {
 	}
 	if x, err := v.Decide(t.Context(), q, authzcore.Circumstances{}); x.Answer != authzcore.Deny || err != nil {
 		t.Errorf("after it: %v, %v", x, err)
+	}
+}
+
+// drawn is an explanation for people.
+func drawn(t *testing.T, v *authzcore.View, q string, under authzcore.Circumstances) string {
+	t.Helper()
+	x, err := v.Explain(t.Context(), ask(q), under)
+	if err != nil || x.Root.Answer != x.Decision.Answer {
+		t.Fatalf("%s: %v, %v, root is %v", q, err, x.Decision, x.Root.Answer)
+	}
+	var b strings.Builder
+	x.Root.Draw(func(line string) bool {
+		b.WriteString(line + "\n")
+		return true
+	})
+	return b.String()
+}
+
+// What is stored and does not hold is shown with its reason; what may hold makes
+// all above it conditional.
+func TestExplainShowsWhatDoesNotHold(t *testing.T) {
+	const at = 1_800_000_000
+	open := strings.NewReplacer("user:* with hours", "user with hours, user:* with hours").Replace(office)
+	v := relate(t, graphOf(t, open),
+		when("folder:1#viewer@user:ann", `{"from":9}`), when("folder:1#viewer@user:*", `{"from":10}`),
+		when("folder:2#viewer@group:1#member", `{"from":9}`), rel("group:1#member@user:ann"),
+		when("doc:1#parent@folder:2", `{"from":9}`), rel("doc:2#parent@folder:1"), when("doc:2#banned@user:ann", `{"from":9}`),
+		authzcore.Relationship{Resource: "folder:3", Relation: "viewer", Subject: "user:ann", Terms: authzcore.Terms{Condition: "hours", Expires: at}},
+		authzcore.Relationship{Resource: "group:2", Relation: "member", Subject: "user:ann", Terms: authzcore.Terms{Condition: "hours", Context: `{"from":9}`}},
+	)
+	night := authzcore.Circumstances{Context: map[string]any{"hour": 3.0}, At: time.Unix(at, 0)}
+	for question, want := range map[string][]string{
+		"user:ann viewer folder:1": {
+			"✗ folder:1#viewer  (direct)  folder:1#viewer@user:ann with hours, not met\n" +
+				"└─ ✗ folder:1#viewer  (wildcard)  folder:1#viewer@user:* with hours, not met\n",
+			"? folder:1#viewer  (direct)  folder:1#viewer@user:ann with hours, which lacks hour\n" +
+				"└─ ? folder:1#viewer  (wildcard)  folder:1#viewer@user:* with hours, which lacks hour\n",
+		},
+		"user:ann viewer folder:2": {
+			"✗ folder:2#viewer  (direct)\n└─ ✗ folder:2#viewer  (userset)  folder:2#viewer@group:1#member with hours, not met\n",
+			"? folder:2#viewer  (direct)\n└─ ? folder:2#viewer  (userset)  folder:2#viewer@group:1#member with hours, which lacks hour\n" +
+				"   └─ ✓ group:1#member  (direct)  group:1#member@user:ann\n",
+		},
+		"user:bob viewer folder:2": {
+			"✗ folder:2#viewer  (direct)\n└─ ✗ folder:2#viewer  (userset)  folder:2#viewer@group:1#member with hours, not met\n",
+			"✗ folder:2#viewer  (direct)\n└─ ✗ folder:2#viewer  (userset)  folder:2#viewer@group:1#member with hours, which lacks hour\n" +
+				"   └─ ✗ group:1#member  (direct)\n",
+		},
+		"user:ann viewer folder:3": {
+			"✗ folder:3#viewer  (direct)  folder:3#viewer@user:ann, expired\n",
+			"✗ folder:3#viewer  (direct)  folder:3#viewer@user:ann, expired\n",
+		},
+		"user:ann view doc:1": {"doc:1#parent@folder:2 with hours, not met\n", "? doc:1#view  (from)\n"},
+		"user:ann safe doc:2": {"doc:2#safe  (but not)\n", "└─ but not ─ ? doc:2#safe  (computed)\n   └─ ? doc:2#banned  (direct)  doc:2#banned@user:ann with hours, which lacks hour\n"},
+	} {
+		for i, under := range []authzcore.Circumstances{night, {At: night.At}} {
+			if got := drawn(t, v, question, under); !strings.Contains(got, want[i]) {
+				t.Errorf("%s under %v:\n%swant:\n%s", question, under.Context, got, want[i])
+			}
+		}
 	}
 }

@@ -69,7 +69,10 @@ func (q *question) why(ctx context.Context, view *authzcore.View, got answer) st
 	if q.kind != kindCheck {
 		t.line("why " + asked.Subject + " " + asked.Permission + " " + asked.Resource + ":")
 	}
-	t.step(explanation.Root, "", "")
+	explanation.Root.Draw(func(text string) bool {
+		t.line(text)
+		return t.lines <= maxLines
+	})
 	if explanation.Truncated || t.lines > maxLines {
 		t.b.WriteString("… and more\n")
 	}
@@ -85,47 +88,5 @@ type tree struct {
 func (t *tree) line(text string) {
 	if t.lines++; t.lines <= maxLines {
 		t.b.WriteString(text + "\n")
-	}
-}
-
-// kinds are the words for steps.
-var kinds = map[authzcore.StepKind]string{
-	authzcore.StepDirect: "direct", authzcore.StepWildcard: "wildcard", authzcore.StepUserset: "userset",
-	authzcore.StepComputed: "computed", authzcore.StepFrom: "from", authzcore.StepUnion: "or",
-	authzcore.StepIntersection: "and", authzcore.StepExclusion: "but not", authzcore.StepCycle: "asked already",
-}
-
-// step draws a step and what is under it.
-func (t *tree) step(s *authzcore.Step, first, rest string) {
-	mark := "✗"
-	switch {
-	case s.Allowed:
-		mark = "✓"
-	case len(s.Missing) > 0:
-		mark = "?"
-	}
-	text := first + mark + " " + s.Question
-	if k := kinds[s.Kind]; k != "" {
-		text += "  (" + k + ")"
-	}
-	if s.Relationship != "" {
-		text += "  " + s.Relationship
-	}
-	if s.Condition != "" {
-		text += " with " + s.Condition
-	}
-	if len(s.Missing) > 0 {
-		text += ", which lacks " + strings.Join(s.Missing, ", ")
-	}
-	t.line(text)
-	for i, under := range s.Steps {
-		switch {
-		case t.lines > maxLines:
-			return
-		case i == len(s.Steps)-1:
-			t.step(under, rest+"└─ ", rest+"   ")
-		default:
-			t.step(under, rest+"├─ ", rest+"│  ")
-		}
 	}
 }

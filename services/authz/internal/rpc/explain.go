@@ -35,23 +35,11 @@ func stepMessage(s *authzcore.Step) *authzv1.Step {
 		return nil
 	}
 	out := &authzv1.Step{
-		Kind: authzv1.StepKind(s.Kind), Question: s.Question, Decision: stepDecision(s), Relationship: s.Relationship,
+		Kind: authzv1.StepKind(s.Kind), Question: s.Question, Decision: decision(s.Answer), Relationship: s.Relationship,
 		Condition: s.Condition, MissingContext: s.Missing,
 	}
 	for i := range s.Steps {
 		out.Steps = append(out.Steps, stepMessage(s.Steps[i]))
 	}
 	return out
-}
-
-// stepDecision is CONDITIONAL where the step's own condition lacks parameters.
-func stepDecision(s *authzcore.Step) authzv1.Decision {
-	switch {
-	case s.Allowed:
-		return authzv1.Decision_DECISION_ALLOW
-	case len(s.Missing) > 0:
-		return authzv1.Decision_DECISION_CONDITIONAL
-	default:
-		return authzv1.Decision_DECISION_DENY
-	}
 }
