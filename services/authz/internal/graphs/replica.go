@@ -20,6 +20,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/project"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/model"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
 )
@@ -186,7 +187,7 @@ func (r *replica) view() (*authzcore.View, error) {
 			"the organization's graph does not fit into the memory given to it").With("limit_bytes", fmt.Sprint(r.maxBytes))
 	}
 	if view.Model() == nil {
-		return nil, fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
+		return nil, model.NotAssigned()
 	}
 	return view, nil
 }

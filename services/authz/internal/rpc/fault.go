@@ -9,6 +9,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/model"
 )
 
 // engineFault turns an error of the decision engine about a question into a
@@ -120,7 +121,7 @@ func evaluationFault(err error) error {
 		return fault.New(fault.Precondition, commonv1.Reason_EVALUATION_CYCLE,
 			"the stored relationships make the permission depend on its own absence")
 	case errors.Is(err, authzcore.ErrNoModel):
-		return fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
+		return model.NotAssigned()
 	case errors.Is(err, authzcore.ErrNamesFull):
 		return fault.New(fault.Exhausted, commonv1.Reason_MODEL_INVALID, "all models together have too many type or relation names")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):

@@ -7,9 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/model"
 )
 
 // Assignment is a row of authz.assignments.
@@ -45,18 +44,13 @@ func FindAssignment(ctx context.Context, q sqldb.Querier, organization string) (
 		`SELECT home_region, model_id, line, sequence FROM authz.assignments WHERE organization_id = $1`, organization).
 		Scan(&a.HomeRegion, &a.Model, &a.Line, &sequence)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return Assignment{}, ModelNotAssigned()
+		return Assignment{}, model.NotAssigned()
 	}
 	if err != nil {
 		return Assignment{}, fmt.Errorf("find assignment: %w", err)
 	}
 	a.Sequence = uint64(sequence)
 	return a, nil
-}
-
-// ModelNotAssigned is the fault of an organization without a model.
-func ModelNotAssigned() *fault.Fault {
-	return fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED, "the organization has no model; assign one first")
 }
 
 // FindUsers names an organization that is assigned a model by id and one that

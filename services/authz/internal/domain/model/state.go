@@ -100,7 +100,13 @@ func Retirement() *fault.Fault {
 
 // Inactive is the fault of following a line of which nothing is active.
 func Inactive(line string) *fault.Fault {
-	return stateFault(Draft, fmt.Sprintf("no model named %q is active", line))
+	return stateFault(Draft, fmt.Sprintf("no model named %q is active; make one so first: meridian model state MODEL active", line))
+}
+
+// NotAssigned is the fault of an organization without a model.
+func NotAssigned() *fault.Fault {
+	return fault.New(fault.Precondition, commonv1.Reason_MODEL_NOT_ASSIGNED,
+		"the organization has no model; assign one first: meridian model assign MODEL, or --line NAME")
 }
 
 func stateFault(state eventv1.ModelState, detail string) *fault.Fault {
