@@ -94,8 +94,8 @@ func testCheck(t *testing.T, d *harness.Dev) {
 	run := func(command string, question []string, more ...string) harness.Result {
 		return d.Run(t, append(append([]string{command}, question...), more...)...)
 	}
-	contains(t, expect(t, run("check", allowed), 0), "ALLOW  at revision ")
-	contains(t, expect(t, run("check", denied), 1), "DENY  at revision ")
+	contains(t, expect(t, run("check", allowed), 0), "ALLOW  at sequence ")
+	contains(t, expect(t, run("check", denied), 1), "DENY  at sequence ")
 	contains(t, expect(t, run("check", allowed, "--fully-consistent"), 0), "ALLOW")
 	contains(t, expect(t, run("explain", allowed), 0), "ALLOW  user:anna can_select table:orders", "✓", "group:analysts#member@user:anna")
 	contains(t, expect(t, run("explain", denied), 1), "DENY  user:anna can_select table:salaries", "✗", "table:salaries#banned@group:analysts#member")
@@ -206,7 +206,7 @@ func testModels(t *testing.T, d *harness.Dev) {
 }
 
 func testOrganizations(t *testing.T, d *harness.Dev) {
-	contains(t, expect(t, d.Run(t, "org", "create", "globex", "--name", "Globex Corporation"), 0), "created   org_", "globex", "revision  ")
+	contains(t, expect(t, d.Run(t, "org", "create", "globex", "--name", "Globex Corporation"), 0), "created    org_", "globex", "revision  ")
 	contains(t, expect(t, d.Run(t, "org", "list"), 0), "ORGANIZATION", "acme", "Globex Corporation")
 	found := false
 	for _, o := range lines(t, expect(t, d.Run(t, "org", "list", "--json"), 0)) {

@@ -119,6 +119,8 @@ func testRoles(t *testing.T, d *harness.Dev) {
 
 	contains(t, expect(t, d.Run(t, "role", "create", "ops", "--name", "Operations", "--permission", "service:prod#can_scale"), 0), "created    ops", "revision")
 	contains(t, expect(t, d.Run(t, "role", "assign", "ops", "user:zoe"), 0), "assigned   ops to user:zoe")
+	contains(t, expect(t, d.Run(t, "role", "assign", "ops", "user:guest", "--expires", "1d12h"), 0), "assigned   ops to user:guest")
+	expect(t, d.Run(t, "role", "unassign", "ops", "user:guest"), 0)
 	expect(t, d.Run(t, "check", "user:zoe", "can_scale", "service:prod", "--fully-consistent"), 0)
 	contains(t, expect(t, d.Run(t, "role", "update", "ops", "--permission", "service:prod#can_query"), 0), "updated    ops")
 	expect(t, d.Run(t, "check", "user:zoe", "can_scale", "service:prod", "--fully-consistent"), 1)
@@ -147,7 +149,7 @@ func testRoles(t *testing.T, d *harness.Dev) {
 		{[]string{"role", "create", "x", "--permission", "service:prod"}, []string{"type:id#relation"}},
 		{[]string{"role", "create", "x", "--permission", "service:prod#can_delete"}, []string{"RELATIONSHIP_FORBIDDEN"}},
 		{[]string{"role", "create", "backup-operator"}, []string{"ALREADY_EXISTS"}},
-		{[]string{"role", "assign", "backup-operator", "user:zoe", "--expires", "tomorrow"}, []string{"--expires", "2027-01-31T08:00:00Z"}},
+		{[]string{"role", "assign", "backup-operator", "user:zoe", "--expires", "tomorrow"}, []string{"--expires", "2h or 30d", "2027-01-31T18:00:00Z"}},
 		{[]string{"role", "assign", "backup-operator", "user:zoe", "--for", "-1h"}, []string{"--for"}},
 	} {
 		r := d.Run(t, wrong.args...)

@@ -115,6 +115,7 @@ func testRead(t *testing.T, d *harness.Dev) {
 func testTerms(t *testing.T, d *harness.Dev) {
 	contractor := "table:orders#reader@user:contractor"
 	contains(t, expect(t, d.Run(t, "rel", "write", "--expires", "2h", contractor), 0), "created")
+	contains(t, expect(t, d.Run(t, "rel", "write", "--expires", "30d", contractor), 0), "updated")
 	contains(t, expect(t, d.Run(t, "rel", "write", "--expires", "2099-01-31T18:00:00Z", contractor), 0), "updated")
 	contains(t, expect(t, d.Run(t, "rel", "read", "--subject", "user:contractor", "--fully-consistent"), 0), "TERMS", "until 2099-01-31T18:00:00Z")
 	for name, c := range map[string]struct {

@@ -34,7 +34,7 @@ func testTokens(t *testing.T, d *harness.Dev) {
 
 	contains(t, expect(t, d.Run(t, "token", "list"), 0), "TOKEN", id, "product", "read", "until ")
 	contains(t, expect(t, d.Run(t, "token", "list", "--platform"), 0), "meridian dev", "admin")
-	contains(t, expect(t, d.Run(t, "token", "revoke", id), 0), "revoked   "+id, "revision  ")
+	contains(t, expect(t, d.Run(t, "token", "revoke", id), 0), "revoked    "+id, "revision  ")
 	revoked := time.Now()
 	harness.Eventually(t, "the token is refused", func() error {
 		r := use("MERIDIAN_TOKEN="+secret, question...)

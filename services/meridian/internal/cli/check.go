@@ -3,9 +3,11 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/meridian-iam/meridian/pkg/authzcore"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
@@ -61,13 +63,21 @@ missing: give them with --context. Exit code: 0 allow, 1 deny or conditional,
 		if a.json {
 			err = a.printMessage(answer)
 		} else {
-			_, err = fmt.Fprintf(a.stdout, "%s  at revision %d, %s old\n", word(answer.GetDecision()),
-				answer.GetEvaluatedAt().GetSequence(), answer.GetEvaluatedAt().GetAge().AsDuration())
+			_, err = fmt.Fprintf(a.stdout, "%s  at sequence %d, %s old\n", word(answer.GetDecision()),
+				answer.GetEvaluatedAt().GetSequence(), age(answer.GetEvaluatedAt().GetAge().AsDuration()))
 			a.missing(answer.GetMissingContext())
 		}
 		return verdict(answer.GetDecision(), err)
 	}
 	return cmd
+}
+
+// age is a duration for people.
+func age(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
 }
 
 // missing prints the parameters that a conditional answer lacks.
@@ -90,7 +100,9 @@ func (a *App) explain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "explain SUBJECT PERMISSION RESOURCE", GroupID: "ask", Args: cobra.ExactArgs(3),
 		Short: "Why, or why not?",
-		Long:  "Prints the decision and the path that led to it; for a deny, all that was tried.\nExit code: 0 allow, 1 deny, 2 no answer.",
+		Long: `Prints the decision and the path that led to it; for a deny, all that was tried:
+✓ yes, ✗ no, ? depends on parameters that are missing. Exit code: 0 allow,
+1 deny or conditional, 2 no answer.`,
 		Example: `  meridian explain user:anna can_select table:orders
   meridian explain user:mallory can_run pipe:orders-from-kafka
   meridian explain user:anna can_select table:orders --context '{"ip": "10.0.0.7"}'`,
@@ -117,44 +129,32 @@ func (a *App) explain() *cobra.Command {
 			return verdict(answer.GetDecision(), a.printMessage(answer))
 		}
 		fmt.Fprintf(a.stdout, "%s  %s %s %s\n\n", word(answer.GetDecision()), args[0], args[1], args[2])
-		a.tree(answer.GetRoot(), "", "")
+		step(answer.GetRoot()).Draw(func(line string) bool {
+			_, err = fmt.Fprintln(a.stdout, line)
+			return err == nil
+		})
 		if answer.GetTruncated() {
 			fmt.Fprintln(a.stdout, "… cut at 1,000 steps")
 		}
 		a.missing(answer.GetMissingContext())
-		return verdict(answer.GetDecision(), nil)
+		return verdict(answer.GetDecision(), err)
 	}
 	return cmd
 }
 
-// tree draws a step and what is under it.
-func (a *App) tree(s *authzv1.Step, first, rest string) {
-	mark := "✗"
-	if s.GetDecision() == authzv1.Decision_DECISION_ALLOW {
-		mark = "✓"
+var answers = map[authzv1.Decision]authzcore.Answer{
+	authzv1.Decision_DECISION_ALLOW: authzcore.Allow, authzv1.Decision_DECISION_CONDITIONAL: authzcore.Conditional,
+}
+
+// step is a step of an answer as the engine has it, which draws it.
+func step(s *authzv1.Step) *authzcore.Step {
+	out := &authzcore.Step{
+		Kind: authzcore.StepKind(s.GetKind()), Question: s.GetQuestion(), Relationship: s.GetRelationship(),
+		Condition: s.GetCondition(), Missing: s.GetMissingContext(), Answer: answers[s.GetDecision()],
 	}
-	if s.GetDecision() == authzv1.Decision_DECISION_CONDITIONAL {
-		mark = "?"
+	out.Allowed = out.Answer == authzcore.Allow
+	for _, under := range s.GetSteps() {
+		out.Steps = append(out.Steps, step(under))
 	}
-	line := mark + " " + s.GetQuestion()
-	if kind := strings.ToLower(strings.TrimPrefix(s.GetKind().String(), "STEP_KIND_")); kind != "unspecified" {
-		line += "  (" + kind + ")"
-	}
-	if s.GetRelationship() != "" {
-		line += "  " + s.GetRelationship()
-	}
-	if s.GetCondition() != "" {
-		line += "  with " + s.GetCondition()
-	}
-	if len(s.GetMissingContext()) > 0 {
-		line += "  missing " + strings.Join(s.GetMissingContext(), ", ")
-	}
-	fmt.Fprintln(a.stdout, first+line)
-	for i, under := range s.GetSteps() {
-		if i == len(s.GetSteps())-1 {
-			a.tree(under, rest+"└─ ", rest+"   ")
-		} else {
-			a.tree(under, rest+"├─ ", rest+"│  ")
-		}
-	}
+	return out
 }

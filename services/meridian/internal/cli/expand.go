@@ -2,10 +2,10 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/meridian-iam/meridian/pkg/authzcore"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 )
 
@@ -44,7 +44,8 @@ func (a *App) expand() *cobra.Command {
 
 // node draws a part of a definition and what is under it.
 func (a *App) node(n *authzv1.ExpandNode, first, rest string) {
-	line := strings.ToLower(strings.TrimPrefix(n.GetKind().String(), "STEP_KIND_")) + "  " + n.GetName()
+	kind := authzcore.StepKind(n.GetKind())
+	line := kind.String() + "  " + n.GetName()
 	if n.GetTupleset() != "" {
 		line += "  from " + n.GetTupleset()
 	}
@@ -62,19 +63,11 @@ func (a *App) node(n *authzv1.ExpandNode, first, rest string) {
 	}
 	leaves = append(leaves, n.GetUsersets()...)
 	for i, leaf := range leaves {
-		branch, _ := branches(i == len(leaves)-1 && len(n.GetNodes()) == 0)
+		branch, _ := authzcore.Branches(authzcore.StepDirect, i, len(leaves)+len(n.GetNodes()))
 		fmt.Fprintln(a.stdout, rest+branch+leaf)
 	}
 	for i, under := range n.GetNodes() {
-		branch, below := branches(i == len(n.GetNodes())-1)
+		branch, below := authzcore.Branches(kind, i, len(n.GetNodes()))
 		a.node(under, rest+branch, rest+below)
 	}
-}
-
-// branches are the marks before a line and before those under it.
-func branches(last bool) (branch, below string) {
-	if last {
-		return "└─ ", "   "
-	}
-	return "├─ ", "│  "
 }

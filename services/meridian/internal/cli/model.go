@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
+	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 )
 
@@ -123,6 +125,10 @@ func (a *App) modelPublish() *cobra.Command {
 		for _, f := range files {
 			req.Files = append(req.Files, &authzv1.ModelFile{Path: f.Path, Content: f.Content})
 		}
+		done := "published"
+		if published(cmd.Context(), client, files) {
+			done = "unchanged"
+		}
 		answer, err := client.Models.PublishModel(cmd.Context(), req)
 		if err != nil {
 			return err
@@ -131,7 +137,7 @@ func (a *App) modelPublish() *cobra.Command {
 			answer.Model.Files = nil
 			err = a.printMessage(answer)
 		} else {
-			_, err = fmt.Fprintf(a.stdout, "published  %s  %s\n", answer.GetModel().GetId(), answer.GetModel().GetName())
+			err = a.published(done, answer.GetModel(), *assign)
 		}
 		if err != nil || !*assign {
 			return err
@@ -139,6 +145,35 @@ func (a *App) modelPublish() *cobra.Command {
 		return a.assign(cmd, &authzv1.AssignModelRequest{Choice: &authzv1.AssignModelRequest_Model{Model: answer.GetModel().GetId()}})
 	}
 	return cmd
+}
+
+// published says whether a model was published before. Where that cannot be
+// known, it was not.
+func published(ctx context.Context, client *meridian.Client, files []authzcore.File) bool {
+	model, err := authzcore.Compile(authzcore.NewNames(), files)
+	if err != nil {
+		return false // publishing says so, too
+	}
+	_, err = client.Models.ReadModel(ctx, &authzv1.ReadModelRequest{Model: model.ID()})
+	return err == nil
+}
+
+// published prints a model and, unless it is assigned now, what to do next.
+func (a *App) published(done string, m *authzv1.Model, assigned bool) error {
+	err := a.changed(done, m.GetId()+"  "+m.GetName()+"  "+stateText(m), "")
+	if err != nil || assigned {
+		return err
+	}
+	next := ""
+	switch m.GetState() {
+	case authzv1.ModelState_MODEL_STATE_DRAFT:
+		next = fmt.Sprintf("meridian model assign %[1]s, or meridian model state %[1]s active", m.GetId())
+	case authzv1.ModelState_MODEL_STATE_RETIRED:
+		next = fmt.Sprintf("meridian model state %s active", m.GetId())
+	case authzv1.ModelState_MODEL_STATE_CANARY, authzv1.ModelState_MODEL_STATE_ACTIVE, authzv1.ModelState_MODEL_STATE_UNSPECIFIED:
+		next = "meridian model assign --line " + m.GetName()
+	}
+	return a.changed("next", next, "")
 }
 
 func (a *App) modelAssign() *cobra.Command {
@@ -184,8 +219,7 @@ func (a *App) assign(cmd *cobra.Command, req *authzv1.AssignModelRequest) error 
 	if a.json {
 		return a.printMessage(answer)
 	}
-	_, err = fmt.Fprintf(a.stdout, "assigned   %s  to %s\nrevision   %s\n", answer.GetModel(), organization, answer.GetRevision())
-	return err
+	return a.changed("assigned", answer.GetModel()+"  to "+organization, answer.GetRevision())
 }
 
 func (a *App) modelList() *cobra.Command {

@@ -56,8 +56,7 @@ they are moved one after another. Making a model active retires the one before; 
 			return a.printMessage(answer)
 		}
 		m := answer.GetModel()
-		_, err = fmt.Fprintf(a.stdout, "%s  %s  %s\nrevision  %s\n", m.GetId(), m.GetName(), stateText(m), answer.GetRevision())
-		return err
+		return a.changed("moved", m.GetId()+"  "+m.GetName()+"  "+stateText(m), answer.GetRevision())
 	}
 	return cmd
 }

@@ -34,8 +34,7 @@ func (a *App) org() *cobra.Command {
 			return a.printMessage(answer)
 		}
 		o := answer.GetOrganization()
-		_, err = fmt.Fprintf(a.stdout, "created   %s  %s  in %s\nrevision  %s\n", o.GetId(), o.GetSlug(), o.GetHomeRegion(), answer.GetRevision())
-		return err
+		return a.changed("created", o.GetId()+"  "+o.GetSlug()+"  in "+o.GetHomeRegion(), answer.GetRevision())
 	}
 	cmd.AddCommand(create, a.orgList())
 	return cmd
@@ -157,8 +156,7 @@ func (a *App) tokenRevoke(scope func() string) *cobra.Command {
 			if a.json {
 				return a.printMessage(answer)
 			}
-			_, err = fmt.Fprintf(a.stdout, "revoked   %s\nrevision  %s\n", args[0], answer.GetRevision())
-			return err
+			return a.changed("revoked", args[0], answer.GetRevision())
 		},
 	}
 }

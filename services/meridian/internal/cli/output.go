@@ -37,6 +37,20 @@ func (a *App) printMessage(m proto.Message) error {
 
 func (a *App) printJSON(v any) error { return json.NewEncoder(a.stdout).Encode(v) }
 
+// changed prints what was done, as created, to what, and its revision unless
+// that is empty, in two columns.
+func (a *App) changed(done, what, revision string) error {
+	_, err := fmt.Fprintf(a.stdout, "%-*s %s\n", doneWidth, done, what)
+	if err != nil || revision == "" {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "%-*s %s\n", doneWidth, "revision", revision)
+	return err
+}
+
+// doneWidth is the length of the longest word for what was done: unassigned.
+const doneWidth = 10
+
 // table prints rows under a header, in columns.
 func (a *App) table(header []string, rows [][]string) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)

@@ -66,9 +66,9 @@ func (a *App) relWrite() *cobra.Command {
 			return a.printMessage(answer)
 		}
 		for i, effect := range answer.GetEffects() {
-			fmt.Fprintf(a.stdout, "%-9s  %s\n", strings.ToLower(strings.TrimPrefix(effect.String(), "EFFECT_")), args[i])
+			fmt.Fprintf(a.stdout, "%-*s %s\n", doneWidth, strings.ToLower(strings.TrimPrefix(effect.String(), "EFFECT_")), args[i])
 		}
-		_, err = fmt.Fprintln(a.stdout, "revision ", answer.GetRevision())
+		_, err = fmt.Fprintf(a.stdout, "%-*s %s\n", doneWidth, "revision", answer.GetRevision())
 		return err
 	}
 	return cmd
@@ -128,7 +128,7 @@ func (a *App) relImport() *cobra.Command {
 			}
 			fmt.Fprintf(a.stdout, "%d created, %d updated, %d unchanged\n", answer.GetCreated(), answer.GetUpdated(), answer.GetUnchanged())
 			if answer.GetRevision() != "" { // nothing was sent
-				fmt.Fprintln(a.stdout, "revision ", answer.GetRevision())
+				fmt.Fprintf(a.stdout, "%-*s %s\n", doneWidth, "revision", answer.GetRevision())
 			}
 			return nil
 		},

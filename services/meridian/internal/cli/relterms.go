@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ func termsFlags(cmd *cobra.Command) *terms {
 	t := &terms{}
 	cmd.Flags().StringVar(&t.condition, "condition", "", "name of a condition of the model")
 	cmd.Flags().StringVar(&t.context, "context", "", "JSON object of the condition's parameters that are settled")
-	cmd.Flags().StringVar(&t.expires, "expires", "", "how long it holds, as 2h, or until when, as 2027-01-31T18:00:00Z")
+	cmd.Flags().StringVar(&t.expires, "expires", "", expiresUsage)
 	return t
 }
 
@@ -40,17 +41,30 @@ func (t *terms) set(r *authzv1.Relationship) error {
 	return nil
 }
 
-// parseExpires reads a duration from now on, or a time.
+// expiresUsage describes a flag that parseExpires reads.
+const expiresUsage = "how long it holds, as 2h or 30d, or until when, as 2027-01-31T18:00:00Z"
+
+// parseExpires reads a duration from now on, in which d is 24 hours, or a time.
 func parseExpires(text string, now time.Time) (time.Time, error) {
+	if days, rest, ok := strings.Cut(text, "d"); ok {
+		n, err := strconv.ParseInt(days, 10, 32)
+		d, err2 := time.ParseDuration(first(rest, "0"))
+		if err == nil && err2 == nil && n >= 0 && n <= maxDays && d >= 0 {
+			return now.Add(time.Duration(n)*24*time.Hour + d), nil
+		}
+	}
 	if d, err := time.ParseDuration(text); err == nil {
 		return now.Add(d), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("--expires: %q is neither a duration as 2h nor a time as 2027-01-31T18:00:00Z", text)
+		return time.Time{}, fmt.Errorf("--expires: %q is neither a duration as 2h or 30d nor a time as 2027-01-31T18:00:00Z", text)
 	}
 	return at, nil
 }
+
+// maxDays is a hundred years.
+const maxDays = 36500
 
 // termsText is the terms for people, empty for none.
 func termsText(r *authzv1.Relationship) string {

@@ -59,7 +59,7 @@ func (a *App) roleCreate() *cobra.Command {
 		if a.json {
 			return a.printMessage(answer)
 		}
-		return a.roleDone("created", answer.GetRole().GetId(), answer.GetRevision())
+		return a.changed("created", answer.GetRole().GetId(), answer.GetRevision())
 	}
 	return cmd
 }
@@ -109,14 +109,9 @@ func (a *App) roleUpdate() *cobra.Command {
 		if a.json {
 			return a.printMessage(answer)
 		}
-		return a.roleDone("updated", args[0], answer.GetRevision())
+		return a.changed("updated", args[0], answer.GetRevision())
 	}
 	return cmd
-}
-
-func (a *App) roleDone(done, role, revision string) error {
-	_, err := fmt.Fprintf(a.stdout, "%-10s %s\nrevision   %s\n", done, role, revision)
-	return err
 }
 
 func (a *App) roleDelete() *cobra.Command {
@@ -137,7 +132,7 @@ func (a *App) roleDelete() *cobra.Command {
 			if a.json {
 				return a.printMessage(answer)
 			}
-			return a.roleDone("deleted", args[0], answer.GetRevision())
+			return a.changed("deleted", args[0], answer.GetRevision())
 		},
 	}
 }
@@ -200,9 +195,9 @@ func (a *App) roleAssign() *cobra.Command {
 		Use: "assign ROLE SUBJECT", Args: cobra.ExactArgs(2), Short: "Give a role to a subject",
 		Example: `  meridian role assign ops user:zoe
   meridian role assign ops group:night#member --expires 2027-01-31T08:00:00Z
-  meridian role assign ops user:zoe --for 8h`,
+  meridian role assign ops user:zoe --expires 30d`,
 	}
-	expires := cmd.Flags().String("expires", "", "until this time, as 2027-01-31T08:00:00Z")
+	expires := cmd.Flags().String("expires", "", expiresUsage)
 	lasts := cmd.Flags().Duration("for", 0, "for this long, as 8h")
 	cmd.MarkFlagsMutuallyExclusive("expires", "for")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -214,9 +209,9 @@ func (a *App) roleAssign() *cobra.Command {
 			}
 			req.ExpiresAt = timestamppb.New(time.Now().Add(*lasts))
 		case *expires != "":
-			at, err := time.Parse(time.RFC3339, *expires)
+			at, err := parseExpires(*expires, time.Now())
 			if err != nil {
-				return fmt.Errorf("--expires %q: write a time as 2027-01-31T08:00:00Z", *expires)
+				return err
 			}
 			req.ExpiresAt = timestamppb.New(at)
 		}
@@ -232,7 +227,7 @@ func (a *App) roleAssign() *cobra.Command {
 		if a.json {
 			return a.printMessage(answer)
 		}
-		return a.roleDone("assigned", args[0]+" to "+args[1], answer.GetRevision())
+		return a.changed("assigned", args[0]+" to "+args[1], answer.GetRevision())
 	}
 	return cmd
 }
@@ -255,7 +250,7 @@ func (a *App) roleUnassign() *cobra.Command {
 			if a.json {
 				return a.printMessage(answer)
 			}
-			return a.roleDone("unassigned", args[0]+" from "+args[1], answer.GetRevision())
+			return a.changed("unassigned", args[0]+" from "+args[1], answer.GetRevision())
 		},
 	}
 }
