@@ -68,6 +68,9 @@ func (d *document) header(header []string) (map[string]int, bool) {
 		if rest, found := strings.CutPrefix(name, "subject_"); found {
 			name = "user_" + rest
 		}
+		if name == "condition" || name == "context" { // as exports have them
+			name = map[string]string{"condition": "condition_name", "context": "condition_context"}[name]
+		}
 		_, twice := at[name]
 		switch {
 		case !slices.Contains(columns, name):

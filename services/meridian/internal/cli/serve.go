@@ -35,7 +35,7 @@ func (a *App) dev() *cobra.Command {
 		step := func(text string) { fmt.Fprintf(a.stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), text) }
 		err = dev.Run(cmd.Context(), dev.Options{Dir: dir, Listen: *listen, Step: step}, func(ready dev.Ready) {
 			step("ready")
-			a.welcome(ready)
+			a.welcome(ready, *listen)
 		})
 		if err == nil {
 			step("stopped; the data is in " + a.dir)
@@ -45,7 +45,7 @@ func (a *App) dev() *cobra.Command {
 	return cmd
 }
 
-func (a *App) welcome(ready dev.Ready) {
+func (a *App) welcome(ready dev.Ready, listen string) {
 	if a.json {
 		// Without the token: what is printed ends up in logs of builds.
 		_ = a.printJSON(map[string]any{
@@ -66,6 +66,9 @@ Try, in another terminal:
 
   %[3]s check user:anna can_select table:orders
   %[3]s explain user:anna can_select table:salaries
+  %[3]s check user:carl can_select table:salaries        # CONDITIONAL: from where?
+  %[3]s check user:carl can_select table:salaries --context '{"ip": "10.1.2.3"}'
+  %[3]s list objects user:anna can_select table
   %[3]s rel write 'table:orders#reader@user:zoe'
   %[3]s log tail --follow
   %[3]s log verify
@@ -74,6 +77,9 @@ Try, in another terminal:
     -H "Authorization: Bearer $(jq -r .admin_token %[4]s)" -H 'Content-Type: application/json' \
     -d '{"organization":"%[2]s","subject":"user:anna","permission":"can_select","resource":"table:orders"}'
 `, ready.URL, ready.Organization, me, filepath.Join(a.dir, "dev.json"))
+	if !strings.HasSuffix(listen, ":0") { // a public URL must be known before
+		fmt.Fprintf(a.stdout, "  curl -s %s/.well-known/authzen-configuration/authzen/%s\n", ready.URL, ready.Organization)
+	}
 }
 
 func (a *App) serve() *cobra.Command {

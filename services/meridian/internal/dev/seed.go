@@ -2,6 +2,8 @@ package dev
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
@@ -21,7 +23,7 @@ func seed(ctx context.Context, url, token string) (string, error) {
 		return "", err
 	}
 	model, err := client.Models.PublishModel(ctx, &authzv1.PublishModelRequest{
-		Name: demo.Name, Files: files, IdempotencyKey: "demo-model",
+		Name: demo.Name, Files: files, IdempotencyKey: "demo-model-" + digest(files),
 	})
 	if err != nil {
 		return "", fmt.Errorf("publish model: %w", err)
@@ -31,7 +33,7 @@ func seed(ctx context.Context, url, token string) (string, error) {
 		return "", err
 	}
 	_, err = client.Models.AssignModel(ctx, &authzv1.AssignModelRequest{
-		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: model.GetModel().GetId()}, IdempotencyKey: "demo-assign-" + organization,
+		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: model.GetModel().GetId()}, IdempotencyKey: "demo-assign-" + organization + "-" + digest(files),
 	})
 	if err != nil {
 		return "", fmt.Errorf("assign model: %w", err)
@@ -49,6 +51,16 @@ func seed(ctx context.Context, url, token string) (string, error) {
 		Resource: "organization:" + demo.Slug, AtLeast: imported.GetRevision(),
 	})
 	return organization, err
+}
+
+// digest is another for another model: a folder of an earlier version gets the
+// new demo model.
+func digest(files []*authzv1.ModelFile) string {
+	hash := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(hash, "%q %q\n", f.GetPath(), f.GetContent())
+	}
+	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
 // role names a role of the demo organization, whose relationships are imported,
