@@ -13,7 +13,7 @@ func testList(t *testing.T, d *harness.Dev) {
 	contains(t, expect(t, d.Run(t, "list", "subjects", "table:orders", "can_select", "user"), 0), "SUBJECT", "user:anna")
 	contains(t, expect(t, d.Run(t, "list", "subjects", "table:orders", "can_select", "group", "--relation", "member"), 0), "group:analysts#member")
 	contains(t, expect(t, d.Run(t, "list", "actions", "user:anna", "table:orders"), 0), "PERMISSION", "can_select", "ALLOW")
-	contains(t, expect(t, d.Run(t, "expand", "table:orders", "can_select"), 0), "table:orders#can_select", "└─ ")
+	contains(t, expect(t, d.Run(t, "expand", "table:orders", "can_select"), 0), "but not  table:orders#can_select", "├─ or  table:orders#can_select", "└─ but not ─ computed  ")
 
 	first := expect(t, d.Run(t, "list", "subjects", "table:orders", "can_select", "user", "--limit", "1", "--json"), 0)
 	if subject := one(t, first); subject["decision"] != "DECISION_ALLOW" || !strings.HasPrefix(subject["subject"].(string), "user:") {
@@ -28,6 +28,14 @@ func testList(t *testing.T, d *harness.Dev) {
 	expect(t, d.Run(t, nobody...), 1)
 	contains(t, expect(t, d.Run(t, append(nobody, "--with", "group:analysts#member@user:nobody", "--context", `{"ip":"10.0.0.7"}`)...), 0), "ALLOW")
 	contains(t, expect(t, d.Run(t, "list", "objects", "user:nobody", "can_select", "table", "--with", "group:analysts#member@user:nobody"), 0), "table:orders")
+	carl := []string{"check", "user:carl", "can_select", "table:salaries"}
+	contains(t, expect(t, d.Run(t, carl...), 1), "CONDITIONAL", "missing: ip\n")
+	expect(t, d.Run(t, append(carl, "--context", `{"ip":"10.1.2.3"}`)...), 0)
+	carl[0] = "explain"
+	contains(t, expect(t, d.Run(t, carl...), 1), "CONDITIONAL", "\n? table:salaries#can_select  (but not)\n", "with office_network, which lacks ip\n",
+		"└─ but not ─ ✗ table:salaries#can_select  (computed)\n")
+	contains(t, expect(t, d.Run(t, append(carl, "--context", `{"ip":"203.0.113.9"}`)...), 1), "DENY",
+		"✗ table:salaries#reader  (direct)  table:salaries#reader@user:carl with office_network, not met\n")
 	for _, wrong := range []struct {
 		args []string
 		want string

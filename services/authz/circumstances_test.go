@@ -90,7 +90,7 @@ func TestCircumstances(t *testing.T) {
 			why, err := f.checks.Explain(t.Context(), &authzv1.ExplainRequest{
 				Organization: org, Subject: "user:anna", Permission: "can_read", Resource: "document:plan", Circumstances: tc.under,
 			})
-			if err != nil || why.GetDecision() != tc.want || !slices.Equal(why.GetMissingContext(), tc.missing) || why.GetRoot() == nil {
+			if err != nil || why.GetDecision() != tc.want || !slices.Equal(why.GetMissingContext(), tc.missing) || why.GetRoot().GetDecision() != tc.want {
 				t.Errorf("explain: %v, %v; want %v %v", why, err, tc.want, tc.missing)
 			}
 		})
