@@ -105,11 +105,14 @@ func drawn(t *testing.T, v *authzcore.View, q string, under authzcore.Circumstan
 // all above it conditional.
 func TestExplainShowsWhatDoesNotHold(t *testing.T) {
 	const at = 1_800_000_000
-	open := strings.NewReplacer("user:* with hours", "user with hours, user:* with hours").Replace(office)
+	open := strings.NewReplacer(
+		"user:* with hours", "user with hours, user:* with hours",
+		"define safe:", "define blocked: [user]\n    define strict: view but not (banned or blocked)\n    define safe:",
+	).Replace(office)
 	v := relate(t, graphOf(t, open),
 		when("folder:1#viewer@user:ann", `{"from":9}`), when("folder:1#viewer@user:*", `{"from":10}`),
 		when("folder:2#viewer@group:1#member", `{"from":9}`), rel("group:1#member@user:ann"),
-		when("doc:1#parent@folder:2", `{"from":9}`), rel("doc:2#parent@folder:1"), when("doc:2#banned@user:ann", `{"from":9}`),
+		when("doc:1#parent@folder:2", `{"from":9}`), rel("doc:2#parent@folder:1"), rel("doc:2#blocked@user:ann"), when("doc:2#banned@user:ann", `{"from":9}`),
 		authzcore.Relationship{Resource: "folder:3", Relation: "viewer", Subject: "user:ann", Terms: authzcore.Terms{Condition: "hours", Expires: at}},
 		authzcore.Relationship{Resource: "group:2", Relation: "member", Subject: "user:ann", Terms: authzcore.Terms{Condition: "hours", Context: `{"from":9}`}},
 	)
@@ -136,6 +139,9 @@ func TestExplainShowsWhatDoesNotHold(t *testing.T) {
 			"✗ folder:3#viewer  (direct)  folder:3#viewer@user:ann, expired\n",
 		},
 		"user:ann view doc:1": {"doc:1#parent@folder:2 with hours, not met\n", "? doc:1#view  (from)\n"},
+		"user:ann strict doc:2": { // what certainly takes away is the reason
+			"✗ doc:2#strict  (but not)\n", "└─ but not ─ ✓ doc:2#strict  (or)\n",
+		},
 		"user:ann safe doc:2": {"doc:2#safe  (but not)\n", "└─ but not ─ ? doc:2#safe  (computed)\n   └─ ? doc:2#banned  (direct)  doc:2#banned@user:ann with hours, which lacks hour\n"},
 	} {
 		for i, under := range []authzcore.Circumstances{night, {At: night.At}} {
