@@ -3,6 +3,7 @@ package cli_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meridian-iam/meridian/e2e/harness"
 )
@@ -53,8 +54,13 @@ func testLives(t *testing.T, d *harness.Dev) {
 	old, next := publish(t, d, "notes", shared), publish(t, d, "notes", private)
 	org, elsewhere := openOrganization(t, d, "notes"), openOrganization(t, d, "elsewhere")
 
-	contains(t, expect(t, d.Run(t, "model", "state", old, "active"), 0), old, "notes  active", "revision")
+	contains(t, expect(t, d.Run(t, "model", "state", old, "active"), 0), old, "notes  active", "revision", "in the background", "meridian model rollout notes")
+	contains(t, expect(t, d.Run(t, "model", "rollout", "notes"), 0), "notes  nobody had to be moved  moved 0  left 0")
 	contains(t, expect(t, d.Run(t, "model", "assign", "--line", "notes", "-o", org), 0), "assigned   "+old)
+	contains(t, expect(t, d.Run(t, "model", "assigned", "-o", org), 0), "model     "+old, "line      notes", "revision  ")
+	if answer := one(t, expect(t, d.Run(t, "model", "assigned", "-o", org, "--json"), 0)); answer["model"] != old || answer["line"] != "notes" {
+		t.Errorf("the answer is %v", answer)
+	}
 	contains(t, expect(t, d.Run(t, "model", "state", next, "canary", "--percent", "0", "--organizations", elsewhere), 0), "canary 0 % + 1")
 	contains(t, expect(t, d.Run(t, "model", "list"), 0), "STATE", "active", "canary 0 % + 1")
 	contains(t, expect(t, d.Run(t, "model", "state", next, "canary", "--percent", "0.01", "--organizations", elsewhere+","+elsewhere), 0), "canary 0.01 % + 1")
@@ -88,6 +94,8 @@ func testLives(t *testing.T, d *harness.Dev) {
 	}{
 		{[]string{"model", "assign", next, "-o", org}, []string{"retired", "MODEL_STATE"}},
 		{[]string{"model", "assign", "--line", "nots", "-o", org}, []string{"NOT_FOUND"}},
+		{[]string{"model", "rollout", "nots"}, []string{"no model has this name", "NOT_FOUND"}},
+		{[]string{"model", "assigned", "-o", elsewhere}, []string{"MODEL_NOT_ASSIGNED"}},
 		{[]string{"model", "assign"}, []string{"a model or --line", "meridian model assign --help"}},
 		{[]string{"model", "assign", old, "--line", "notes"}, []string{"a model or --line"}},
 		{[]string{"model", "state", old, "retired"}, []string{"MODEL_IN_USE"}},
@@ -106,11 +114,31 @@ func testLives(t *testing.T, d *harness.Dev) {
 	}
 
 	expect(t, d.Run(t, "model", "state", next, "active"), 0)
+	testRollout(t, d, org, old, next)
 	r := d.Run(t, "model", "assign", next, "-o", org)
 	expect(t, r, 2)
 	contains(t, r.Stderr, "MODEL_ORPHANS")
 	contains(t, expect(t, d.Run(t, "model", "assign", next, "--allow-orphans", "-o", org), 0), "assigned   "+next)
 	expect(t, d.Run(t, "log", "verify", org), 0)
+}
+
+// testRollout waits until the roll-out that leaves org behind is finished.
+func testRollout(t *testing.T, d *harness.Dev, org, old, next string) {
+	t.Helper()
+	look := time.NewTicker(200 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if finished, _ := one(t, expect(t, d.Run(t, "model", "rollout", "notes", "--json"), 0))["finished"].(bool); finished {
+			break
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the roll-out does not end")
+		case <-look.C:
+		}
+	}
+	contains(t, expect(t, d.Run(t, "model", "rollout", "notes"), 0), "notes  finished  moved 0  left 1", "LEFT", org, old, next,
+		"MODEL_ORPHANS: 1 stored", "meridian model diff "+next+" --organization "+org)
 }
 
 func testRoles(t *testing.T, d *harness.Dev) {

@@ -88,6 +88,7 @@ func TestTyping(t *testing.T) {
 		{"model validate", []string{"at least 1 arg"}},
 		{"model publish", []string{"at least 1 arg"}},
 		{"model test", []string{"at least 1 arg"}},
+		{"model rollout", []string{"1 arg"}},
 		{"org create", []string{"1 arg"}},
 		{"token create", []string{"1 arg"}},
 		{"token revoke", []string{"1 arg"}},

@@ -59,6 +59,10 @@ var requests = map[string]func(p place) proto.Message{
 	"meridian.authz.v1.ModelService.SetModelState": func(p place) proto.Message {
 		return &authzv1.SetModelStateRequest{Model: p.model, State: authzv1.ModelState_MODEL_STATE_ACTIVE, IdempotencyKey: p.key()}
 	},
+	"meridian.authz.v1.ModelService.GetAssignment": func(p place) proto.Message {
+		return &authzv1.GetAssignmentRequest{Organization: p.organization}
+	},
+	"meridian.authz.v1.ModelService.GetRollout": func(place) proto.Message { return &authzv1.GetRolloutRequest{Line: "documents"} },
 	"meridian.authz.v1.ModelService.DiffModels": func(p place) proto.Message {
 		return &authzv1.DiffModelsRequest{Organization: p.organization, To: p.model}
 	},

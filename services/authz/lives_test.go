@@ -3,6 +3,7 @@ package authz_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -318,11 +319,92 @@ func TestRolloutLeavesOrphans(t *testing.T) {
 	if err := f.db.Pool().QueryRow(t.Context(), `SELECT moved, left_out FROM authz.rollouts`).Scan(&moved, &left); err != nil || moved != 2 || left != 1 {
 		t.Errorf("moved %d, left %d, %v; want 2 and 1", moved, left, err)
 	}
+	rollout := f.rollout(t)
+	if behind := rollout.GetFirstLeft(); !rollout.GetFinished() || rollout.GetMoved() != 2 || rollout.GetLeft() != 1 || len(behind) != 1 ||
+		behind[0].GetOrganization() != orgs[1] || behind[0].GetModelNow() != first || behind[0].GetModelWanted() != second ||
+		behind[0].GetReason() != "MODEL_ORPHANS" || !strings.HasPrefix(behind[0].GetWhy(), "1 stored relationships would not be allowed") ||
+		rollout.GetRevision() != token(t, id.Platform, f.head(t, id.Platform)) {
+		t.Errorf("the roll-out is %v", rollout)
+	}
 	f.write(t, orgs[1], remove, shared)
 	f.mustSet(t, second, active, nil)
 	f.rolledOut(t)
 	if got := f.uses(t, orgs[1]); got != second {
 		t.Errorf("after it was cleaned up it uses %s, want %s", got, second)
+	}
+	if again := f.rollout(t); again.GetMoved() != 1 || again.GetLeft() != 0 || len(again.GetFirstLeft()) != 0 {
+		t.Errorf("after it was cleaned up the roll-out is %v", again)
+	}
+}
+
+func (f *fixture) rollout(t testing.TB) *authzv1.GetRolloutResponse {
+	t.Helper()
+	answer, err := f.models.GetRollout(t.Context(), &authzv1.GetRolloutRequest{Line: line})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
+}
+
+// At most ten of those that were left are named, by id, and not those of the
+// roll-out before.
+func TestRolloutNamesTheFirstLeft(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	first, second, third := f.publishedModel(t, model), f.publishedModel(t, stricter), f.publishedModel(t, looser)
+	_, err := f.models.GetRollout(t.Context(), &authzv1.GetRolloutRequest{Line: "no such line"})
+	wantReason(t, err, commonv1.Reason_NOT_FOUND)
+	f.mustSet(t, first, active, nil)
+	if none := f.rollout(t); !none.GetFinished() || none.GetRevision() != "" {
+		t.Errorf("a line that nobody follows: %v", none)
+	}
+	orgs := f.followers(t, 12)
+	slices.Sort(orgs)
+	for _, org := range orgs {
+		f.write(t, org, touch, relationship("document:plan", "reader", "group:staff#member"))
+	}
+	f.mustSet(t, second, active, nil)
+	f.rolledOut(t)
+	var named []string
+	left := f.rollout(t)
+	for _, l := range left.GetFirstLeft() {
+		named = append(named, l.GetOrganization())
+	}
+	if left.GetLeft() != 12 || !slices.Equal(named, orgs[:10]) {
+		t.Errorf("left %d, named %v; want 12 and %v", left.GetLeft(), named, orgs[:10])
+	}
+	f.write(t, orgs[0], remove, relationship("document:plan", "reader", "group:staff#member"))
+	f.follow(t, orgs[0])
+	if got := f.rollout(t).GetFirstLeft(); len(got) != 10 || got[0].GetOrganization() != orgs[1] {
+		t.Errorf("those that are left are %v, want 10 from %s on: the one before has the model now", got, orgs[1])
+	}
+	f.mustSet(t, third, active, nil)
+	f.rolledOut(t)
+	if after := f.rollout(t); after.GetLeft() != 0 || len(after.GetFirstLeft()) != 0 {
+		t.Errorf("after a roll-out that leaves nobody: %v", after)
+	}
+}
+
+func TestGetAssignment(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	m := f.publishedModel(t, model)
+	f.mustSet(t, m, active, nil)
+	org, absent := f.opened(t), id.New(id.Organization)
+	ask := func(organization string) (*authzv1.GetAssignmentResponse, error) {
+		return f.models.GetAssignment(t.Context(), &authzv1.GetAssignmentRequest{Organization: organization})
+	}
+	_, err := ask(absent)
+	wantReason(t, err, commonv1.Reason_NOT_FOUND)
+	_, err = ask(org)
+	wantReason(t, err, commonv1.Reason_MODEL_NOT_ASSIGNED)
+	for wantLine, assign := range map[string]func() string{
+		line: func() string { return f.follow(t, org).GetRevision() },
+		"":   func() string { f.assignModel(t, org, m); return token(t, org, f.head(t, org)) },
+	} {
+		at := assign()
+		got, err := ask(org)
+		if err != nil || got.GetModel() != m || got.GetLine() != wantLine || got.GetRevision() != at {
+			t.Errorf("the assignment is %v, %v; want %s of %q at %s", got, err, m, wantLine, at)
+		}
 	}
 }
 

@@ -28,3 +28,4 @@ ALTER TABLE authz.roles ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_regio
 ALTER TABLE authz.roles SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.models SET LOCALITY GLOBAL;
 ALTER TABLE authz.rollouts SET LOCALITY GLOBAL;
+ALTER TABLE authz.rollouts_left SET LOCALITY GLOBAL;

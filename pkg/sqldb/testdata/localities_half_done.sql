@@ -10,3 +10,4 @@ ALTER TABLE authz.relationships SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.roles ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
 ALTER TABLE authz.roles SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.rollouts SET LOCALITY GLOBAL;
+ALTER TABLE authz.rollouts_left SET LOCALITY GLOBAL;

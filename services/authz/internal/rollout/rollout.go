@@ -123,8 +123,8 @@ func (w *Worker) advance(ctx context.Context, from store.Rollout) (more bool, er
 	}
 	to := from
 	for _, f := range followers {
-		if line.For(f.Organization) != f.Model {
-			w.count(ctx, f, &to)
+		if wanted := line.For(f.Organization); wanted != f.Model {
+			w.count(ctx, f, wanted, &to)
 		}
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -154,8 +154,9 @@ func (w *Worker) mark(ctx context.Context, from, to store.Rollout, end bool) (mo
 	return !again, nil
 }
 
-// count moves one organization and counts what became of it.
-func (w *Worker) count(ctx context.Context, f store.Assignment, r *store.Rollout) {
+// count moves one organization to the model that it should use, and counts what
+// became of it.
+func (w *Worker) count(ctx context.Context, f store.Assignment, wanted string, r *store.Rollout) {
 	moved, err := w.move(ctx, f, r.Revision)
 	switch {
 	case ctx.Err() != nil:
@@ -179,7 +180,24 @@ func (w *Worker) count(ctx context.Context, f store.Assignment, r *store.Rollout
 	}
 	w.metrics.organizations.WithLabelValues(outcome).Inc()
 	w.Log.WarnContext(ctx, "organization not moved to another model", slog.String("organization", f.Organization),
-		slog.String("line", f.Line), slog.String("model", f.Model), slog.Any("error", err))
+		slog.String("line", f.Line), slog.String("model_now", f.Model), slog.String("model_wanted", wanted), slog.Any("error", err))
+	if outcome == "orphans" || !passing(err) {
+		w.keep(ctx, f, wanted, *r, err)
+	}
+}
+
+// keep writes down whom the roll-out leaves, for those who ask.
+func (w *Worker) keep(ctx context.Context, f store.Assignment, wanted string, r store.Rollout, why error) {
+	left := store.Left{
+		Organization: f.Organization, Now: f.Model, Wanted: wanted,
+		Reason: commonv1.Reason_DEFECT.String(), Why: "the move failed; the service's log has the error",
+	}
+	if f, ok := fault.As(why); ok {
+		left.Reason, left.Why = f.Reason.String(), f.Detail
+	}
+	if err := store.PutLeft(ctx, w.DB.Pool(), r, left); err != nil && ctx.Err() == nil {
+		w.Log.WarnContext(ctx, "organization that was left not kept", slog.String("organization", f.Organization), slog.Any("error", err))
+	}
 }
 
 func (w *Worker) move(ctx context.Context, f store.Assignment, revision uint64) (moved bool, err error) {

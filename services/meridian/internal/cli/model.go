@@ -18,8 +18,9 @@ import (
 )
 
 func (a *App) model() *cobra.Command {
-	cmd := &cobra.Command{Use: "model", GroupID: "manage", Short: "Authorization models: validate, test, diff, publish, state, assign, list, show"}
-	cmd.AddCommand(a.modelValidate(), a.modelTest(), a.modelDiff(), a.modelPublish(), a.modelState(), a.modelAssign(), a.modelList(), a.modelShow())
+	cmd := &cobra.Command{Use: "model", GroupID: "manage", Short: "Authorization models: validate, test, diff, publish, state, rollout, assign, assigned, list, show"}
+	cmd.AddCommand(a.modelValidate(), a.modelTest(), a.modelDiff(), a.modelPublish(), a.modelState(), a.modelRollout(), a.modelAssign(),
+		a.modelAssigned(), a.modelList(), a.modelShow())
 	return cmd
 }
 

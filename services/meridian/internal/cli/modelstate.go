@@ -17,7 +17,7 @@ func (a *App) modelState() *cobra.Command {
 		Use: "state MODEL canary|active|retired", Args: cobra.ExactArgs(2),
 		Short: "Move a model through its life",
 		Long: `The models of one name are a line. Organizations that follow it use its active model, or its canary;
-they are moved one after another. Making a model active retires the one before; a retired one can come back.`,
+they are moved in the background, one after another (see meridian model rollout). Making a model active retires the one before; a retired one can come back.`,
 		Example: `  meridian model state mdl_… canary --organizations org_…,org_… --percent 5
   meridian model state mdl_… active
   meridian model state mdl_… retired`,
@@ -56,7 +56,11 @@ they are moved one after another. Making a model active retires the one before; 
 			return a.printMessage(answer)
 		}
 		m := answer.GetModel()
-		return a.changed("moved", m.GetId()+"  "+m.GetName()+"  "+stateText(m), answer.GetRevision())
+		err = a.changed("moved", m.GetId()+"  "+m.GetName()+"  "+stateText(m), answer.GetRevision())
+		if err == nil && m.GetState() != authzv1.ModelState_MODEL_STATE_RETIRED {
+			_, err = fmt.Fprintf(a.stdout, "organizations that follow the line are moved in the background; how far it is:\n  meridian model rollout %s\n", quoted(m.GetName()))
+		}
+		return err
 	}
 	return cmd
 }

@@ -872,6 +872,319 @@ func (x *SetModelStateResponse) GetRevision() string {
 	return ""
 }
 
+type GetAssignmentRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAssignmentRequest) Reset() {
+	*x = GetAssignmentRequest{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAssignmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAssignmentRequest) ProtoMessage() {}
+
+func (x *GetAssignmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAssignmentRequest.ProtoReflect.Descriptor instead.
+func (*GetAssignmentRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetAssignmentRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+type GetAssignmentResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Model string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// The line that the organization follows; empty: it stays with the model.
+	Line string `protobuf:"bytes,2,opt,name=line,proto3" json:"line,omitempty"`
+	// Of the organization's log: its checks use the model from it on.
+	Revision      string `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAssignmentResponse) Reset() {
+	*x = GetAssignmentResponse{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAssignmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAssignmentResponse) ProtoMessage() {}
+
+func (x *GetAssignmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAssignmentResponse.ProtoReflect.Descriptor instead.
+func (*GetAssignmentResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetAssignmentResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *GetAssignmentResponse) GetLine() string {
+	if x != nil {
+		return x.Line
+	}
+	return ""
+}
+
+func (x *GetAssignmentResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+type GetRolloutRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Line          string                 `protobuf:"bytes,1,opt,name=line,proto3" json:"line,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRolloutRequest) Reset() {
+	*x = GetRolloutRequest{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRolloutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRolloutRequest) ProtoMessage() {}
+
+func (x *GetRolloutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRolloutRequest.ProtoReflect.Descriptor instead.
+func (*GetRolloutRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetRolloutRequest) GetLine() string {
+	if x != nil {
+		return x.Line
+	}
+	return ""
+}
+
+type GetRolloutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the platform's log: what was asked for last. Empty: nobody has followed
+	// the line when the state of one of its models was set.
+	Revision string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Every organization that follows the line was looked at.
+	Finished bool `protobuf:"varint,2,opt,name=finished,proto3" json:"finished,omitempty"`
+	// How many organizations were moved and left since then. Who needed neither
+	// is not counted.
+	Moved uint64 `protobuf:"varint,3,opt,name=moved,proto3" json:"moved,omitempty"`
+	Left  uint64 `protobuf:"varint,4,opt,name=left,proto3" json:"left,omitempty"`
+	// The first organizations that were left and still use the model that they
+	// had, by id; at most 10.
+	FirstLeft     []*LeftBehind `protobuf:"bytes,5,rep,name=first_left,json=firstLeft,proto3" json:"first_left,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRolloutResponse) Reset() {
+	*x = GetRolloutResponse{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRolloutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRolloutResponse) ProtoMessage() {}
+
+func (x *GetRolloutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRolloutResponse.ProtoReflect.Descriptor instead.
+func (*GetRolloutResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetRolloutResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *GetRolloutResponse) GetFinished() bool {
+	if x != nil {
+		return x.Finished
+	}
+	return false
+}
+
+func (x *GetRolloutResponse) GetMoved() uint64 {
+	if x != nil {
+		return x.Moved
+	}
+	return 0
+}
+
+func (x *GetRolloutResponse) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *GetRolloutResponse) GetFirstLeft() []*LeftBehind {
+	if x != nil {
+		return x.FirstLeft
+	}
+	return nil
+}
+
+// LeftBehind is an organization that a roll-out could not move.
+type LeftBehind struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// The model that it uses, and the one that it should.
+	ModelNow    string `protobuf:"bytes,2,opt,name=model_now,json=modelNow,proto3" json:"model_now,omitempty"`
+	ModelWanted string `protobuf:"bytes,3,opt,name=model_wanted,json=modelWanted,proto3" json:"model_wanted,omitempty"`
+	// Name of a reason, as MODEL_ORPHANS, and a text for people. DiffModels shows
+	// the relationships.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Why           string `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeftBehind) Reset() {
+	*x = LeftBehind{}
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeftBehind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeftBehind) ProtoMessage() {}
+
+func (x *LeftBehind) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeftBehind.ProtoReflect.Descriptor instead.
+func (*LeftBehind) Descriptor() ([]byte, []int) {
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *LeftBehind) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *LeftBehind) GetModelNow() string {
+	if x != nil {
+		return x.ModelNow
+	}
+	return ""
+}
+
+func (x *LeftBehind) GetModelWanted() string {
+	if x != nil {
+		return x.ModelWanted
+	}
+	return ""
+}
+
+func (x *LeftBehind) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LeftBehind) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 type DiffModelsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The model to compare with; empty: the one that the organization uses.
@@ -888,7 +1201,7 @@ type DiffModelsRequest struct {
 
 func (x *DiffModelsRequest) Reset() {
 	*x = DiffModelsRequest{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[13]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1213,7 @@ func (x *DiffModelsRequest) String() string {
 func (*DiffModelsRequest) ProtoMessage() {}
 
 func (x *DiffModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[13]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1226,7 @@ func (x *DiffModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffModelsRequest.ProtoReflect.Descriptor instead.
 func (*DiffModelsRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{13}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DiffModelsRequest) GetFrom() string {
@@ -967,7 +1280,7 @@ type DiffModelsResponse struct {
 
 func (x *DiffModelsResponse) Reset() {
 	*x = DiffModelsResponse{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[14]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1292,7 @@ func (x *DiffModelsResponse) String() string {
 func (*DiffModelsResponse) ProtoMessage() {}
 
 func (x *DiffModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[14]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1305,7 @@ func (x *DiffModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffModelsResponse.ProtoReflect.Descriptor instead.
 func (*DiffModelsResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{14}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DiffModelsResponse) GetChanges() []*DefinitionChange {
@@ -1047,7 +1360,7 @@ type DefinitionChange struct {
 
 func (x *DefinitionChange) Reset() {
 	*x = DefinitionChange{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[15]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1372,7 @@ func (x *DefinitionChange) String() string {
 func (*DefinitionChange) ProtoMessage() {}
 
 func (x *DefinitionChange) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[15]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1385,7 @@ func (x *DefinitionChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DefinitionChange.ProtoReflect.Descriptor instead.
 func (*DefinitionChange) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{15}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DefinitionChange) GetType() string {
@@ -1126,7 +1439,7 @@ type Orphans struct {
 
 func (x *Orphans) Reset() {
 	*x = Orphans{}
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[16]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +1451,7 @@ func (x *Orphans) String() string {
 func (*Orphans) ProtoMessage() {}
 
 func (x *Orphans) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[16]
+	mi := &file_meridian_authz_v1_model_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +1464,7 @@ func (x *Orphans) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Orphans.ProtoReflect.Descriptor instead.
 func (*Orphans) Descriptor() ([]byte, []int) {
-	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{16}
+	return file_meridian_authz_v1_model_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Orphans) GetKind() string {
@@ -1237,7 +1550,29 @@ const file_meridian_authz_v1_model_service_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"c\n" +
 	"\x15SetModelStateResponse\x12.\n" +
 	"\x05model\x18\x01 \x01(\v2\x18.meridian.authz.v1.ModelR\x05model\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision\"\xce\x02\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"_\n" +
+	"\x14GetAssignmentRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\"]\n" +
+	"\x15GetAssignmentResponse\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x12\n" +
+	"\x04line\x18\x02 \x01(\tR\x04line\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\"R\n" +
+	"\x11GetRolloutRequest\x12=\n" +
+	"\x04line\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04line\"\xb4\x01\n" +
+	"\x12GetRolloutResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\x12\x1a\n" +
+	"\bfinished\x18\x02 \x01(\bR\bfinished\x12\x14\n" +
+	"\x05moved\x18\x03 \x01(\x04R\x05moved\x12\x12\n" +
+	"\x04left\x18\x04 \x01(\x04R\x04left\x12<\n" +
+	"\n" +
+	"first_left\x18\x05 \x03(\v2\x1d.meridian.authz.v1.LeftBehindR\tfirstLeft\"\x9a\x01\n" +
+	"\n" +
+	"LeftBehind\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\x12\x1b\n" +
+	"\tmodel_now\x18\x02 \x01(\tR\bmodelNow\x12!\n" +
+	"\fmodel_wanted\x18\x03 \x01(\tR\vmodelWanted\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\"\xce\x02\n" +
 	"\x11DiffModelsRequest\x12:\n" +
 	"\x04from\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(mdl_[0-9a-hjkmnp-tv-z]{32})?$R\x04from\x126\n" +
 	"\x02to\x18\x02 \x01(\tB&\xbaH#r!2\x1f^(mdl_[0-9a-hjkmnp-tv-z]{32})?$R\x02to\x12<\n" +
@@ -1267,14 +1602,17 @@ const file_meridian_authz_v1_model_service_proto_rawDesc = "" +
 	"\x11MODEL_STATE_DRAFT\x10\x01\x12\x16\n" +
 	"\x12MODEL_STATE_CANARY\x10\x02\x12\x16\n" +
 	"\x12MODEL_STATE_ACTIVE\x10\x03\x12\x17\n" +
-	"\x13MODEL_STATE_RETIRED\x10\x042\x8d\x05\n" +
+	"\x13MODEL_STATE_RETIRED\x10\x042\xe6\x06\n" +
 	"\fModelService\x12l\n" +
 	"\fPublishModel\x12&.meridian.authz.v1.PublishModelRequest\x1a'.meridian.authz.v1.PublishModelResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12c\n" +
 	"\tReadModel\x12#.meridian.authz.v1.ReadModelRequest\x1a$.meridian.authz.v1.ReadModelResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12f\n" +
 	"\n" +
 	"ListModels\x12$.meridian.authz.v1.ListModelsRequest\x1a%.meridian.authz.v1.ListModelsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12i\n" +
 	"\vAssignModel\x12%.meridian.authz.v1.AssignModelRequest\x1a&.meridian.authz.v1.AssignModelResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12o\n" +
-	"\rSetModelState\x12'.meridian.authz.v1.SetModelStateRequest\x1a(.meridian.authz.v1.SetModelStateResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12f\n" +
+	"\rSetModelState\x12'.meridian.authz.v1.SetModelStateRequest\x1a(.meridian.authz.v1.SetModelStateResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12o\n" +
+	"\rGetAssignment\x12'.meridian.authz.v1.GetAssignmentRequest\x1a(.meridian.authz.v1.GetAssignmentResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12f\n" +
+	"\n" +
+	"GetRollout\x12$.meridian.authz.v1.GetRolloutRequest\x1a%.meridian.authz.v1.GetRolloutResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12f\n" +
 	"\n" +
 	"DiffModels\x12$.meridian.authz.v1.DiffModelsRequest\x1a%.meridian.authz.v1.DiffModelsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01B\xd9\x01\n" +
 	"\x15com.meridian.authz.v1B\x11ModelServiceProtoP\x01ZGgithub.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1;authzv1\xa2\x02\x03MAX\xaa\x02\x11Meridian.Authz.V1\xca\x02\x11Meridian\\Authz\\V1\xe2\x02\x1dMeridian\\Authz\\V1\\GPBMetadata\xea\x02\x13Meridian::Authz::V1b\x06proto3"
@@ -1292,7 +1630,7 @@ func file_meridian_authz_v1_model_service_proto_rawDescGZIP() []byte {
 }
 
 var file_meridian_authz_v1_model_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meridian_authz_v1_model_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_meridian_authz_v1_model_service_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_meridian_authz_v1_model_service_proto_goTypes = []any{
 	(ModelState)(0),               // 0: meridian.authz.v1.ModelState
 	(*ModelFile)(nil),             // 1: meridian.authz.v1.ModelFile
@@ -1308,18 +1646,23 @@ var file_meridian_authz_v1_model_service_proto_goTypes = []any{
 	(*AssignModelResponse)(nil),   // 11: meridian.authz.v1.AssignModelResponse
 	(*SetModelStateRequest)(nil),  // 12: meridian.authz.v1.SetModelStateRequest
 	(*SetModelStateResponse)(nil), // 13: meridian.authz.v1.SetModelStateResponse
-	(*DiffModelsRequest)(nil),     // 14: meridian.authz.v1.DiffModelsRequest
-	(*DiffModelsResponse)(nil),    // 15: meridian.authz.v1.DiffModelsResponse
-	(*DefinitionChange)(nil),      // 16: meridian.authz.v1.DefinitionChange
-	(*Orphans)(nil),               // 17: meridian.authz.v1.Orphans
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
-	(*v1.Freshness)(nil),          // 19: meridian.common.v1.Freshness
-	(*v1.Evaluated)(nil),          // 20: meridian.common.v1.Evaluated
-	(*Relationship)(nil),          // 21: meridian.authz.v1.Relationship
+	(*GetAssignmentRequest)(nil),  // 14: meridian.authz.v1.GetAssignmentRequest
+	(*GetAssignmentResponse)(nil), // 15: meridian.authz.v1.GetAssignmentResponse
+	(*GetRolloutRequest)(nil),     // 16: meridian.authz.v1.GetRolloutRequest
+	(*GetRolloutResponse)(nil),    // 17: meridian.authz.v1.GetRolloutResponse
+	(*LeftBehind)(nil),            // 18: meridian.authz.v1.LeftBehind
+	(*DiffModelsRequest)(nil),     // 19: meridian.authz.v1.DiffModelsRequest
+	(*DiffModelsResponse)(nil),    // 20: meridian.authz.v1.DiffModelsResponse
+	(*DefinitionChange)(nil),      // 21: meridian.authz.v1.DefinitionChange
+	(*Orphans)(nil),               // 22: meridian.authz.v1.Orphans
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*v1.Freshness)(nil),          // 24: meridian.common.v1.Freshness
+	(*v1.Evaluated)(nil),          // 25: meridian.common.v1.Evaluated
+	(*Relationship)(nil),          // 26: meridian.authz.v1.Relationship
 }
 var file_meridian_authz_v1_model_service_proto_depIdxs = []int32{
 	1,  // 0: meridian.authz.v1.Model.files:type_name -> meridian.authz.v1.ModelFile
-	18, // 1: meridian.authz.v1.Model.created_at:type_name -> google.protobuf.Timestamp
+	23, // 1: meridian.authz.v1.Model.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: meridian.authz.v1.Model.state:type_name -> meridian.authz.v1.ModelState
 	3,  // 3: meridian.authz.v1.Model.canary:type_name -> meridian.authz.v1.Canary
 	1,  // 4: meridian.authz.v1.PublishModelRequest.files:type_name -> meridian.authz.v1.ModelFile
@@ -1329,29 +1672,34 @@ var file_meridian_authz_v1_model_service_proto_depIdxs = []int32{
 	0,  // 8: meridian.authz.v1.SetModelStateRequest.state:type_name -> meridian.authz.v1.ModelState
 	3,  // 9: meridian.authz.v1.SetModelStateRequest.canary:type_name -> meridian.authz.v1.Canary
 	2,  // 10: meridian.authz.v1.SetModelStateResponse.model:type_name -> meridian.authz.v1.Model
-	1,  // 11: meridian.authz.v1.DiffModelsRequest.files:type_name -> meridian.authz.v1.ModelFile
-	19, // 12: meridian.authz.v1.DiffModelsRequest.freshness:type_name -> meridian.common.v1.Freshness
-	16, // 13: meridian.authz.v1.DiffModelsResponse.changes:type_name -> meridian.authz.v1.DefinitionChange
-	17, // 14: meridian.authz.v1.DiffModelsResponse.orphans:type_name -> meridian.authz.v1.Orphans
-	20, // 15: meridian.authz.v1.DiffModelsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
-	21, // 16: meridian.authz.v1.Orphans.examples:type_name -> meridian.authz.v1.Relationship
-	4,  // 17: meridian.authz.v1.ModelService.PublishModel:input_type -> meridian.authz.v1.PublishModelRequest
-	6,  // 18: meridian.authz.v1.ModelService.ReadModel:input_type -> meridian.authz.v1.ReadModelRequest
-	8,  // 19: meridian.authz.v1.ModelService.ListModels:input_type -> meridian.authz.v1.ListModelsRequest
-	10, // 20: meridian.authz.v1.ModelService.AssignModel:input_type -> meridian.authz.v1.AssignModelRequest
-	12, // 21: meridian.authz.v1.ModelService.SetModelState:input_type -> meridian.authz.v1.SetModelStateRequest
-	14, // 22: meridian.authz.v1.ModelService.DiffModels:input_type -> meridian.authz.v1.DiffModelsRequest
-	5,  // 23: meridian.authz.v1.ModelService.PublishModel:output_type -> meridian.authz.v1.PublishModelResponse
-	7,  // 24: meridian.authz.v1.ModelService.ReadModel:output_type -> meridian.authz.v1.ReadModelResponse
-	9,  // 25: meridian.authz.v1.ModelService.ListModels:output_type -> meridian.authz.v1.ListModelsResponse
-	11, // 26: meridian.authz.v1.ModelService.AssignModel:output_type -> meridian.authz.v1.AssignModelResponse
-	13, // 27: meridian.authz.v1.ModelService.SetModelState:output_type -> meridian.authz.v1.SetModelStateResponse
-	15, // 28: meridian.authz.v1.ModelService.DiffModels:output_type -> meridian.authz.v1.DiffModelsResponse
-	23, // [23:29] is the sub-list for method output_type
-	17, // [17:23] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	18, // 11: meridian.authz.v1.GetRolloutResponse.first_left:type_name -> meridian.authz.v1.LeftBehind
+	1,  // 12: meridian.authz.v1.DiffModelsRequest.files:type_name -> meridian.authz.v1.ModelFile
+	24, // 13: meridian.authz.v1.DiffModelsRequest.freshness:type_name -> meridian.common.v1.Freshness
+	21, // 14: meridian.authz.v1.DiffModelsResponse.changes:type_name -> meridian.authz.v1.DefinitionChange
+	22, // 15: meridian.authz.v1.DiffModelsResponse.orphans:type_name -> meridian.authz.v1.Orphans
+	25, // 16: meridian.authz.v1.DiffModelsResponse.evaluated_at:type_name -> meridian.common.v1.Evaluated
+	26, // 17: meridian.authz.v1.Orphans.examples:type_name -> meridian.authz.v1.Relationship
+	4,  // 18: meridian.authz.v1.ModelService.PublishModel:input_type -> meridian.authz.v1.PublishModelRequest
+	6,  // 19: meridian.authz.v1.ModelService.ReadModel:input_type -> meridian.authz.v1.ReadModelRequest
+	8,  // 20: meridian.authz.v1.ModelService.ListModels:input_type -> meridian.authz.v1.ListModelsRequest
+	10, // 21: meridian.authz.v1.ModelService.AssignModel:input_type -> meridian.authz.v1.AssignModelRequest
+	12, // 22: meridian.authz.v1.ModelService.SetModelState:input_type -> meridian.authz.v1.SetModelStateRequest
+	14, // 23: meridian.authz.v1.ModelService.GetAssignment:input_type -> meridian.authz.v1.GetAssignmentRequest
+	16, // 24: meridian.authz.v1.ModelService.GetRollout:input_type -> meridian.authz.v1.GetRolloutRequest
+	19, // 25: meridian.authz.v1.ModelService.DiffModels:input_type -> meridian.authz.v1.DiffModelsRequest
+	5,  // 26: meridian.authz.v1.ModelService.PublishModel:output_type -> meridian.authz.v1.PublishModelResponse
+	7,  // 27: meridian.authz.v1.ModelService.ReadModel:output_type -> meridian.authz.v1.ReadModelResponse
+	9,  // 28: meridian.authz.v1.ModelService.ListModels:output_type -> meridian.authz.v1.ListModelsResponse
+	11, // 29: meridian.authz.v1.ModelService.AssignModel:output_type -> meridian.authz.v1.AssignModelResponse
+	13, // 30: meridian.authz.v1.ModelService.SetModelState:output_type -> meridian.authz.v1.SetModelStateResponse
+	15, // 31: meridian.authz.v1.ModelService.GetAssignment:output_type -> meridian.authz.v1.GetAssignmentResponse
+	17, // 32: meridian.authz.v1.ModelService.GetRollout:output_type -> meridian.authz.v1.GetRolloutResponse
+	20, // 33: meridian.authz.v1.ModelService.DiffModels:output_type -> meridian.authz.v1.DiffModelsResponse
+	26, // [26:34] is the sub-list for method output_type
+	18, // [18:26] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meridian_authz_v1_model_service_proto_init() }
@@ -1370,7 +1718,7 @@ func file_meridian_authz_v1_model_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_authz_v1_model_service_proto_rawDesc), len(file_meridian_authz_v1_model_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

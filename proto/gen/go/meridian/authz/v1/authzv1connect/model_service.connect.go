@@ -46,6 +46,11 @@ const (
 	// ModelServiceSetModelStateProcedure is the fully-qualified name of the ModelService's
 	// SetModelState RPC.
 	ModelServiceSetModelStateProcedure = "/meridian.authz.v1.ModelService/SetModelState"
+	// ModelServiceGetAssignmentProcedure is the fully-qualified name of the ModelService's
+	// GetAssignment RPC.
+	ModelServiceGetAssignmentProcedure = "/meridian.authz.v1.ModelService/GetAssignment"
+	// ModelServiceGetRolloutProcedure is the fully-qualified name of the ModelService's GetRollout RPC.
+	ModelServiceGetRolloutProcedure = "/meridian.authz.v1.ModelService/GetRollout"
 	// ModelServiceDiffModelsProcedure is the fully-qualified name of the ModelService's DiffModels RPC.
 	ModelServiceDiffModelsProcedure = "/meridian.authz.v1.ModelService/DiffModels"
 )
@@ -84,6 +89,15 @@ type ModelServiceClient interface {
 	// organizations are assigned, or the active model of a line that organizations
 	// follow).
 	SetModelState(context.Context, *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error)
+	// GetAssignment says which model an organization uses, and from when on.
+	//
+	// Errors: NOT_FOUND (the organization), MODEL_NOT_ASSIGNED.
+	GetAssignment(context.Context, *v1.GetAssignmentRequest) (*v1.GetAssignmentResponse, error)
+	// GetRollout says how far the moving of the organizations that follow a line
+	// has come since a model's state was last set, and whom it left behind.
+	//
+	// Errors: NOT_FOUND (no model has this name).
+	GetRollout(context.Context, *v1.GetRolloutRequest) (*v1.GetRolloutResponse, error)
 	// DiffModels says how a model differs from another and what the change does
 	// to an organization's relationships: which would not be allowed any more.
 	// What the first model does not allow either is not counted.
@@ -139,6 +153,20 @@ func NewModelServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		getAssignment: connect.NewClient[v1.GetAssignmentRequest, v1.GetAssignmentResponse](
+			httpClient,
+			baseURL+ModelServiceGetAssignmentProcedure,
+			connect.WithSchema(modelServiceMethods.ByName("GetAssignment")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getRollout: connect.NewClient[v1.GetRolloutRequest, v1.GetRolloutResponse](
+			httpClient,
+			baseURL+ModelServiceGetRolloutProcedure,
+			connect.WithSchema(modelServiceMethods.ByName("GetRollout")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 		diffModels: connect.NewClient[v1.DiffModelsRequest, v1.DiffModelsResponse](
 			httpClient,
 			baseURL+ModelServiceDiffModelsProcedure,
@@ -156,6 +184,8 @@ type modelServiceClient struct {
 	listModels    *connect.Client[v1.ListModelsRequest, v1.ListModelsResponse]
 	assignModel   *connect.Client[v1.AssignModelRequest, v1.AssignModelResponse]
 	setModelState *connect.Client[v1.SetModelStateRequest, v1.SetModelStateResponse]
+	getAssignment *connect.Client[v1.GetAssignmentRequest, v1.GetAssignmentResponse]
+	getRollout    *connect.Client[v1.GetRolloutRequest, v1.GetRolloutResponse]
 	diffModels    *connect.Client[v1.DiffModelsRequest, v1.DiffModelsResponse]
 }
 
@@ -198,6 +228,24 @@ func (c *modelServiceClient) AssignModel(ctx context.Context, req *v1.AssignMode
 // SetModelState calls meridian.authz.v1.ModelService.SetModelState.
 func (c *modelServiceClient) SetModelState(ctx context.Context, req *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error) {
 	response, err := c.setModelState.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetAssignment calls meridian.authz.v1.ModelService.GetAssignment.
+func (c *modelServiceClient) GetAssignment(ctx context.Context, req *v1.GetAssignmentRequest) (*v1.GetAssignmentResponse, error) {
+	response, err := c.getAssignment.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetRollout calls meridian.authz.v1.ModelService.GetRollout.
+func (c *modelServiceClient) GetRollout(ctx context.Context, req *v1.GetRolloutRequest) (*v1.GetRolloutResponse, error) {
+	response, err := c.getRollout.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -247,6 +295,15 @@ type ModelServiceHandler interface {
 	// organizations are assigned, or the active model of a line that organizations
 	// follow).
 	SetModelState(context.Context, *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error)
+	// GetAssignment says which model an organization uses, and from when on.
+	//
+	// Errors: NOT_FOUND (the organization), MODEL_NOT_ASSIGNED.
+	GetAssignment(context.Context, *v1.GetAssignmentRequest) (*v1.GetAssignmentResponse, error)
+	// GetRollout says how far the moving of the organizations that follow a line
+	// has come since a model's state was last set, and whom it left behind.
+	//
+	// Errors: NOT_FOUND (no model has this name).
+	GetRollout(context.Context, *v1.GetRolloutRequest) (*v1.GetRolloutResponse, error)
 	// DiffModels says how a model differs from another and what the change does
 	// to an organization's relationships: which would not be allowed any more.
 	// What the first model does not allow either is not counted.
@@ -298,6 +355,20 @@ func NewModelServiceHandler(svc ModelServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	modelServiceGetAssignmentHandler := connect.NewUnaryHandlerSimple(
+		ModelServiceGetAssignmentProcedure,
+		svc.GetAssignment,
+		connect.WithSchema(modelServiceMethods.ByName("GetAssignment")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	modelServiceGetRolloutHandler := connect.NewUnaryHandlerSimple(
+		ModelServiceGetRolloutProcedure,
+		svc.GetRollout,
+		connect.WithSchema(modelServiceMethods.ByName("GetRollout")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	modelServiceDiffModelsHandler := connect.NewUnaryHandlerSimple(
 		ModelServiceDiffModelsProcedure,
 		svc.DiffModels,
@@ -317,6 +388,10 @@ func NewModelServiceHandler(svc ModelServiceHandler, opts ...connect.HandlerOpti
 			modelServiceAssignModelHandler.ServeHTTP(w, r)
 		case ModelServiceSetModelStateProcedure:
 			modelServiceSetModelStateHandler.ServeHTTP(w, r)
+		case ModelServiceGetAssignmentProcedure:
+			modelServiceGetAssignmentHandler.ServeHTTP(w, r)
+		case ModelServiceGetRolloutProcedure:
+			modelServiceGetRolloutHandler.ServeHTTP(w, r)
 		case ModelServiceDiffModelsProcedure:
 			modelServiceDiffModelsHandler.ServeHTTP(w, r)
 		default:
@@ -346,6 +421,14 @@ func (UnimplementedModelServiceHandler) AssignModel(context.Context, *v1.AssignM
 
 func (UnimplementedModelServiceHandler) SetModelState(context.Context, *v1.SetModelStateRequest) (*v1.SetModelStateResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.ModelService.SetModelState is not implemented"))
+}
+
+func (UnimplementedModelServiceHandler) GetAssignment(context.Context, *v1.GetAssignmentRequest) (*v1.GetAssignmentResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.ModelService.GetAssignment is not implemented"))
+}
+
+func (UnimplementedModelServiceHandler) GetRollout(context.Context, *v1.GetRolloutRequest) (*v1.GetRolloutResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.authz.v1.ModelService.GetRollout is not implemented"))
 }
 
 func (UnimplementedModelServiceHandler) DiffModels(context.Context, *v1.DiffModelsRequest) (*v1.DiffModelsResponse, error) {
