@@ -6,10 +6,7 @@ import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/meridian-iam/meridian/pkg/fault"
 )
 
 // connect decodes unary requests before the interceptors, and answers what does
@@ -17,38 +14,7 @@ import (
 // that quotes the request. So these codecs accept everything, mark a message
 // that did not decode, and the settler refuses it.
 
-// mark is the field number of the mark: the highest there is. No message of
-// Meridian has it. Who sends it gets the refusal that the mark stands for.
-const mark = protowire.MaxValidNumber
-
 var errNotMessage = errors.New("not a protobuf message")
-
-func markUndecoded(message proto.Message, rule string) {
-	proto.Reset(message)
-	content := protowire.AppendTag(nil, mark, protowire.BytesType)
-	message.ProtoReflect().SetUnknown(protowire.AppendString(content, rule))
-}
-
-// undecoded returns the refusal of a marked message, or nil.
-func undecoded(message any) *fault.Fault {
-	m, ok := message.(proto.Message)
-	if !ok {
-		return nil
-	}
-	unknown := m.ProtoReflect().GetUnknown()
-	if len(unknown) == 0 {
-		return nil
-	}
-	number, kind, n := protowire.ConsumeTag(unknown)
-	if n < 0 || number != mark || kind != protowire.BytesType {
-		return nil
-	}
-	rule, _ := protowire.ConsumeBytes(unknown[n:])
-	if string(rule) != "json" {
-		rule = []byte("protobuf")
-	}
-	return fault.Field("body", string(rule), "not a message of this procedure")
-}
 
 // binaryCodec is protobuf. It keeps connect's name, so that clients find it.
 type binaryCodec struct{}
@@ -126,8 +92,8 @@ func (jsonCodec) Unmarshal(content []byte, message any) error {
 	if len(content) == 0 {
 		return nil
 	}
-	if protojson.Unmarshal(content, m) != nil {
-		markUndecoded(m, "json")
+	if err := protojson.Unmarshal(content, m); err != nil {
+		markUndecoded(m, markOf(err, content))
 	}
 	return nil
 }

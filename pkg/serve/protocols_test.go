@@ -28,6 +28,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	reflectv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
@@ -136,10 +137,16 @@ func TestPlainPost(t *testing.T) {
 	}{
 		"good":              {"POST", path, "application/json", `{"organization":"` + acme + `"}`, 200, acme},
 		"charset":           {"POST", path, "application/json; charset=utf-8", `{"organization":"` + acme + `"}`, 200, acme},
-		"not JSON":          {"POST", path, "application/json", `{"organization":`, 400, `"rule":"json"`},
-		"misspelt field":    {"POST", path, "application/json", `{"organisation":"x"}`, 400, `"rule":"json"`},
+		"cut JSON":          {"POST", path, "application/json", "{\n\"organization\":", 400, `"body: not a message of this procedure (line 2, column 16)"`},
+		"not JSON":          {"POST", path, "application/json", `{"organization" "x"}`, 400, `"body: not a message of this procedure (line 1, column 17)"`},
+		"rule of JSON":      {"POST", path, "application/json", `{"organization":`, 400, `"rule":"json"`},
+		"misspelt field":    {"POST", path, "application/json", `{"organisation":"x"}`, 400, `"body: the message has no field \"organisation\" (line 1, column 2)"`},
+		"sentence as field": {"POST", path, "application/json", `{"my secret":"x"}`, 400, `"body: not a message of this procedure (line 1, column 2)"`},
+		"long field":        {"POST", path, "application/json", `{"` + strings.Repeat("x", 49) + `":1}`, 400, `"body: not a message of this procedure (line 1, column 2)"`},
+		"unknown in value":  {"POST", path, "application/json", `{"organization":[unknown field "secret"]}`, 400, `"body: not a message of this procedure (line 1, column 17)"`},
 		"wrong type":        {"POST", path, "application/json", `{"organization":17}`, 400, `"INVALID_FIELD"`},
 		"broken rule":       {"POST", path, "application/json", `{"organization":"platform"}`, 404, `"NOT_FOUND"`},
+		"forged mark":       {"POST", path, "application/proto", string(protowire.AppendString(protowire.AppendTag(nil, protowire.MaxValidNumber, protowire.BytesType), "json 1:1 my secret")), 400, `"rule":"protobuf"`},
 		"not protobuf":      {"POST", path, "application/proto", "\xff\xff", 400, `"rule":"protobuf"`},
 		"unknown procedure": {"POST", "/meridian.identity.v1.OrganizationService/Nothing", "application/json", `{}`, 501, `"PROCEDURE_UNKNOWN"`},
 		"unknown service":   {"POST", "/meridian.nothing.v1.NothingService/Nothing", "application/json", `{}`, 501, `"PROCEDURE_UNKNOWN"`},
@@ -162,6 +169,9 @@ func TestPlainPost(t *testing.T) {
 		}
 		_ = response.Body.Close()
 		squeezed := strings.ReplaceAll(string(body), " ", "")
+		if strings.Contains(string(body), "secret") {
+			t.Errorf("%s: the answer quotes the request: %s", name, body)
+		}
 		if response.StatusCode != c.status || !strings.Contains(squeezed, strings.ReplaceAll(c.holds, " ", "")) {
 			t.Errorf("%s: %d %s, want %d and %s", name, response.StatusCode, body, c.status, c.holds)
 		}

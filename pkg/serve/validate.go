@@ -57,6 +57,6 @@ func (v *validator) check(message any) error {
 	if !errors.As(err, &broken) || len(broken.Violations) == 0 {
 		return fmt.Errorf("validate request: %w", err)
 	}
-	first := broken.Violations[0].Proto
-	return fault.Field(protovalidate.FieldPathString(first.GetField()), first.GetRuleId(), first.GetMessage())
+	first := broken.Violations[0]
+	return fault.Field(protovalidate.FieldPathString(first.Proto.GetField()), first.Proto.GetRuleId(), wordsFor(first))
 }

@@ -1,0 +1,15 @@
+package serve
+
+import "google.golang.org/protobuf/proto"
+
+// Words are the words for a pattern; empty: there are none.
+func Words(pattern string) string { return words[pattern] }
+
+// Validate holds a message against the rules in its schema.
+func Validate(message proto.Message) error {
+	v, err := newValidator()
+	if err != nil {
+		return err
+	}
+	return v.check(message)
+}
