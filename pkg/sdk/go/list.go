@@ -41,6 +41,11 @@ const pageSize = 1000
 //	}
 //
 // An error is the last that comes.
+//
+// The pages are of one revision as long as the server keeps the list, 60 seconds
+// after a page, and has room for it. After that a page is of a newer revision: what
+// was written in between may be missing or come as well. Whoever needs one revision
+// for all uses the streams of Client.Lookups, which always are of one.
 func (c *Client) ListObjects(ctx context.Context, q ObjectQuery) iter.Seq2[Found, error] {
 	return pages(func(cursor string) ([]Found, string, authzv1.Incomplete, error) {
 		under, err := circumstances(q.Context, q.Contextual)
@@ -72,7 +77,8 @@ type SubjectQuery struct {
 	PageSize int
 }
 
-// ListSubjects lists them, sorted, as ListObjects does. Of the subjects that only
+// ListSubjects lists them, sorted, in pages as ListObjects does and with the same
+// limits: of one revision as long as the server keeps the list. Of the subjects that only
 // a wildcard reaches it lists the wildcard, type:*.
 func (c *Client) ListSubjects(ctx context.Context, q SubjectQuery) iter.Seq2[Found, error] {
 	return pages(func(cursor string) ([]Found, string, authzv1.Incomplete, error) {
