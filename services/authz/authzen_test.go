@@ -218,6 +218,31 @@ func TestAuthZENHeaders(t *testing.T) {
 	}
 }
 
+// What the model does not know is answered at a revision too, and an error is not.
+func TestAuthZENRevisionOfEveryAnswer(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org, at, _ := f.pdp(t)
+	head := tokenOf(t, org, f.head(t, org))
+	fresh := map[string]string{"X-Meridian-Revision": head}
+	const user, plan, reads = `"subject":{"type":"user","id":"anna"}`, `"resource":{"type":"document","id":"plan"}`, `"action":{"name":"can_read"}`
+	for name, tc := range map[string]struct{ path, body, want string }{
+		"unknown type":               {"evaluation", `{` + user + `,` + reads + `,"resource":{"type":"folder","id":"x"}}`, head},
+		"unknown action":             {"evaluation", `{` + user + `,"action":{"name":"can_fly"},` + plan + `}`, head},
+		"unknown in many":            {"evaluations", `{"evaluations":[{` + user + `,` + reads + `,"resource":{"type":"folder","id":"x"}}]}`, head},
+		"nobody decided":             {"evaluations", `{"evaluations":[{}]}`, head},
+		"search of unknown subjects": {"search/subject", `{"subject":{"type":"usr"},` + reads + `,` + plan + `}`, head},
+		"search of unknown objects":  {"search/resource", `{` + user + `,` + reads + `,"resource":{"type":"folder"}}`, head},
+		"search of unknown actions":  {"search/action", `{` + user + `,"resource":{"type":"folder","id":"x"}}`, head},
+		"search without results":     {"search/resource", `{"subject":{"type":"user","id":"absent"},` + reads + `,"resource":{"type":"document"}}`, head},
+		"an error":                   {"evaluation", `{}`, ""},
+	} {
+		got := f.post(t, at+"/access/v1/"+tc.path, tc.body, fresh)
+		if got.header.Get("X-Meridian-Revision") != tc.want || (got.status == http.StatusOK) != (tc.want != "") {
+			t.Errorf("%s: %d %s at %q, want %q", name, got.status, got.body, got.header.Get("X-Meridian-Revision"), tc.want)
+		}
+	}
+}
+
 func TestAuthZENEvaluations(t *testing.T) {
 	f := newFixture(t, authz.Config{})
 	_, at, _ := f.pdp(t)

@@ -70,7 +70,7 @@ func (s *Service) evaluation(ctx context.Context, r request) (reply, error) {
 		Freshness: r.freshness, Circumstances: asked.GetCircumstances(),
 	})
 	if f, ok := fault.As(err); ok && unknown(f.Reason) {
-		return reply{body: notOfModel(textOf(f))}, nil
+		return reply{body: notOfModel(textOf(f)), revision: f.Meta["revision"]}, nil
 	}
 	if err != nil {
 		return reply{}, err

@@ -140,7 +140,10 @@ func nothing(err error) (reply, error) {
 	if !ok || !unknown(f.Reason) {
 		return reply{}, err
 	}
-	return reply{body: searchReply{Results: []any{}, Context: &details{ReasonAdmin: because(404, textOf(f))}}}, nil
+	return reply{
+		body:     searchReply{Results: []any{}, Context: &details{ReasonAdmin: because(404, textOf(f))}},
+		revision: f.Meta["revision"],
+	}, nil
 }
 
 // searchActions lists what a subject may do with a resource: permissions and

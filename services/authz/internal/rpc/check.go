@@ -37,14 +37,14 @@ func (s *Checks) Check(ctx context.Context, req *authzv1.CheckRequest) (*authzv1
 	}
 	view, c, err := under(view, req.GetCircumstances())
 	if err != nil {
-		return nil, err
+		return nil, atRevision(err, evaluated)
 	}
 	c.At = s.Clock()
 	decided, err := decide(ctx, view, authzcore.Question{
 		Subject: req.GetSubject(), Permission: req.GetPermission(), Resource: req.GetResource(),
 	}, c, req.GetRequireDecided())
 	if err != nil {
-		return nil, err
+		return nil, atRevision(err, evaluated)
 	}
 	return &authzv1.CheckResponse{
 		Decision: decision(decided.Answer), EvaluatedAt: evaluated, Model: view.Model().ID(), MissingContext: decided.Missing,

@@ -26,6 +26,17 @@ func engineFault(err error, prefix string) error {
 	return namesFault(err, prefix)
 }
 
+// atRevision adds to a fault about a name that the model does not know the
+// revision whose model that is, in metadata revision. Any other error comes back
+// as it is.
+func atRevision(err error, evaluated *commonv1.Evaluated) error {
+	f, ok := fault.As(err)
+	if !ok || f.Reason != commonv1.Reason_TYPE_UNKNOWN && f.Reason != commonv1.Reason_RELATION_UNKNOWN {
+		return err
+	}
+	return f.With("revision", evaluated.GetRevision())
+}
+
 // relationshipFault turns an error of the decision engine about a relationship
 // into a fault. prefix is where in the request the relationship stands, as
 // "updates[3].relationship.".

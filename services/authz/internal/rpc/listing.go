@@ -107,7 +107,7 @@ func (s *Lookups) pageOf(
 		return s.interrupted(evaluated, result, text, from, most)
 	}
 	if err != nil {
-		return nil, err
+		return nil, atRevision(err, evaluated)
 	}
 	out, err := s.cut(key, result, from, most)
 	if err != nil {

@@ -121,12 +121,12 @@ func (s *Lookups) ListActions(ctx context.Context, req *authzv1.ListActionsReque
 	}
 	view, c, err := under(view, req.GetCircumstances())
 	if err != nil {
-		return nil, err
+		return nil, atRevision(err, evaluated)
 	}
 	c.At = s.Clock()
 	actions, err := view.ListActions(ctx, req.GetSubject(), req.GetResource(), c)
 	if err != nil {
-		return nil, engineFault(err, "")
+		return nil, atRevision(engineFault(err, ""), evaluated)
 	}
 	out := &authzv1.ListActionsResponse{EvaluatedAt: evaluated, Model: view.Model().ID()}
 	for _, a := range actions {
