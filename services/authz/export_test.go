@@ -99,7 +99,7 @@ func TestExportFilters(t *testing.T) {
 		"a type":       {&authzv1.RelationshipFilter{Resource: "group"}, []string{"group:eng#member@user:anna"}},
 		"a subject":    {&authzv1.RelationshipFilter{Subject: "user:anna"}, []string{"document:plan#reader@user:anna", "group:eng#member@user:anna"}},
 		"two at once":  {&authzv1.RelationshipFilter{Resource: "document", Subject: "user:anna"}, []string{"document:plan#reader@user:anna"}},
-		"what is none": {&authzv1.RelationshipFilter{Resource: "folder:a"}, nil},
+		"what is none": {&authzv1.RelationshipFilter{Resource: "document:absent"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			messages, err := f.export(t, &authzv1.ExportRelationshipsRequest{Organization: org, Filter: tc.filter, Freshness: atLeast(token)})

@@ -48,7 +48,9 @@ type export struct {
 // all adds what matches.
 func (e *export) all(ctx context.Context, view *authzcore.View, filter authzcore.Filter) error {
 	var failed error
+	matched := false
 	err := view.Each(filter, func(r authzcore.Relationship) bool {
+		matched = true
 		if failed = e.add(r); failed == nil {
 			failed = ended(ctx)
 		}
@@ -56,6 +58,9 @@ func (e *export) all(ctx context.Context, view *authzcore.View, filter authzcore
 	})
 	if err != nil {
 		return engineFault(err, "filter.")
+	}
+	if !matched {
+		return ofModel(view.Model(), filter, "filter.")
 	}
 	return failed
 }

@@ -257,6 +257,11 @@ func (s *Relationships) ReadRelationships(
 	if err != nil {
 		return nil, engineFault(err, "filter.")
 	}
+	if len(found) == 0 && req.GetCursor() == "" {
+		if err := ofModel(view.Model(), f, "filter."); err != nil {
+			return nil, err
+		}
+	}
 	out := &authzv1.ReadRelationshipsResponse{EvaluatedAt: evaluated}
 	if out.Relationships, err = relationshipMessages(found); err != nil {
 		return nil, err

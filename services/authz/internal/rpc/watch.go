@@ -18,6 +18,8 @@ import (
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
+	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
+	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
 
 const (
@@ -55,6 +57,11 @@ func (s *Relationships) Watch(
 	case reset != nil:
 		return stream.Send(&authzv1.WatchResponse{Kind: &authzv1.WatchResponse_Reset_{Reset_: reset}})
 	}
+	if req.GetAfter() == "" {
+		if err := s.watchable(ctx, w); err != nil {
+			return err
+		}
+	}
 	attachment := s.Follower.Attach(w.organization, w.sequence, w.apply)
 	defer attachment.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -88,6 +95,46 @@ func (s *Relationships) begin(ctx context.Context, w *watch, after string) (*aut
 		return nil, revisionUnknown("after names a revision that the log has not reached")
 	}
 	return s.tooOld(ctx, w, head)
+}
+
+// watchable checks that the model has the names of the filters of a watcher that
+// begins now. The graph is loaded only when it has not, for what an older model
+// had may be stored.
+//
+// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, those of freshness.
+func (s *Relationships) watchable(ctx context.Context, w *watch) error {
+	if len(w.filters) == 0 {
+		return nil
+	}
+	current, err := store.FindAssignment(ctx, s.DB.Pool(), w.organization)
+	if fault.Is(err, commonv1.Reason_MODEL_NOT_ASSIGNED) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	model, err := s.Models.Get(ctx, current.Model)
+	if err != nil {
+		return err
+	}
+	for i, f := range w.filters {
+		unknown := ofModel(model, f, fmt.Sprintf("filters[%d].", i))
+		if unknown == nil {
+			continue
+		}
+		view, _, err := s.Graphs.View(ctx, w.organization, graphs.Freshness{Level: graphs.AtLeast, Sequence: w.sequence})
+		if err != nil {
+			return err
+		}
+		found, _, err := view.Read(f, authzcore.Relationship{}, 1)
+		switch {
+		case err != nil:
+			return engineFault(err, fmt.Sprintf("filters[%d].", i))
+		case len(found) == 0:
+			return unknown
+		}
+	}
+	return nil
 }
 
 func revisionUnknown(detail string) error {

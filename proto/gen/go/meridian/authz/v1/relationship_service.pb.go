@@ -254,6 +254,11 @@ func (x *RelationshipUpdate) GetRelationship() *Relationship {
 }
 
 // RelationshipFilter matches relationships; an empty field matches all.
+//
+// A read, an export, and a watch that begins now are refused when no stored
+// relationship matches and the model that the organization uses has no such type
+// or relation: what is misspelt would never match. A watch that goes on from a
+// revision is not: changes under an older model may be among what it gets.
 type RelationshipFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// type:id or type.

@@ -66,18 +66,23 @@ type RelationshipServiceClient interface {
 	ImportRelationships(context.Context) (*connect.ClientStreamForClientSimple[v1.ImportRelationshipsRequest, v1.ImportRelationshipsResponse], error)
 	// ReadRelationships pages through the relationships that match a filter, in
 	// the order of resource, relation and subject.
+	//
+	// Errors: those of freshness; TYPE_UNKNOWN and RELATION_UNKNOWN, see
+	// RelationshipFilter; INVALID_FIELD (cursor).
 	ReadRelationships(context.Context, *v1.ReadRelationshipsRequest) (*v1.ReadRelationshipsResponse, error)
 	// ExportRelationships streams all relationships that match a filter, at one
 	// revision, in no order.
 	//
-	// Errors: those of freshness.
+	// Errors: those of freshness; TYPE_UNKNOWN and RELATION_UNKNOWN, see
+	// RelationshipFilter.
 	ExportRelationships(context.Context, *v1.ExportRelationshipsRequest) (*connect.ServerStreamForClient[v1.ExportRelationshipsResponse], error)
 	// Watch streams the changes of an organization's relationships from a
 	// revision on, each exactly once and in order. It says at least once a second
 	// how far it has come, also when nothing matches.
 	//
-	// Errors: REVISION_UNKNOWN, REVISION_MALFORMED. A stream may end at any time:
-	// open another from the last revision that was received.
+	// Errors: REVISION_UNKNOWN, REVISION_MALFORMED; without after, TYPE_UNKNOWN and
+	// RELATION_UNKNOWN, see RelationshipFilter. A stream may end at any time: open
+	// another from the last revision that was received.
 	Watch(context.Context, *v1.WatchRequest) (*connect.ServerStreamForClient[v1.WatchResponse], error)
 }
 
@@ -186,18 +191,23 @@ type RelationshipServiceHandler interface {
 	ImportRelationships(context.Context, *connect.ClientStream[v1.ImportRelationshipsRequest]) (*v1.ImportRelationshipsResponse, error)
 	// ReadRelationships pages through the relationships that match a filter, in
 	// the order of resource, relation and subject.
+	//
+	// Errors: those of freshness; TYPE_UNKNOWN and RELATION_UNKNOWN, see
+	// RelationshipFilter; INVALID_FIELD (cursor).
 	ReadRelationships(context.Context, *v1.ReadRelationshipsRequest) (*v1.ReadRelationshipsResponse, error)
 	// ExportRelationships streams all relationships that match a filter, at one
 	// revision, in no order.
 	//
-	// Errors: those of freshness.
+	// Errors: those of freshness; TYPE_UNKNOWN and RELATION_UNKNOWN, see
+	// RelationshipFilter.
 	ExportRelationships(context.Context, *v1.ExportRelationshipsRequest, *connect.ServerStream[v1.ExportRelationshipsResponse]) error
 	// Watch streams the changes of an organization's relationships from a
 	// revision on, each exactly once and in order. It says at least once a second
 	// how far it has come, also when nothing matches.
 	//
-	// Errors: REVISION_UNKNOWN, REVISION_MALFORMED. A stream may end at any time:
-	// open another from the last revision that was received.
+	// Errors: REVISION_UNKNOWN, REVISION_MALFORMED; without after, TYPE_UNKNOWN and
+	// RELATION_UNKNOWN, see RelationshipFilter. A stream may end at any time: open
+	// another from the last revision that was received.
 	Watch(context.Context, *v1.WatchRequest, *connect.ServerStream[v1.WatchResponse]) error
 }
 
