@@ -50,6 +50,8 @@ type CheckServiceClient interface {
 	// CONDITION_FAILED, CONDITION_UNDECIDED (only when asked for),
 	// MODEL_NOT_ASSIGNED, REVISION_UNKNOWN, REVISION_NOT_VISIBLE, REPLICA_STALE,
 	// EVALUATION_TOO_DEEP, EVALUATION_TOO_WIDE, EVALUATION_CYCLE, GRAPH_TOO_LARGE.
+	// TYPE_UNKNOWN and RELATION_UNKNOWN have the evaluated revision in metadata
+	// "revision"; so they do when something is listed in pages.
 	Check(context.Context, *v1.CheckRequest) (*v1.CheckResponse, error)
 	// BatchCheck answers up to 200 questions at one revision, each on its own: an
 	// error of one is that item's answer.
@@ -139,6 +141,8 @@ type CheckServiceHandler interface {
 	// CONDITION_FAILED, CONDITION_UNDECIDED (only when asked for),
 	// MODEL_NOT_ASSIGNED, REVISION_UNKNOWN, REVISION_NOT_VISIBLE, REPLICA_STALE,
 	// EVALUATION_TOO_DEEP, EVALUATION_TOO_WIDE, EVALUATION_CYCLE, GRAPH_TOO_LARGE.
+	// TYPE_UNKNOWN and RELATION_UNKNOWN have the evaluated revision in metadata
+	// "revision"; so they do when something is listed in pages.
 	Check(context.Context, *v1.CheckRequest) (*v1.CheckResponse, error)
 	// BatchCheck answers up to 200 questions at one revision, each on its own: an
 	// error of one is that item's answer.
