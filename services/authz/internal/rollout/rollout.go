@@ -139,7 +139,7 @@ func (w *Worker) advance(ctx context.Context, from store.Rollout) (more bool, er
 func (w *Worker) mark(ctx context.Context, from, to store.Rollout, end bool) (more bool, err error) {
 	again := end && to.Again
 	if again {
-		to.Position, to.Again = "", false
+		to.Position, to.Again, to.Left = "", false, 0 // those that are left are met again
 		w.notBefore[to.Line] = time.Now().Add(againAfter)
 	}
 	mine, err := store.MoveRollout(ctx, w.DB.Pool(), from, to, end && !again)
