@@ -28,7 +28,9 @@ func rowTables() []string {
 }
 
 // globalTables are small, seldom written and read everywhere.
-func globalTables() []string { return []string{"authz.models", "authz.rollouts", "authz.rollouts_left"} }
+func globalTables() []string {
+	return []string{"authz.models", "authz.rollouts", "authz.rollouts_left"}
+}
 
 // ApplyLocalities declares where the rows of a CockroachDB of several regions
 // live. It does nothing on PostgreSQL, on a single node, and on a cluster of
