@@ -29,6 +29,10 @@ type checker struct {
 	// flips: some relationships have terms, so the mood matters.
 	flips bool
 
+	// reached and naming are those of a list.
+	reached []reached
+	naming  naming
+
 	queue  []visit
 	seen   stamps
 	memo   stamps
@@ -118,7 +122,9 @@ func (c *checker) release() {
 	c.groups.reset()
 	c.under.reset()
 	c.view, c.model, c.ctx, c.trace = nil, nil, nil, nil
-	if len(c.seen.slots)+len(c.memo.slots)+cap(c.queue) > 1<<17 {
+	clear(c.reached) // a checker at rest holds no model
+	c.reached = c.reached[:0]
+	if len(c.seen.slots)+len(c.memo.slots)+cap(c.queue)+cap(c.reached) > 1<<17 {
 		return // a rare large check must not keep its memory
 	}
 	names.scratch.Put(c)

@@ -65,7 +65,6 @@ type walk struct {
 	lastPair uint32
 	// gen marks what was reached.
 	gen   uint32
-	queue []reached
 	found []uint32
 	// trouble is the largest error on the way; ended is what ends the list.
 	trouble, ended verdict
@@ -132,7 +131,8 @@ func (w *walk) run(m mood) ([]uint32, error) {
 func (w *walk) pass() []uint32 {
 	c := w.c
 	c.gen++
-	w.gen, w.queue, w.found, w.trouble, w.ended, w.lookups = c.gen, w.queue[:0], nil, denied, denied, 0
+	w.gen, w.found, w.trouble, w.ended, w.lookups = c.gen, make([]uint32, 0, len(w.found)), denied, denied, 0
+	c.reached = c.reached[:0]
 	if c.isSet {
 		w.reach(c.own, w.p.set)
 	} else {
@@ -143,8 +143,8 @@ func (w *walk) pass() []uint32 {
 			w.held(c.anyone, c.anyoneKind)
 		}
 	}
-	for head := 0; head < len(w.queue) && w.ended == denied; head++ {
-		w.follow(w.queue[head])
+	for head := 0; head < len(c.reached) && w.ended == denied; head++ {
+		w.follow(c.reached[head])
 	}
 	return w.found
 }
@@ -167,7 +167,7 @@ func (w *walk) reach(object uint32, r *relationDef) {
 		return
 	}
 	if w.route.onward.has(r.ordinal) {
-		w.queue = append(w.queue, reached{object, r})
+		w.c.reached = append(w.c.reached, reached{object, r})
 	}
 	if r == w.target {
 		w.found = append(w.found, object)
@@ -284,27 +284,36 @@ func (w *walk) related(at reached) {
 // names renders objects, sorted. Those that are not certain, if anything is
 // not, are conditional.
 func (w *walk) names(objects []uint32, certain map[uint32]bool) []Found {
-	t := w.v.texts()
-	// One text for all names: a list may have very many.
-	buf := make([]byte, 0, 32*len(objects))
-	ends := make([]int, len(objects))
-	for i, n := range objects {
+	t, memory := w.v.texts(), &w.c.naming
+	buf, ends := memory.text[:0], memory.ends[:0]
+	for _, n := range objects {
 		if n == phantom {
 			buf = append(buf, w.p.subject.Type+":"+w.p.subject.ID...)
 		} else {
 			buf = t.appendObject(buf, n)
 		}
-		ends[i] = len(buf)
+		ends = append(ends, len(buf))
 	}
-	all, start := string(buf), 0
-	names := make([]string, len(objects))
-	for i, end := range ends {
-		names[i] = all[start:end]
+	// One text for all names: a list may have very many.
+	all, names, start := string(buf), memory.names[:0], 0
+	for _, end := range ends {
+		names = append(names, all[start:end])
 		start = end
 	}
 	out := make([]Found, len(objects))
-	for i, at := range sorted(names) {
-		out[i] = Found{Name: names[at], Conditional: certain != nil && !certain[objects[at]]}
+	for i, k := range memory.sort(names) {
+		out[i] = Found{Name: names[k.at], Conditional: certain != nil && !certain[objects[k.at]]}
 	}
+	clear(names)
+	memory.text, memory.ends, memory.names = buf, ends, names
 	return out
+}
+
+// naming is the memory in which a list gets its names.
+type naming struct {
+	sorter
+
+	text  []byte
+	ends  []int
+	names []string
 }

@@ -149,8 +149,8 @@ func (g *gathering) names() []string {
 		}
 	}
 	out := make([]string, len(names))
-	for i, at := range sorted(names) {
-		out[i] = names[at]
+	for i, k := range g.c.naming.sort(names) {
+		out[i] = names[k.at]
 	}
 	return out
 }

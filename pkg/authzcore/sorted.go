@@ -11,20 +11,25 @@ type keyed struct {
 	at  uint32
 }
 
-// sorted returns the places of names in the order of their bytes. It sorts by
-// the eight bytes after what all names begin with, byte by byte from the last,
-// and compares only names that are alike in them: lists are long.
-func sorted(names []string) []uint32 {
+// sorter sorts names, and keeps its memory for the next list.
+type sorter struct {
+	keys, other []keyed
+}
+
+// sort returns the names' places in the order of their bytes, until the next
+// call. It sorts by the eight bytes after what all names begin with, byte by
+// byte from the last, and compares only names that are alike in them: lists are
+// long.
+func (s *sorter) sort(names []string) []keyed {
+	s.keys = slices.Grow(s.keys[:0], len(names))[:len(names)]
+	s.other = slices.Grow(s.other[:0], len(names))[:len(names)]
+	from, to := s.keys, s.other
 	prefix := commonPrefix(names)
-	keys := make([]keyed, len(names), 2*len(names))
 	differ := uint64(0)
 	for i, name := range names {
-		var head [8]byte
-		copy(head[:], name[prefix:])
-		keys[i] = keyed{binary.BigEndian.Uint64(head[:]), uint32(i)}
-		differ |= keys[i].key ^ keys[0].key
+		from[i] = keyed{head(name[prefix:]), uint32(i)}
+		differ |= from[i].key ^ from[0].key
 	}
-	from, to := keys, keys[len(names):2*len(names)]
 	for shift := 0; shift < 64; shift += 8 {
 		if differ>>shift&0xff != 0 {
 			byByte(from, to, shift)
@@ -41,11 +46,19 @@ func sorted(names []string) []uint32 {
 		}
 		i = j
 	}
-	out := make([]uint32, len(from))
-	for i, k := range from {
-		out[i] = k.at
+	return from
+}
+
+// head is the first eight bytes, with zeros for what is absent.
+func head(text string) uint64 {
+	if len(text) >= 8 {
+		return binary.BigEndian.Uint64([]byte(text[:8]))
 	}
-	return out
+	key := uint64(0)
+	for i := range len(text) {
+		key |= uint64(text[i]) << (56 - 8*i)
+	}
+	return key
 }
 
 func commonPrefix(names []string) int {
