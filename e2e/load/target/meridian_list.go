@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/meridian-iam/meridian/e2e/load/workset"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
@@ -82,6 +83,7 @@ func appendFound(ids []string, p page, kind string) ([]string, error) {
 	if n := len(p.GetConditional()); n > 0 {
 		return nil, fmt.Errorf("%d of the objects are conditional", n)
 	}
+	ids = slices.Grow(ids, len(p.GetObjects()))
 	for _, o := range p.GetObjects() {
 		id, err := idOf(o, kind)
 		if err != nil {

@@ -60,9 +60,8 @@ func placeOf(o workset.Object) string {
 
 // idOf is the id of type:id, which must be of the type.
 func idOf(text, kind string) (string, error) {
-	got, id, found := strings.Cut(text, ":")
-	if !found || got != kind {
-		return "", fmt.Errorf("listed %q: must be a %s", text, kind)
+	if n := len(kind); len(text) > n && text[n] == ':' && text[:n] == kind {
+		return text[n+1:], nil
 	}
-	return id, nil
+	return "", fmt.Errorf("listed %q: must be a %s", text, kind)
 }

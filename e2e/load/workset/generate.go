@@ -180,7 +180,10 @@ func (g *generator) finish() error {
 // Digest is short and the same for the same set of ids in any order: the first
 // 8 bytes of the SHA-256 of the sorted ids, one on a line, in hexadecimal.
 func Digest(ids []string) string {
-	sum := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(ids)), "\n")))
+	if !slices.IsSorted(ids) {
+		ids = slices.Sorted(slices.Values(ids))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
 	return hex.EncodeToString(sum[:8])
 }
 
