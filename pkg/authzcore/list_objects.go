@@ -131,7 +131,8 @@ func (w *walk) run(m mood) ([]uint32, error) {
 func (w *walk) pass() []uint32 {
 	c := w.c
 	c.gen++
-	w.gen, w.found, w.trouble, w.ended, w.lookups = c.gen, make([]uint32, 0, len(w.found)), denied, denied, 0
+	w.gen, w.trouble, w.ended, w.lookups = c.gen, denied, denied, 0
+	w.found, c.naming.objects = c.naming.objects[:0], nil
 	c.reached = c.reached[:0]
 	if c.isSet {
 		w.reach(c.own, w.p.set)
@@ -305,15 +306,17 @@ func (w *walk) names(objects []uint32, certain map[uint32]bool) []Found {
 		out[i] = Found{Name: names[k.at], Conditional: certain != nil && !certain[objects[k.at]]}
 	}
 	clear(names)
-	memory.text, memory.ends, memory.names = buf, ends, names
+	memory.text, memory.ends, memory.names, memory.objects = buf, ends, names, objects
 	return out
 }
 
-// naming is the memory in which a list gets its names.
+// naming is the memory in which a list is found and gets its names.
 type naming struct {
 	sorter
 
 	text  []byte
 	ends  []int
 	names []string
+	// objects is nil while a pass has it; a second pass makes its own.
+	objects []uint32
 }

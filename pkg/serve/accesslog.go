@@ -29,7 +29,10 @@ type accessLog struct {
 type outcome struct {
 	method  *method
 	started time.Time
-	// in and out are bytes of messages, before compression.
+	// request and response are the messages of a call that is no stream. They
+	// are measured only if there is a line.
+	request, response any
+	// in and out are bytes of a stream's messages, before compression.
 	in, out int
 	err     error
 	// quiet outcomes get no line; omitted is how many had none before this one.
@@ -42,9 +45,9 @@ func (a *accessLog) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		started := a.clock()
 		response, err := next(ctx, request)
-		o := outcome{method: a.methods.of(request.Spec()), started: started, err: err, in: size(request.Any())}
+		o := outcome{method: a.methods.of(request.Spec()), started: started, err: err, request: request.Any()}
 		if err == nil {
-			o.out = size(response.Any())
+			o.response = response.Any()
 		}
 		a.record(ctx, o)
 		return response, err
@@ -107,8 +110,8 @@ func (a *accessLog) record(ctx context.Context, o outcome) {
 		slog.String("principal", caller.ID),
 		slog.String("organization", caller.Organization),
 		slog.String("via", caller.Via),
-		slog.Int("request_bytes", o.in),
-		slog.Int("response_bytes", o.out),
+		slog.Int("request_bytes", o.in+size(o.request)),
+		slog.Int("response_bytes", o.out+size(o.response)),
 	}
 	if o.omitted > 0 {
 		attributes = append(attributes, slog.Int("omitted", o.omitted))

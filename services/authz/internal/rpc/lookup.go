@@ -69,9 +69,14 @@ func objectQuery(req objectRequest) query {
 
 // namesOf are the names of a list, and the places of those that are conditional.
 func namesOf(found []authzcore.Found) (all []string, conditional []uint32) {
-	all = make([]string, len(found))
+	return namesIn(make([]string, 0, len(found)), found)
+}
+
+// namesIn is namesOf in memory that is there already.
+func namesIn(memory []string, found []authzcore.Found) (all []string, conditional []uint32) {
+	all = memory[:0]
 	for i, f := range found {
-		if all[i] = f.Name; f.Conditional {
+		if all = append(all, f.Name); f.Conditional {
 			conditional = append(conditional, uint32(i))
 		}
 	}

@@ -17,8 +17,10 @@ const maxFound = 1000
 func (s *Lookups) StreamObjects(
 	ctx context.Context, req *authzv1.StreamObjectsRequest, stream *connect.ServerStream[authzv1.StreamObjectsResponse],
 ) error {
+	var objects []string
 	return s.stream(ctx, objectQuery(req), func(found []authzcore.Found, last bool, evaluated *commonv1.Evaluated, model string) error {
-		objects, conditional := namesOf(found)
+		var conditional []uint32
+		objects, conditional = namesIn(objects, found)
 		return stream.Send(&authzv1.StreamObjectsResponse{
 			Objects: objects, Conditional: conditional, Complete: last, EvaluatedAt: evaluated, Model: model,
 		})
@@ -29,8 +31,10 @@ func (s *Lookups) StreamObjects(
 func (s *Lookups) StreamSubjects(
 	ctx context.Context, req *authzv1.StreamSubjectsRequest, stream *connect.ServerStream[authzv1.StreamSubjectsResponse],
 ) error {
+	var subjects []string
 	return s.stream(ctx, subjectQuery(req), func(found []authzcore.Found, last bool, evaluated *commonv1.Evaluated, model string) error {
-		subjects, conditional := namesOf(found)
+		var conditional []uint32
+		subjects, conditional = namesIn(subjects, found)
 		return stream.Send(&authzv1.StreamSubjectsResponse{
 			Subjects: subjects, Conditional: conditional, Complete: last, EvaluatedAt: evaluated, Model: model,
 		})
