@@ -1,8 +1,6 @@
 package authzcore_test
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -107,6 +105,7 @@ func TestModelIDHasConditions(t *testing.T) {
 }
 
 const everyType = `type user
+
 type doc
   relations
     define a: [user with b, user with s, user with i, user with u, user with d, user with l, user with t, user with m, user with n, user with ip]
@@ -165,13 +164,16 @@ func TestParameterTypes(t *testing.T) {
 }
 
 const office = `type user
+
 type group
   relations
     define member: [user, user with hours, group#member with hours]
+
 type folder
   relations
     define owner: [user]
     define viewer: [user, user:* with hours, group#member, group#member with hours]
+
 type doc
   relations
     define parent: [folder, folder with hours]
@@ -258,6 +260,7 @@ func flatten(s *authzcore.Step) []string {
 // A condition that fails matters only where the answer depends on it.
 func TestConditionsThatFail(t *testing.T) {
 	const model = `type user
+
 type doc
   relations
     define a: [user with ratio, user]
@@ -265,6 +268,7 @@ type doc
     define both: a and b
     define less: b but not a
     define any: a or b
+
 type slow
   relations
     define a: [user with endless]
@@ -303,282 +307,6 @@ condition endless(l: list<string>) {
 	_, err := v.Decide(t.Context(), ask("user:u a slow:1"), authzcore.Circumstances{Context: map[string]any{"l": many}})
 	if failed, ok := errors.AsType[*authzcore.ConditionError](err); !ok || failed.Detail != "cost limit exceeded" || strings.Contains(err.Error(), "secret") {
 		t.Errorf("an endless condition: %v after %v", err, time.Since(began))
-	}
-}
-
-func TestExpiry(t *testing.T) {
-	g := graphOf(t, office)
-	r := rel("folder:1#owner@user:u")
-	r.Terms.Expires = 1000
-	v := relate(t, g, r)
-	for at, want := range map[int64]authzcore.Answer{999: authzcore.Allow, 1000: authzcore.Deny, 1001: authzcore.Deny} {
-		under := authzcore.Circumstances{At: time.Unix(at, 0)}
-		if d, err := v.Decide(t.Context(), ask("user:u owner folder:1"), under); err != nil || d.Answer != want {
-			t.Errorf("at %d: %v, %v", at, d, err)
-		}
-		list, err := v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:u", Permission: "owner", Type: "folder"}, under)
-		if err != nil || (len(list) == 1) != (want == authzcore.Allow) {
-			t.Errorf("list at %d: %v, %v", at, list, err)
-		}
-	}
-	if ok, err := v.Check(ask("user:u owner folder:1")); ok || err != nil {
-		t.Errorf("now: %v, %v", ok, err)
-	}
-	// Written again without an expiry, it holds for good.
-	if ok, err := relate(t, g, r.Key()).Check(ask("user:u owner folder:1")); !ok || err != nil {
-		t.Errorf("written again: %v, %v", ok, err)
-	}
-}
-
-func TestValidateTerms(t *testing.T) {
-	m := graphOf(t, office).View().Model()
-	for name, test := range map[string]struct {
-		r    authzcore.Relationship
-		want error
-	}{
-		"unknown condition":   {authzcore.Relationship{Resource: "doc:1", Relation: "banned", Subject: "user:u", Terms: authzcore.Terms{Condition: "x"}}, new(authzcore.ConditionUnknownError)},
-		"not this relation":   {when("folder:1#owner@user:u", ""), new(authzcore.ForbiddenError)},
-		"not without":         {rel("folder:1#viewer@user:*"), new(authzcore.ForbiddenError)},
-		"no such parameter":   {when("doc:1#banned@user:u", `{"day":1}`), new(authzcore.ContextError)},
-		"wrong type":          {when("doc:1#banned@user:u", `{"from":"x"}`), new(authzcore.ContextError)},
-		"no JSON":             {when("doc:1#banned@user:u", `{`), new(authzcore.InputError)},
-		"context without one": {authzcore.Relationship{Resource: "doc:1", Relation: "banned", Subject: "user:u", Terms: authzcore.Terms{Context: `{"from":1}`}}, new(authzcore.InputError)},
-		"before 1970":         {authzcore.Relationship{Resource: "doc:1", Relation: "banned", Subject: "user:u", Terms: authzcore.Terms{Expires: -1}}, new(authzcore.InputError)},
-	} {
-		if err := m.Validate(test.r); fmt.Sprintf("%T", err) != fmt.Sprintf("%T", test.want) {
-			t.Errorf("%s: %v (%T)", name, err, err)
-		}
-	}
-	if err := m.Validate(when("doc:1#banned@user:u", `{"from":9}`)); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestEncodeContext(t *testing.T) {
-	var deep any = 1.0
-	for range 20 {
-		deep = []any{deep}
-	}
-	for rule, context := range map[string]map[string]any{
-		"number": {"x": math.NaN()}, "utf8": {"x": "\xff"}, "depth": {"x": deep}, "value": {"x": 1},
-		"length": {"x": strings.Repeat("a", authzcore.MaxStoredContextBytes)},
-	} {
-		_, err := authzcore.EncodeContext(context)
-		if input, ok := errors.AsType[*authzcore.InputError](err); !ok || input.Rule != rule || input.Field != "context" {
-			t.Errorf("%s: %v", rule, err)
-		}
-	}
-	for _, inf := range []float64{math.Inf(1), math.Inf(-1)} {
-		if _, err := authzcore.EncodeContext(map[string]any{"x": []any{inf}}); err == nil {
-			t.Error("an infinity is encoded")
-		}
-	}
-	text, err := authzcore.EncodeContext(map[string]any{"b": true, "a": []any{nil, "x"}})
-	if err != nil || text != `{"a":[null,"x"],"b":true}` {
-		t.Errorf("%s, %v", text, err)
-	}
-	if text, err := authzcore.EncodeContext(map[string]any{}); text != "" || err != nil {
-		t.Errorf("nothing is %q, %v", text, err)
-	}
-}
-
-func TestContextual(t *testing.T) {
-	g := graphOf(t, office)
-	v := relate(t, g, when("doc:1#banned@user:u", `{"from":9}`), rel("doc:1#parent@folder:1"))
-	before := texts(v)
-	over, err := v.With([]authzcore.Relationship{
-		rel("folder:1#viewer@group:new#member"), rel("group:new#member@user:u"), rel("doc:1#banned@user:u"), rel("doc:new#parent@folder:1"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for question, want := range map[string]bool{
-		"user:u view doc:1": true, "user:u view doc:new": true, "user:u safe doc:1": false, "user:u safe doc:new": true, "user:v view doc:1": false,
-	} {
-		if ok, err := over.Check(ask(question)); err != nil || ok != want {
-			t.Errorf("%s: %v, %v", question, ok, err)
-		}
-		if ok, err := v.Check(ask(question)); ok || err != nil && !errors.Is(err, authzcore.ErrConditional) {
-			t.Errorf("without: %s: %v, %v", question, ok, err)
-		}
-	}
-	list, err := over.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:u", Permission: "view", Type: "doc"}, authzcore.Circumstances{})
-	if err != nil || fmt.Sprint(list) != "[{doc:1 false} {doc:new false}]" {
-		t.Errorf("%v, %v", list, err)
-	}
-	again, err := over.With([]authzcore.Relationship{rel("folder:1#viewer@user:v")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for question, want := range map[string]bool{"user:u view doc:new": true, "user:v view doc:new": true} {
-		if ok, err := again.Check(ask(question)); err != nil || ok != want {
-			t.Errorf("twice: %s: %v, %v", question, ok, err)
-		}
-	}
-	if after := texts(g.View()); !slices.Equal(before, after) {
-		t.Errorf("the graph has changed: %v", after)
-	}
-	for name, with := range map[string][]authzcore.Relationship{
-		"forbidden": {rel("doc:1#parent@folder:1"), rel("doc:1#parent@user:u")}, "twice": {rel("doc:1#parent@folder:1"), when("doc:1#parent@folder:1", "")},
-		"unknown": {rel("doc:1#parent@folder:1"), rel("page:1#parent@folder:1")}, "malformed": {rel("doc:1#parent@folder:1"), rel("doc:*#parent@folder:1")},
-	} {
-		_, err := v.With(with)
-		if wrong, ok := errors.AsType[*authzcore.RelationshipError](err); !ok || wrong.Index != 1 {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// Overlays share pages with a graph that goes on changing.
-func TestContextualBesideWrites(t *testing.T) {
-	g := graphOf(t, office, "doc:1#parent@folder:1")
-	done := make(chan error, 1)
-	go func() {
-		defer close(done)
-		for i := range 2000 {
-			r := rel(fmt.Sprintf("folder:f%d#viewer@group:g%d#member", i, i))
-			if err := g.Apply(uint64(i)+2, []authzcore.Change{{Relationship: r}, {Relationship: when(fmt.Sprintf("doc:1#banned@user:w%d", i), "")}}, nil); err != nil {
-				done <- err
-				return
-			}
-		}
-	}()
-	for i := range 500 {
-		name := fmt.Sprintf("mine%d", i)
-		over, err := g.View().With([]authzcore.Relationship{
-			rel("folder:1#viewer@group:" + name + "#member"), when("group:"+name+"#member@user:"+name, `{"from":0}`),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		under := authzcore.Circumstances{Context: map[string]any{"hour": 1.0}}
-		if d, err := over.Decide(t.Context(), ask("user:"+name+" view doc:1"), under); err != nil || d.Answer != authzcore.Allow {
-			t.Fatal(d, err)
-		}
-		if d, err := g.View().Decide(t.Context(), ask("user:"+name+" view doc:1"), under); err != nil || d.Answer != authzcore.Deny {
-			t.Fatal(d, err)
-		}
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if n := g.View().Size().Relationships; n != 4001 {
-		t.Errorf("%d relationships", n)
-	}
-}
-
-func TestSnapshotHasTerms(t *testing.T) {
-	g := graphOf(t, office)
-	expires := rel("folder:1#owner@user:e")
-	expires.Terms.Expires = 5_000_000_000
-	relate(t, g, when("doc:1#banned@user:gone", ""), when("doc:1#banned@user:plain", `{"from":1}`))
-	if err := g.Apply(10, []authzcore.Change{{Relationship: rel("doc:1#banned@user:gone"), Delete: true}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	v := relate(t, g, rel("doc:1#banned@user:plain"), expires, when("group:1#member@group:2#member", `{"from":9}`), when("folder:1#viewer@user:*", ""))
-	data := write(t, v, authzcore.Header{})
-	names := authzcore.NewNames()
-	find := func(string) (*authzcore.Model, error) {
-		return authzcore.Compile(names, whole("model\n  schema 1.1\n"+office))
-	}
-	loaded, _, err := authzcore.LoadSnapshot(bytes.NewReader(data), names, find, authzcore.SnapshotLimits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	everything := func(v *authzcore.View) []string {
-		found, _, err := v.Read(authzcore.Filter{}, authzcore.Relationship{}, 100)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out []string
-		for _, r := range found {
-			out = append(out, fmt.Sprintf("%+v", r))
-		}
-		return out
-	}
-	if a, b := everything(v), everything(loaded.View()); !slices.Equal(a, b) || len(a) != 4 {
-		t.Errorf("%v\n%v", a, b)
-	}
-	for i := range data {
-		broken := slices.Clone(data)
-		broken[i] ^= 0x55
-		if _, _, err := authzcore.LoadSnapshot(bytes.NewReader(broken), authzcore.NewNames(), find, authzcore.SnapshotLimits{}); err == nil {
-			t.Fatalf("byte %d changed: loaded", i)
-		}
-	}
-}
-
-func TestLists(t *testing.T) {
-	v := relate(t, graphOf(t, office),
-		rel("doc:1#parent@folder:1"), rel("doc:2#parent@folder:1"), rel("doc:2#banned@user:ann"), rel("folder:1#viewer@group:1#member"),
-		rel("group:1#member@user:ann"), when("group:1#member@group:2#member", ""), rel("group:2#member@user:bob"), when("folder:1#viewer@user:*", `{"from":9}`),
-	)
-	under := authzcore.Circumstances{Context: map[string]any{"hour": 3.0, "from": 1.0}}
-	objects := func(q string, under authzcore.Circumstances) string {
-		a := ask(q)
-		list, err := v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: a.Subject, Permission: a.Permission, Type: a.Resource}, under)
-		return fmt.Sprint(list, err)
-	}
-	subjects := func(q authzcore.SubjectQuery, under authzcore.Circumstances) string {
-		list, err := v.ListSubjects(t.Context(), q, under)
-		return fmt.Sprint(list, err)
-	}
-	for got, want := range map[string]string{
-		objects("user:ann safe doc", under):                                                                                         "[{doc:1 false}] <nil>",
-		objects("user:bob safe doc", under):                                                                                         "[{doc:1 false} {doc:2 false}] <nil>",
-		objects("user:bob safe doc", authzcore.Circumstances{}):                                                                     "[{doc:1 true} {doc:2 true}] <nil>",
-		objects("user:zoe safe doc", under):                                                                                         "[] <nil>",
-		objects("group:2#member member group", under):                                                                               "[{group:1 false} {group:2 false}] <nil>",
-		objects("group:nowhere#member member group", under):                                                                         "[{group:nowhere false}] <nil>",
-		subjects(authzcore.SubjectQuery{Resource: "doc:2", Permission: "safe", Type: "user"}, under):                                "[{user:bob false}] <nil>",
-		subjects(authzcore.SubjectQuery{Resource: "doc:2", Permission: "view", Type: "user"}, authzcore.Circumstances{}):            "[{user:* true} {user:ann false} {user:bob true}] <nil>",
-		subjects(authzcore.SubjectQuery{Resource: "folder:1", Permission: "viewer", Type: "group", Relation: "member"}, under):      "[{group:1#member false} {group:2#member false}] <nil>",
-		subjects(authzcore.SubjectQuery{Resource: "group:nowhere", Permission: "member", Type: "group", Relation: "member"}, under): "[{group:nowhere#member false}] <nil>",
-		subjects(authzcore.SubjectQuery{Resource: "doc:9", Permission: "view", Type: "user"}, under):                                "[] <nil>",
-	} {
-		if got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-	actions, err := v.ListActions(t.Context(), "user:bob", "doc:1", under)
-	if err != nil || len(actions) != 2 || actions[0].Permission != "safe" || !actions[1].Computed {
-		t.Errorf("%+v, %v", actions, err)
-	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	for name, err := range map[string]error{
-		"unknown type": second(v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:a", Permission: "a", Type: "page"}, under)),
-		"no relation":  second(v.ListSubjects(t.Context(), authzcore.SubjectQuery{Resource: "doc:1", Permission: "x", Type: "user"}, under)),
-		"bad subject":  second(v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:a b", Permission: "view", Type: "doc"}, under)),
-		"bad resource": second(v.ListActions(t.Context(), "user:a", "doc", under)),
-		"expand":       second(v.Expand(t.Context(), "doc:1", "x", under)),
-		"no type name": second(v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:a", Permission: "view", Type: "doc:1"}, under)),
-		"ended":        second(v.ListSubjects(ended, authzcore.SubjectQuery{Resource: "doc:2", Permission: "safe", Type: "user"}, under)),
-	} {
-		if err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
-}
-
-// A list of subjects ends with its context, on the way and while it verifies.
-func TestListSubjectsEnds(t *testing.T) {
-	var many []string
-	for i := range 100_000 {
-		many = append(many, fmt.Sprintf("doc:1#reader@user:%d", i))
-	}
-	v := graphOf(t, "type user\ntype doc\n  relations\n    define banned: [user]\n    define reader: [user]\n    define view: reader but not banned\n", many...).View()
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, permission := range []string{"view", "reader"} {
-		_, err := v.ListSubjects(ended, authzcore.SubjectQuery{Resource: "doc:1", Permission: permission, Type: "user"}, authzcore.Circumstances{})
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: %v", permission, err)
-		}
-	}
-	list, err := v.ListSubjects(t.Context(), authzcore.SubjectQuery{Resource: "doc:1", Permission: "view", Type: "user"}, authzcore.Circumstances{})
-	if err != nil || len(list) != len(many) {
-		t.Errorf("%d subjects, %v", len(list), err)
 	}
 }
 

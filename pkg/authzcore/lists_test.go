@@ -1,0 +1,84 @@
+package authzcore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+)
+
+func TestLists(t *testing.T) {
+	v := relate(t, graphOf(t, office),
+		rel("doc:1#parent@folder:1"), rel("doc:2#parent@folder:1"), rel("doc:2#banned@user:ann"), rel("folder:1#viewer@group:1#member"),
+		rel("group:1#member@user:ann"), when("group:1#member@group:2#member", ""), rel("group:2#member@user:bob"), when("folder:1#viewer@user:*", `{"from":9}`),
+	)
+	under := authzcore.Circumstances{Context: map[string]any{"hour": 3.0, "from": 1.0}}
+	objects := func(q string, under authzcore.Circumstances) string {
+		a := ask(q)
+		list, err := v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: a.Subject, Permission: a.Permission, Type: a.Resource}, under)
+		return fmt.Sprint(list, err)
+	}
+	subjects := func(q authzcore.SubjectQuery, under authzcore.Circumstances) string {
+		list, err := v.ListSubjects(t.Context(), q, under)
+		return fmt.Sprint(list, err)
+	}
+	for got, want := range map[string]string{
+		objects("user:ann safe doc", under):                                                                                         "[{doc:1 false}] <nil>",
+		objects("user:bob safe doc", under):                                                                                         "[{doc:1 false} {doc:2 false}] <nil>",
+		objects("user:bob safe doc", authzcore.Circumstances{}):                                                                     "[{doc:1 true} {doc:2 true}] <nil>",
+		objects("user:zoe safe doc", under):                                                                                         "[] <nil>",
+		objects("group:2#member member group", under):                                                                               "[{group:1 false} {group:2 false}] <nil>",
+		objects("group:nowhere#member member group", under):                                                                         "[{group:nowhere false}] <nil>",
+		subjects(authzcore.SubjectQuery{Resource: "doc:2", Permission: "safe", Type: "user"}, under):                                "[{user:bob false}] <nil>",
+		subjects(authzcore.SubjectQuery{Resource: "doc:2", Permission: "view", Type: "user"}, authzcore.Circumstances{}):            "[{user:* true} {user:ann false} {user:bob true}] <nil>",
+		subjects(authzcore.SubjectQuery{Resource: "folder:1", Permission: "viewer", Type: "group", Relation: "member"}, under):      "[{group:1#member false} {group:2#member false}] <nil>",
+		subjects(authzcore.SubjectQuery{Resource: "group:nowhere", Permission: "member", Type: "group", Relation: "member"}, under): "[{group:nowhere#member false}] <nil>",
+		subjects(authzcore.SubjectQuery{Resource: "doc:9", Permission: "view", Type: "user"}, under):                                "[] <nil>",
+	} {
+		if got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	actions, err := v.ListActions(t.Context(), "user:bob", "doc:1", under)
+	if err != nil || len(actions) != 2 || actions[0].Permission != "safe" || !actions[1].Computed {
+		t.Errorf("%+v, %v", actions, err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, err := range map[string]error{
+		"unknown type": second(v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:a", Permission: "a", Type: "page"}, under)),
+		"no relation":  second(v.ListSubjects(t.Context(), authzcore.SubjectQuery{Resource: "doc:1", Permission: "x", Type: "user"}, under)),
+		"bad subject":  second(v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:a b", Permission: "view", Type: "doc"}, under)),
+		"bad resource": second(v.ListActions(t.Context(), "user:a", "doc", under)),
+		"expand":       second(v.Expand(t.Context(), "doc:1", "x", under)),
+		"no type name": second(v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:a", Permission: "view", Type: "doc:1"}, under)),
+		"ended":        second(v.ListSubjects(ended, authzcore.SubjectQuery{Resource: "doc:2", Permission: "safe", Type: "user"}, under)),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// A list of subjects ends with its context, on the way and while it verifies.
+func TestListSubjectsEnds(t *testing.T) {
+	var many []string
+	for i := range 100_000 {
+		many = append(many, fmt.Sprintf("doc:1#reader@user:%d", i))
+	}
+	v := graphOf(t, "type user\ntype doc\n  relations\n    define banned: [user]\n    define reader: [user]\n    define view: reader but not banned\n", many...).View()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, permission := range []string{"view", "reader"} {
+		_, err := v.ListSubjects(ended, authzcore.SubjectQuery{Resource: "doc:1", Permission: permission, Type: "user"}, authzcore.Circumstances{})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", permission, err)
+		}
+	}
+	list, err := v.ListSubjects(t.Context(), authzcore.SubjectQuery{Resource: "doc:1", Permission: "view", Type: "user"}, authzcore.Circumstances{})
+	if err != nil || len(list) != len(many) {
+		t.Errorf("%d subjects, %v", len(list), err)
+	}
+}
