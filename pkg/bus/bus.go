@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/region"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
@@ -91,12 +92,12 @@ func Open(ctx context.Context, c Config, log *slog.Logger) (*Bus, error) {
 }
 
 func (c Config) check() error {
-	if err := checkRegion("region", c.Region); err != nil {
-		return err
+	if err := region.Check(c.Region); err != nil {
+		return fmt.Errorf("region: %w", err)
 	}
 	for _, m := range c.Mirrors {
-		if err := checkRegion("mirrors", m); err != nil {
-			return err
+		if err := region.Check(m); err != nil {
+			return fmt.Errorf("mirrors: %w", err)
 		}
 		if m == c.Region {
 			return fmt.Errorf("mirrors: %q is this region itself", m)

@@ -10,22 +10,11 @@ import (
 	"github.com/meridian-iam/meridian/pkg/revision"
 )
 
-// regionForm is what a region may be called: lower-case letters, digits and
-// dashes, at most 32 characters. "-mirror-" is kept for the names of mirrors.
-var regionForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
-
 // eventType is the full name of an event's message.
 var eventType = regexp.MustCompile(`^meridian\.([a-z][a-z0-9_]{0,31})\.event\.v[0-9]{1,3}\.([A-Z][A-Za-z0-9]{0,63})$`)
 
 // anyType is the full name of any message.
 var anyType = regexp.MustCompile(`^[A-Za-z0-9_.]{1,512}$`)
-
-func checkRegion(field, region string) error {
-	if !regionForm.MatchString(region) || strings.Contains(region, "-mirror-") {
-		return fmt.Errorf("%s: %q is not a region: want 1 to 32 lower-case letters, digits and dashes", field, region)
-	}
-	return nil
-}
 
 // StreamName is the stream that a region's relay writes: LOG_EU_WEST for
 // eu-west.

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/region"
 	"github.com/meridian-iam/meridian/pkg/revision"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
@@ -120,8 +121,8 @@ func (a Append) check() error {
 	switch {
 	case !revision.ValidLog(a.Log):
 		return fault.Field("log", "log_id", "not the id of a log")
-	case a.Expected == 0 && !validRegion(a.HomeRegion):
-		return fault.Field("home_region", "region", "a new log needs a home region of 1 to 32 letters, digits, dashes and underscores")
+	case a.Expected == 0 && !region.Valid(a.HomeRegion):
+		return fault.Field("home_region", "region", "a new log needs a home region of 1 to 32 lower-case letters, digits and dashes")
 	case a.Actor.GetKind() == logv1.ActorKind_ACTOR_KIND_UNSPECIFIED:
 		return fault.Field("actor.kind", "required", "an append needs an actor")
 	case a.Actor.GetId() == "" || len(a.Actor.GetId()) > maxText:

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/sabotage"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
@@ -147,7 +148,7 @@ func (s *Store) claim(ctx context.Context, tx pgx.Tx, r Request, fingerprint []b
 	if err != nil {
 		return false, fmt.Errorf("claim idempotency key: %w", err)
 	}
-	if tag.RowsAffected() == 1 {
+	if tag.RowsAffected() == 1 || sabotage.Off(sabotage.Idempotency) {
 		return false, nil
 	}
 	var request, outcome []byte

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/meridian-iam/meridian/pkg/id"
+	"github.com/meridian-iam/meridian/pkg/region"
 	"github.com/meridian-iam/meridian/pkg/revision"
 	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
 )
@@ -95,7 +96,7 @@ func broken(e *logv1.Envelope, size int) string {
 		return "previous hash is not 32 bytes long"
 	case first && [32]byte(e.GetPreviousHash()) != [32]byte{}:
 		return "the first event names a previous hash"
-	case !validRegion(e.GetRegion()):
+	case !region.Valid(e.GetRegion()):
 		return "region is missing or malformed"
 	}
 	return brokenSealed(e.GetSealed())
@@ -114,21 +115,6 @@ func brokenSealed(sealed []*logv1.Sealed) string {
 		previous = s.GetUser()
 	}
 	return ""
-}
-
-// validRegion says whether a text can be the name of a region: 1 to 32
-// letters, digits, dashes and underscores.
-func validRegion(region string) bool {
-	if region == "" || len(region) > 32 {
-		return false
-	}
-	for _, c := range []byte(region) {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
 }
 
 // Message decodes the event with the types that are linked into this binary.

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/region"
 )
 
 // Fill names a stream that holds everything that a region's relay published.
@@ -51,15 +52,15 @@ func (s *Store) Fill(ctx context.Context, region, stream string) (fill Fill, fou
 // as published. Call it only after that is so.
 //
 // Errors: INVALID_FIELD, DATABASE_UNAVAILABLE.
-func (s *Store) RecordFill(ctx context.Context, region string, fill Fill) error {
-	if !validRegion(region) {
+func (s *Store) RecordFill(ctx context.Context, homeRegion string, fill Fill) error {
+	if !region.Valid(homeRegion) {
 		return fault.Field("region", "region", "not the name of a region")
 	}
 	if fill.Sequence > maxSequence {
 		return fault.Field("sequence", "range", "a sequence is out of range")
 	}
 	pool := s.db.Pool()
-	if _, err := pool.Exec(ctx, upsertFill, region, fill.Stream, fill.Created, int64(fill.Sequence)); err != nil {
+	if _, err := pool.Exec(ctx, upsertFill, homeRegion, fill.Stream, fill.Created, int64(fill.Sequence)); err != nil {
 		return failed(pool, "record stream fill", err)
 	}
 	return nil

@@ -145,7 +145,7 @@ func (f fixture) sound(t testing.TB, log string) eventlog.Result {
 // publisher holds a region's lease and has filled a stream.
 func (f fixture) publisher(ctx context.Context, region string) (eventlog.Publisher, error) {
 	fill := eventlog.Fill{Stream: "LOG", Created: 1}
-	_, epoch, err := f.Acquire(ctx, region, "relay", time.Minute)
+	_, epoch, err := f.Acquire(ctx, region, "relay", time.Minute, true)
 	if err == nil {
 		err = f.RecordFill(ctx, region, fill)
 	}

@@ -179,7 +179,7 @@ func TestReadsSayWhenTheDatabaseIsAway(t *testing.T) {
 		"fill":    func(sqldb.Querier) error { _, _, err := f.Fill(t.Context(), region, "LOG"); return err },
 		"filled":  func(sqldb.Querier) error { return f.RecordFill(t.Context(), region, eventlog.Fill{Stream: "LOG"}) },
 		"backlog": func(sqldb.Querier) error { _, _, err := f.Backlog(t.Context(), region); return err },
-		"acquire": func(sqldb.Querier) error { _, _, err := f.Acquire(t.Context(), region, "a", 1e9); return err },
+		"acquire": func(sqldb.Querier) error { _, _, err := f.Acquire(t.Context(), region, "a", 1e9, true); return err },
 		"sweep":   func(sqldb.Querier) error { _, err := f.Sweep(t.Context(), 1); return err },
 	} {
 		t.Run(name, func(t *testing.T) { wantReason(t, call(pool), commonv1.Reason_DATABASE_UNAVAILABLE) })

@@ -26,7 +26,7 @@ func (r *Relay) lead(ctx context.Context) bool {
 	r.lease.renew = now.Add(r.c.Lease / 3)
 	bounded, cancel := context.WithTimeout(ctx, r.c.Lease/2)
 	defer cancel()
-	held, epoch, err := r.c.Store.Acquire(bounded, r.c.Region, r.c.Holder, r.c.Lease)
+	held, epoch, err := r.c.Store.Acquire(bounded, r.c.Region, r.c.Holder, r.c.Lease, r.home())
 	switch {
 	case err != nil:
 		r.c.Log.WarnContext(ctx, "relay lease not renewed", slog.String("error", err.Error()))
@@ -37,13 +37,28 @@ func (r *Relay) lead(ctx context.Context) bool {
 		}
 		r.lease.held, r.lease.epoch, r.lease.until = true, epoch, now.Add(r.c.Lease)
 	default:
-		if r.lease.held {
-			r.c.Log.WarnContext(ctx, "relay lost its lease", slog.Uint64("epoch", r.lease.epoch))
-		}
+		r.lost(ctx)
 		// Another relay looks after the stream meanwhile.
 		r.lease.held, r.adopted = false, false
 	}
 	return r.holds()
+}
+
+// home says that this relay is one of the region itself, not one of another
+// region that stands by for it.
+func (r *Relay) home() bool { return r.c.Region == r.c.Bus.Region() }
+
+// lost says that another has the lease, or waits for it at home: then it is
+// given back at once.
+func (r *Relay) lost(ctx context.Context) {
+	switch {
+	case !r.lease.held:
+	case r.home():
+		r.c.Log.WarnContext(ctx, "relay lost its lease", slog.Uint64("epoch", r.lease.epoch))
+	default:
+		r.c.Log.InfoContext(ctx, "relay gives the lease back to the home region", slog.Uint64("epoch", r.lease.epoch))
+		r.release(ctx)
+	}
 }
 
 func (r *Relay) holds() bool {

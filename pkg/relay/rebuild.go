@@ -49,7 +49,7 @@ func (r *Relay) refill(stop, work context.Context, begin bus.Position, lost bool
 		r.c.Log.WarnContext(stop, "stream was lost and is filled from the events table", slog.String("stream", begin.Stream))
 	}
 	published := uint64(0)
-	if lost || r.c.Region == r.c.Bus.Region() {
+	if lost || r.home() {
 		ctx, cancel := context.WithCancel(work)
 		defer cancel()
 		defer context.AfterFunc(stop, cancel)()

@@ -147,6 +147,10 @@ func (r *Relay) Run(ctx context.Context) error {
 	work, cancel := outlast(ctx, r.c.StopWithin)
 	defer cancel()
 	defer r.release(work)
+	if !r.home() {
+		// A region that starts, too, gets its own lease first.
+		r.lease.renew = r.c.Clock().Add(r.c.Lease)
+	}
 
 	ticker := time.NewTicker(r.c.Sweep)
 	defer ticker.Stop()

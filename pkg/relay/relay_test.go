@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -185,7 +186,7 @@ func TestTwoRelaysAtOnce(t *testing.T) {
 
 func TestLeaseIsTakenOver(t *testing.T) {
 	f := newFixture(t)
-	if held, _, err := f.store.Acquire(t.Context(), region, "dead", 700*time.Millisecond); !held || err != nil {
+	if held, _, err := f.store.Acquire(t.Context(), region, "dead", 700*time.Millisecond, true); !held || err != nil {
 		t.Fatal(held, err)
 	}
 	start := time.Now()
@@ -206,6 +207,49 @@ func TestLeaseIsTakenOver(t *testing.T) {
 		t.Fatalf("the lease was taken after %s, while another had it", took)
 	}
 	f.sound(t, f.bus, log, 1)
+}
+
+// A relay of another region publishes for a lost one, into its own stream, and
+// lets go when the region is back: its own relay then publishes into its own.
+func TestLeaseGoesHome(t *testing.T) {
+	f := newFixture(t)
+	us := openBus(t, bus.Config{Region: "us", URL: f.bus.ClientURL()})
+	beats, stop := heartbeats(t, f.bus)
+	defer stop()
+	from := func(stream string) {
+		t.Helper()
+		timeout := time.After(patience)
+		for {
+			select {
+			case h := <-beats:
+				if h.HomeRegion == region && h.Stream == stream {
+					return
+				}
+			case <-timeout:
+				t.Fatalf("no heartbeat from %s", stream)
+			}
+		}
+	}
+	standby := f.config("standby")
+	standby.Bus = us
+	run(t, relay.New(standby))
+	stopHome := run(t, relay.New(f.config("home")))
+	from(bus.StreamName(region))
+	stopHome()
+	from(bus.StreamName("us"))
+	log := newLog()
+	reaches := func(b *bus.Bus, sequence uint64) {
+		until(t, fmt.Sprintf("event %d is in the stream of %s", sequence, b.Region()), func() bool {
+			last, _, err := b.Last(t.Context(), log)
+			return err == nil && last == sequence
+		})
+	}
+	f.commit(t, log, 2)
+	reaches(us, 2)
+	run(t, relay.New(f.config("home again")))
+	from(bus.StreamName(region))
+	f.commit(t, log, 1)
+	reaches(f.bus, 3)
 }
 
 func TestStoppedRelayGivesItsLeaseBack(t *testing.T) {
@@ -230,7 +274,7 @@ func TestStoppedRelayGivesItsLeaseBack(t *testing.T) {
 	if n := f.backlog(t); n != 0 {
 		t.Fatalf("the round was not finished: %d wait", n)
 	}
-	if held, _, err := f.store.Acquire(t.Context(), region, "b", time.Second); !held || err != nil {
+	if held, _, err := f.store.Acquire(t.Context(), region, "b", time.Second, true); !held || err != nil {
 		t.Fatalf("the lease was not given back: %v", err)
 	}
 }
@@ -245,7 +289,7 @@ func TestLosingTheLeaseInMidRoundDoesNotMark(t *testing.T) {
 	c.Hooks.BeforeMark = func([]eventlog.Pending) {
 		once.Do(func() {
 			until(t, "another has the lease", func() bool {
-				held, _, err := f.store.Acquire(context.Background(), region, "b", 200*time.Millisecond)
+				held, _, err := f.store.Acquire(context.Background(), region, "b", 200*time.Millisecond, true)
 				return err == nil && held
 			})
 			if n := f.backlog(t); n != 1 {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"connectrpc.com/connect"
@@ -36,10 +38,15 @@ func (a *App) client() (*meridian.Client, error) {
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
 			return nil, err
 		}
+		if url == "" && a.region != "" {
+			if url = ready.Regions[a.region]; url == "" {
+				return nil, fmt.Errorf("--region: there is no region %q; `meridian dev --regions` runs %q", a.region, slices.Sorted(maps.Keys(ready.Regions)))
+			}
+		}
 		// The development deployment's token and organization are of use there
 		// only.
-		if url == "" || url == ready.URL {
-			url = ready.URL
+		if url == "" || ready.Has(url) {
+			url = first(url, ready.URL)
 			token = first(token, ready.AdminToken)
 			a.organization = first(a.organization, ready.Organization)
 		}

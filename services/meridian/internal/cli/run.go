@@ -32,6 +32,7 @@ type App struct {
 	url          string
 	tokenFile    string
 	dir          string
+	region       string
 	organization string
 	json         bool
 
@@ -84,6 +85,7 @@ Exit codes: 0 yes or done · 1 the answer is no · 2 no answer`,
 	flags.StringVar(&a.url, "url", os.Getenv("MERIDIAN_URL"), "where Meridian is (MERIDIAN_URL; default: the running 'meridian dev')")
 	flags.StringVar(&a.tokenFile, "token-file", os.Getenv("MERIDIAN_TOKEN_FILE"), "file with the API token (MERIDIAN_TOKEN_FILE, or the token itself in MERIDIAN_TOKEN)")
 	flags.StringVar(&a.dir, "dir", ".meridian", "folder of 'meridian dev'")
+	flags.StringVar(&a.region, "region", "", "region of 'meridian dev --regions' to call (default: the first)")
 	flags.StringVarP(&a.organization, "organization", "o", os.Getenv("MERIDIAN_ORGANIZATION"), "organization id (MERIDIAN_ORGANIZATION; default: the demo organization)")
 	flags.BoolVar(&a.json, "json", false, "print JSON for machines")
 	root.AddGroup(
@@ -92,7 +94,7 @@ Exit codes: 0 yes or done · 1 the answer is no · 2 no answer`,
 		&cobra.Group{ID: "manage", Title: "Manage:"},
 	)
 	root.AddCommand(
-		a.dev(), a.serve(), a.migrate(), a.keys(), a.bootstrap(),
+		a.dev(), a.serve(), a.nats(), a.migrate(), a.keys(), a.bootstrap(),
 		a.check(), a.explain(), noun(a.lists()), a.expand(),
 		noun(a.model()), noun(a.rel()), noun(a.role()), noun(a.org()), noun(a.token()), noun(a.log()),
 		a.version(),

@@ -4,83 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/meridian-iam/meridian/pkg/config"
-	"github.com/meridian-iam/meridian/services/meridian/internal/dev"
 	"github.com/meridian-iam/meridian/services/meridian/internal/node"
 )
-
-func (a *App) dev() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "dev", GroupID: "run", Args: cobra.NoArgs,
-		Short: "Run everything on this machine, with a demo organization",
-		Long: "Starts a database, NATS and all services, publishes the demo model, makes a demo\n" +
-			"organization, and writes where they are into DIR/dev.json. Everything is kept in DIR:\n" +
-			"the same folder again continues. Ctrl-C stops it.",
-		Example: "  meridian dev\n  meridian dev --dir /tmp/m --listen 127.0.0.1:0",
-	}
-	listen := cmd.Flags().String("listen", "127.0.0.1:8080", "host:port; port 0 takes a free one")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		began := time.Now()
-		dir, err := filepath.Abs(a.dir)
-		if err != nil {
-			return err
-		}
-		step := func(text string) { fmt.Fprintf(a.stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), text) }
-		err = dev.Run(cmd.Context(), dev.Options{Dir: dir, Listen: *listen, Step: step}, func(ready dev.Ready) {
-			step("ready")
-			a.welcome(ready, *listen)
-		})
-		if err == nil {
-			step("stopped; the data is in " + a.dir)
-		}
-		return err
-	}
-	return cmd
-}
-
-func (a *App) welcome(ready dev.Ready, listen string) {
-	if a.json {
-		// Without the token: what is printed ends up in logs of builds.
-		_ = a.printJSON(map[string]any{
-			"url": ready.URL, "organization": ready.Organization, "pid": ready.PID, "file": filepath.Join(a.dir, "dev.json"),
-		})
-		return
-	}
-	me := "meridian"
-	if strings.Contains(os.Args[0], "go-build") {
-		me = "go run ./services/meridian"
-	}
-	if a.dir != ".meridian" {
-		me += " --dir " + a.dir
-	}
-	fmt.Fprintf(a.stdout, `
-Meridian is at %s, the demo organization is %s.
-Try, in another terminal:
-
-  %[3]s check user:anna can_select table:orders
-  %[3]s explain user:anna can_select table:salaries
-  %[3]s check user:carl can_select table:salaries        # CONDITIONAL: from where?
-  %[3]s check user:carl can_select table:salaries --context '{"ip": "10.1.2.3"}'
-  %[3]s list objects user:anna can_select table
-  %[3]s rel write 'table:orders#reader@user:zoe'
-  %[3]s log tail --follow
-  %[3]s log verify
-
-  curl -s %[1]s/meridian.authz.v1.CheckService/Check \
-    -H "Authorization: Bearer $(jq -r .admin_token %[4]s)" -H 'Content-Type: application/json' \
-    -d '{"organization":"%[2]s","subject":"user:anna","permission":"can_select","resource":"table:orders"}'
-`, ready.URL, ready.Organization, me, filepath.Join(a.dir, "dev.json"))
-	if !strings.HasSuffix(listen, ":0") { // a public URL must be known before
-		fmt.Fprintf(a.stdout, "  curl -s %s/.well-known/authzen-configuration/authzen/%s\n", ready.URL, ready.Organization)
-	}
-}
 
 func (a *App) serve() *cobra.Command {
 	cmd := &cobra.Command{
@@ -90,14 +20,17 @@ func (a *App) serve() *cobra.Command {
 	}
 	path := configFlag(cmd)
 	services := cmd.Flags().StringSlice("services", nil, "services to host: identity, authz, relay (default: as in the file, else all)")
+	while := a.withParent(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return withNode(cmd.Context(), *path, *services, func(n *node.Node) error {
-			address, err := n.Listen(cmd.Context())
+		ctx, stop := while(cmd.Context())
+		defer stop()
+		return withNode(ctx, *path, *services, func(n *node.Node) error {
+			address, err := n.Listen(ctx)
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(a.stderr, "meridian serves on %s\n", address)
-			return n.Run(cmd.Context())
+			return n.Run(ctx)
 		})
 	}
 	return cmd

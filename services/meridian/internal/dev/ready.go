@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 )
 
@@ -16,6 +18,15 @@ type Ready struct {
 	AdminToken   string `json:"admin_token"`
 	Organization string `json:"organization"`
 	PID          int    `json:"pid"`
+	// Regions are the URLs of the regions by their names, when there are several.
+	Regions map[string]string `json:"regions,omitempty"`
+	// Links is where the links between them can be cut and slowed: toxiproxy's API.
+	Links string `json:"links,omitempty"`
+}
+
+// Has says whether the deployment answers at a URL.
+func (r Ready) Has(url string) bool {
+	return url == r.URL || slices.Contains(slices.Collect(maps.Values(r.Regions)), url)
 }
 
 func path(dir string) string { return filepath.Join(dir, "dev.json") }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/serve"
@@ -27,7 +28,8 @@ type Config struct {
 	// Region is where this process runs, as eu-west. Required.
 	Region string `yaml:"region"`
 	// Regions are those of the deployment, the platform's home first; absent:
-	// Region alone.
+	// Region alone. This one mirrors the streams of the others, and its relays
+	// stand by for them.
 	Regions []string `yaml:"regions"`
 	// Services to host: identity, authz, relay; absent: all.
 	Services []string `yaml:"services"`
@@ -43,6 +45,10 @@ type Config struct {
 	// IdentityURL is where the identity service is when this process does not
 	// host it, as https://identity.internal:8443.
 	IdentityURL string `yaml:"identity_url"`
+
+	// ClockSkew is how far this node's own clock is taken to be off, for drills;
+	// absent: it is right. The database's clock is the one that counts.
+	ClockSkew time.Duration `yaml:"clock_skew"`
 
 	Server    serve.Config     `yaml:"server"`
 	Telemetry telemetry.Config `yaml:"telemetry"`
@@ -80,6 +86,15 @@ type KeysConfig struct {
 	// RegionalFile holds the Tink keyset that wraps the keys of users whose
 	// home is this region. Required.
 	RegionalFile string `yaml:"regional_file"`
+}
+
+func unique(names []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(names)))
+}
+
+// others are the deployment's regions without this one.
+func (c Config) others() []string {
+	return slices.DeleteFunc(slices.Clone(c.Regions), func(r string) bool { return r == c.Region })
 }
 
 // hosts says whether this node hosts a service.
@@ -126,6 +141,8 @@ func (c Config) check() error {
 		return fmt.Errorf("region: is required, as eu-west")
 	case !slices.Contains(c.Regions, c.Region):
 		return fmt.Errorf("regions: %q does not contain this node's region %q", c.Regions, c.Region)
+	case len(unique(c.Regions)) != len(c.Regions):
+		return fmt.Errorf("regions: %q names a region twice", c.Regions)
 	case c.DataDir == "":
 		return fmt.Errorf("data_dir: is required")
 	case c.Keys.ServiceFile == "":

@@ -19,6 +19,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/project"
 	"github.com/meridian-iam/meridian/pkg/relay"
+	"github.com/meridian-iam/meridian/pkg/sabotage"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/serve"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
@@ -32,15 +33,20 @@ type Node struct {
 	config    Config
 	telemetry *telemetry.Telemetry
 	db        *sqldb.DB
-	bus       *bus.Bus
-	log       *eventlog.Store
-	follower  *project.Follower
-	relay     *relay.Relay
-	identity  *identity.Service
-	authz     *authz.Service
-	server    *serve.Server
+	// clock is the database's.
+	clock    func() time.Time
+	bus      *bus.Bus
+	log      *eventlog.Store
+	follower *project.Follower
+	// relays are the region's own, and one that stands by for each other region.
+	relays   []*relay.Relay
+	identity *identity.Service
+	authz    *authz.Service
+	server   *serve.Server
 
-	// close undoes what Open did, in reverse.
+	// run goes on while the server needs it; close undoes what Open did, in
+	// reverse.
+	run   []func(context.Context) error
 	close []func()
 }
 
@@ -89,13 +95,26 @@ func (n *Node) openDatabase(ctx context.Context) error {
 	}
 	n.db = db
 	n.onClose(db.Close)
+	if db.Flavor() == sqldb.PostgreSQL {
+		// CockroachDB removes expired rows by itself.
+		n.onRun(n.sweep)
+	}
+	own := func() time.Time { return time.Now().Add(n.config.ClockSkew) }
+	clock, err := db.NewClock(ctx, own)
+	if err != nil {
+		return err
+	}
+	n.onRun(func(ctx context.Context) error { return clock.Run(ctx, n.telemetry.Log) })
+	if n.clock = clock.Now; sabotage.Off(sabotage.DatabaseClock) {
+		n.clock = own
+	}
 	return nil
 }
 
 func (n *Node) openBus(ctx context.Context) error {
 	b, err := bus.Open(ctx, bus.Config{
 		URL: n.config.Bus.URL, CredentialsFile: n.config.Bus.CredentialsFile, Replicas: n.config.Bus.Replicas,
-		StoreDir: filepath.Join(n.config.DataDir, "jetstream"), Region: n.config.Region,
+		StoreDir: filepath.Join(n.config.DataDir, "jetstream"), Region: n.config.Region, Mirrors: n.config.others(),
 	}, n.telemetry.Log)
 	if err != nil {
 		return err
@@ -111,32 +130,36 @@ func (n *Node) openLog(context.Context) error {
 		return err
 	}
 	n.log = eventlog.New(eventlog.Config{
-		DB: n.db, Region: n.config.Region, Vault: eventlog.NewVault(key), Nudge: n.nudge,
+		DB: n.db, Region: n.config.Region, Vault: eventlog.NewVault(key), Nudge: n.nudge, Clock: n.clock,
 	})
 	n.follower = project.NewFollower(project.Config{
-		Bus: n.bus, Store: n.log, DB: n.db, Log: n.telemetry.Log, Metrics: n.telemetry.Registry,
+		Bus: n.bus, Store: n.log, DB: n.db, Clock: n.clock, Log: n.telemetry.Log, Metrics: n.telemetry.Registry,
 	})
+	n.onRun(n.follower.Run)
 	if !n.config.hosts(Relay) {
 		return nil
 	}
-	holder, err := os.Hostname()
+	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("name of this host: %w", err)
 	}
-	n.relay = relay.New(relay.Config{
-		DB: n.db, Store: n.log, Bus: n.bus, Region: n.config.Region,
-		Holder:  fmt.Sprintf("%s/%d/%s", holder, os.Getpid(), uuid.NewString()),
-		Metrics: n.telemetry.Registry, Log: n.telemetry.Log,
-	})
+	holder := fmt.Sprintf("%s/%d/%s", host, os.Getpid(), uuid.NewString())
+	for _, region := range append([]string{n.config.Region}, n.config.others()...) {
+		r := relay.New(relay.Config{
+			DB: n.db, Store: n.log, Bus: n.bus, Region: region, Holder: holder,
+			Clock: n.clock, Metrics: n.telemetry.Registry, Log: n.telemetry.Log,
+		})
+		n.relays = append(n.relays, r)
+		n.onRun(r.Run)
+	}
 	return nil
 }
 
-// nudge wakes the relay of a region after a commit: directly when it is in this
-// process, over the bus else.
+// nudge wakes the relay of a region after a commit: the region's own directly
+// when it is in this process, and else whoever relays for it, over the bus.
 func (n *Node) nudge(region string) {
-	if n.relay != nil && region == n.config.Region {
-		n.relay.Nudge(region)
-		return
+	if len(n.relays) > 0 && region == n.config.Region {
+		n.relays[0].Nudge(region)
 	}
 	n.bus.Nudge(region)
 }
@@ -144,18 +167,24 @@ func (n *Node) nudge(region string) {
 func (n *Node) openServices(context.Context) (err error) {
 	if n.config.hosts(Identity) {
 		n.identity = identity.New(identity.Options{
-			DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions,
+			DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, Clock: n.clock,
 		})
 	}
 	if n.config.hosts(Authz) {
 		n.authz, err = authz.New(authz.Options{
-			Config: n.config.Authz, DB: n.db, Log: n.log, Follower: n.follower, Region: n.config.Region, StreamHead: n.bus.Last,
+			Config: n.config.Authz, DB: n.db, Log: n.log, Follower: n.follower, Region: n.config.Region, StreamHead: n.bus.Last, Clock: n.clock,
 			Dir:    filepath.Join(n.config.DataDir, "graphs"),
 			Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 		})
+		if err != nil {
+			return err
+		}
+		n.onRun(n.authz.Run)
 	}
-	return err
+	return nil
 }
+
+func (n *Node) onRun(run func(context.Context) error) { n.run = append(n.run, run) }
 
 func (n *Node) onClose(f func()) { n.close = append(n.close, f) }
 
@@ -209,16 +238,8 @@ func (n *Node) Run(ctx context.Context) error {
 	below, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, below := errgroup.WithContext(below)
-	group.Go(func() error { return ended(below, n.follower.Run(below)) })
-	if n.relay != nil {
-		group.Go(func() error { return ended(below, n.relay.Run(below)) })
-	}
-	if n.authz != nil {
-		group.Go(func() error { return ended(below, n.authz.Run(below)) })
-	}
-	if n.db.Flavor() == sqldb.PostgreSQL {
-		// CockroachDB removes expired rows by itself.
-		group.Go(func() error { return ended(below, n.sweep(below)) })
+	for _, run := range n.run {
+		group.Go(func() error { return ended(below, run(below)) })
 	}
 	group.Go(func() error {
 		defer stop()

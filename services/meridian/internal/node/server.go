@@ -51,7 +51,7 @@ func (n *Node) verifier(key *principal.ServiceKey) principal.Verifier {
 		})
 		upstream = identity.RemoteVerifier{Client: identityv1connect.NewApiTokenServiceClient(c.HTTP, c.BaseURL, c.Options...)}
 	}
-	cache := principal.NewCache(principal.CacheConfig{Upstream: upstream, Metrics: n.telemetry.Registry})
+	cache := principal.NewCache(principal.CacheConfig{Upstream: upstream, Clock: n.clock, Metrics: n.telemetry.Registry})
 	n.onClose(n.follower.Watch(func(r eventlog.Recorded) {
 		if r.Envelope.GetType() != string((&eventv1.ApiTokenRevoked{}).ProtoReflect().Descriptor().FullName()) {
 			return

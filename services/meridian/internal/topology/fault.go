@@ -1,0 +1,131 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/meridian-iam/meridian/pkg/sqldb/pglocal"
+)
+
+// Lose ends a region at once, as a fire does: all processes are killed, and
+// nothing reaches it or leaves it.
+func (d *Deployment) Lose(r *Region) error {
+	r.edge.close()
+	var group errgroup.Group
+	for _, p := range r.Processes {
+		group.Go(p.Kill)
+	}
+	return errors.Join(group.Wait(), d.Isolate(r))
+}
+
+// Restore starts a region that was lost, with what its disks still have.
+func (d *Deployment) Restore(ctx context.Context, r *Region) error {
+	if err := d.Rejoin(ctx, r); err != nil {
+		return err
+	}
+	return d.startRegion(ctx, r)
+}
+
+// Isolate cuts all links of a region, also that to the database. Its processes
+// go on, and answer callers inside the region.
+func (d *Deployment) Isolate(r *Region) error {
+	return d.each(r, d.links.Cut)
+}
+
+// Rejoin heals all links of a region.
+func (d *Deployment) Rejoin(ctx context.Context, r *Region) error {
+	return d.each(r, func(link *Link) error { return d.links.Heal(ctx, link) })
+}
+
+func (d *Deployment) each(r *Region, do func(*Link) error) error {
+	for _, link := range d.links.all {
+		if link.touches(r.Name) {
+			if err := do(link); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Slow makes the links between regions several times as slow, and their delays
+// uneven. A factor of 1 is as they were.
+func (d *Deployment) Slow(factor int) error {
+	for _, link := range d.links.all {
+		delay := d.plan.delay(link.From, link.To) * time.Duration(factor)
+		jitter := delay / jitterShare
+		if factor > 1 {
+			jitter = delay / 2
+		}
+		if err := d.links.Slow(link, delay, jitter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// KillDatabase ends the database without a warning.
+func (d *Deployment) KillDatabase() error {
+	process, err := os.FindProcess(d.database.PID())
+	if err == nil {
+		err = process.Kill()
+	}
+	if err != nil {
+		return fmt.Errorf("kill the database: %w", err)
+	}
+	select {
+	case <-d.database.Exited():
+		return nil
+	case <-time.After(patience):
+		return errors.New("the killed database goes on")
+	}
+}
+
+// RestartDatabase starts the database again, after KillDatabase.
+func (d *Deployment) RestartDatabase(ctx context.Context) error {
+	database, err := pglocal.Start(ctx, pglocal.Options{Dir: d.path(Database)})
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	d.database = database
+	for _, link := range d.links.all {
+		if link.Carries != carriesDatabase {
+			continue
+		}
+		if err := d.links.point(link, d.databaseAddress()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Skew sets how far the clocks of a region's machines are off, from the next
+// start of their processes on.
+func (d *Deployment) Skew(r *Region, by time.Duration) error {
+	if d.plan.Skews == nil {
+		d.plan.Skews = map[string]time.Duration{}
+	}
+	d.plan.Skews[r.Name] = by
+	for _, service := range services() {
+		if _, err := d.writeNode(r, service); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Install makes a region's services run another program from their next start
+// on; empty means the plan's.
+func (d *Deployment) Install(r *Region, binary string) {
+	if binary == "" {
+		binary = d.plan.binary(r.Name)
+	}
+	for _, p := range r.Services() {
+		p.Use(binary)
+	}
+}

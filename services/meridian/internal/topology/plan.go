@@ -1,0 +1,121 @@
+// Package topology runs a deployment of several regions on this machine: for
+// each region its services as processes of their own and a NATS cluster, one
+// database for all of them, and between them links with the delays of the real
+// world, which can be cut, slowed and healed.
+//
+// PostgreSQL, when it stands for the CockroachDB cluster, is one server. It is
+// near to every region, because the rows of an organization have their
+// leaseholder in its home region; DatabaseDelay makes it far. Losing a region
+// does not lose it, as losing one of three does not lose a CockroachDB cluster.
+package topology
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/meridian-iam/meridian/pkg/region"
+)
+
+// Plan says what to run.
+type Plan struct {
+	// Dir keeps everything; the same folder again continues.
+	Dir string
+	// Binary is the meridian program that the processes run.
+	Binary string
+	// Binaries are those of single regions, where they differ.
+	Binaries map[string]string
+	// Regions, the platform's home first. At least two.
+	Regions []string
+	// Servers of each region's NATS cluster: 1 or 3; 0 means 1.
+	Servers int
+	// Delays of the links; nil means Delay of each pair.
+	Delays func(from, to string) time.Duration
+	// DatabaseDelay is the way from a region to the database; 0 means 1 ms.
+	DatabaseDelay time.Duration
+	// Skews are how far the clocks of regions are off.
+	Skews map[string]time.Duration
+	// Listen is where the first region answers; empty means a free port.
+	Listen string
+	// Step is told what happens, for people.
+	Step func(text string)
+}
+
+// Database is the place of the database in links.
+const Database = "database"
+
+// The services of a region, each a process. Bus is the first of its NATS
+// servers.
+const (
+	Identity = "identity"
+	Authz    = "authz"
+	Relay    = "relay"
+	Bus      = "nats"
+)
+
+// services are in the order in which they start.
+func services() []string { return []string{Identity, Authz, Relay} }
+
+// oneWay are delays between places, as public clouds have them.
+func oneWay() map[[2]string]time.Duration {
+	return map[[2]string]time.Duration{
+		{"us-east", "eu-west"}:  40 * time.Millisecond,
+		{"us-east", "ap-south"}: 110 * time.Millisecond,
+		{"eu-west", "ap-south"}: 65 * time.Millisecond,
+	}
+}
+
+// The delays of pairs that oneWay does not have.
+const (
+	otherDelay = 50 * time.Millisecond
+	// nearDelay is the way to a leaseholder in the same region.
+	nearDelay = 1 * time.Millisecond
+)
+
+// Delay is the standard one-way delay between two regions.
+func Delay(from, to string) time.Duration {
+	known := oneWay()
+	for _, pair := range [][2]string{{from, to}, {to, from}} {
+		if d, ok := known[pair]; ok {
+			return d
+		}
+	}
+	return otherDelay
+}
+
+// delay is the one-way delay of a link.
+func (p Plan) delay(from, to string) time.Duration {
+	between := p.Delays
+	if between == nil {
+		between = Delay
+	}
+	if to == Database {
+		return max(p.DatabaseDelay, nearDelay)
+	}
+	return between(from, to)
+}
+
+func (p Plan) binary(of string) string {
+	if b, ok := p.Binaries[of]; ok {
+		return b
+	}
+	return p.Binary
+}
+
+func (p Plan) check() error {
+	if len(p.Regions) < 2 {
+		return fmt.Errorf("regions: %q are fewer than two; one region is `meridian dev` alone", p.Regions)
+	}
+	if p.Servers != 1 && p.Servers != 3 {
+		return fmt.Errorf("servers: a NATS cluster has 1 or 3 servers, not %d", p.Servers)
+	}
+	for i, name := range p.Regions {
+		if err := region.Check(name); err != nil {
+			return fmt.Errorf("regions: %w", err)
+		}
+		if name == Database || slices.Contains(p.Regions[:i], name) {
+			return fmt.Errorf("regions: %q is there already", name)
+		}
+	}
+	return nil
+}
