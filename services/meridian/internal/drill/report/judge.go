@@ -27,14 +27,14 @@ func (r *Report) Judge() {
 	}
 	v := &r.Verification
 	if n := r.RPO.Missing; n > 0 {
-		fail("%d acknowledged events are missing", n)
+		fail("%s acknowledged and missing", count(n, "event"))
 	}
 	if n := v.ForbiddenAllows; n > 0 {
-		fail("%d checks were allowed after the access was revoked", n)
+		fail("%s allowed after the access was revoked", count(n, "check"))
 	}
 	for _, l := range v.Logs {
 		if l.Differences > 0 {
-			fail("log %s has %d differences", l.Log, l.Differences)
+			fail("%s in log %s", count(l.Differences, "difference"), l.Log)
 		}
 	}
 	if !v.ChainsEqual {

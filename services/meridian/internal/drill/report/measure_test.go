@@ -187,11 +187,11 @@ func TestJudge(t *testing.T) {
 		reason string
 	}{
 		"nothing_wrong":    {func(*report.Report) {}, report.Passed, ""},
-		"missing_events":   {func(r *report.Report) { r.RPO.Missing = 2 }, report.Failed, "2 acknowledged events are missing"},
-		"forbidden_allows": {func(r *report.Report) { r.Verification.ForbiddenAllows = 1 }, report.Failed, "1 checks were allowed after the access was revoked"},
+		"missing_events":   {func(r *report.Report) { r.RPO.Missing = 2 }, report.Failed, "2 events acknowledged and missing"},
+		"forbidden_allows": {func(r *report.Report) { r.Verification.ForbiddenAllows = 1 }, report.Failed, "1 check allowed after the access was revoked"},
 		"differences": {
 			func(r *report.Report) { r.Verification.Logs = []report.LogCheck{{Log: "org_acme", Differences: 3}} },
-			report.Failed, "log org_acme has 3 differences",
+			report.Failed, "3 differences in log org_acme",
 		},
 		"chains":    {func(r *report.Report) { r.Verification.ChainsEqual = false }, report.Failed, "hash chains differ"},
 		"history":   {func(r *report.Report) { r.Verification.History = models(history.Violated) }, report.Failed, "the history of slugs is violated in 1 of 4 partitions"},
