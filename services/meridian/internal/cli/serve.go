@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
@@ -135,20 +136,26 @@ func (a *App) bootstrap() *cobra.Command {
 	return cmd
 }
 
+// commit is what the program was built from; empty when the build does not say.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
+}
+
 func (a *App) version() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Args: cobra.NoArgs, Short: "Print the version",
 		Example: "  meridian version --json",
 		RunE: func(*cobra.Command, []string) error {
-			v := map[string]string{"version": "development", "go": "", "commit": ""}
-			if info, ok := debug.ReadBuildInfo(); ok {
-				v["go"] = info.GoVersion
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						v["commit"] = s.Value
-					}
-				}
-			}
+			v := map[string]string{"version": "development", "go": runtime.Version(), "commit": commit()}
 			if a.json {
 				return a.printJSON(v)
 			}

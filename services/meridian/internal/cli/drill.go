@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/spf13/cobra"
+
+	"github.com/meridian-iam/meridian/services/meridian/internal/drill"
+	"github.com/meridian-iam/meridian/services/meridian/internal/drill/history"
+	"github.com/meridian-iam/meridian/services/meridian/internal/drill/report"
+)
+
+// drillFlags are the settings of `meridian drill`.
+type drillFlags struct {
+	short   bool
+	regions []string
+	region  string
+	servers int
+	reports string
+	binary  string
+	other   string
+}
+
+func (a *App) drill() *cobra.Command {
+	var f drillFlags
+	cmd := &cobra.Command{
+		Use: "drill NAME...|all", GroupID: "run", Args: cobra.MinimumNArgs(1),
+		Short: "Break a deployment of several regions, and find out what was lost",
+		Long: "Starts several regions on this machine, lets clients use them, breaks what the drill names,\n" +
+			"heals it, and verifies: log verify on every log in every region, no acknowledged write missing,\n" +
+			"nothing allowed that was revoked, and the clients' histories checked with Porcupine.\n\n" +
+			drills() + "\nExit code: 0 all kept their promises, 1 some did not.",
+		Example: "  meridian drill region-loss\n  meridian drill all --short\n  meridian drill region-isolation --in eu-west --reports /tmp/reports",
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&f.short, "short", false, "a few seconds of each phase, as in continuous integration")
+	flags.StringSliceVar(&f.regions, "regions", []string{"us-east", "eu-west", "ap-south"}, "regions to start, the platform's home first")
+	flags.StringVar(&f.region, "in", "", "region that is broken (default: the second)")
+	flags.IntVar(&f.servers, "nats-servers", 1, "servers of each region's NATS cluster: 1 or 3")
+	flags.StringVar(&f.reports, "reports", "", "folder for report, history and staleness curve of each drill")
+	flags.StringVar(&f.binary, "binary", "", "meridian program to run (default: this one)")
+	flags.StringVar(&f.other, "other-binary", "", "another build of it, for rolling-upgrade (default: the same)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.runDrills(cmd.Context(), args, f) }
+	return cmd
+}
+
+// drills lists what there is, for people.
+func drills() string {
+	var b strings.Builder
+	for _, s := range drill.Scenarios() {
+		fmt.Fprintf(&b, "  %-17s %s\n", s.Name, s.Does)
+	}
+	return b.String()
+}
+
+// named returns the drills of the command line.
+func named(args []string) ([]drill.Scenario, error) {
+	if slices.Contains(args, "all") {
+		return drill.Scenarios(), nil
+	}
+	var out []drill.Scenario
+	for _, name := range args {
+		s, err := drill.Find(name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (a *App) runDrills(ctx context.Context, args []string, f drillFlags) (err error) {
+	scenarios, err := named(args)
+	if err != nil {
+		return err
+	}
+	if f.region == "" && len(f.regions) > 1 {
+		f.region = f.regions[1]
+	}
+	if !slices.Contains(f.regions, f.region) {
+		return fmt.Errorf("--in: %q is none of the regions %q", f.region, f.regions)
+	}
+	if f.binary == "" {
+		if f.binary, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	step := func(text string) { fmt.Fprintf(a.stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), text) }
+	target, stop, err := drill.Local(ctx, drill.LocalOptions{
+		Binary: f.binary, Other: first(f.other, f.binary), Regions: f.regions, Servers: f.servers, Step: step,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	options := drill.Options{
+		Region: f.region, Before: 10 * time.Second, During: 20 * time.Second, After: 20 * time.Second, Step: step,
+		Versions: report.Versions{Meridian: commit(), Go: runtime.Version(), NATS: server.VERSION, Database: target.Database()},
+	}
+	if f.short {
+		options.Before, options.During, options.After = 3*time.Second, 8*time.Second, 8*time.Second
+	}
+	return a.each(ctx, target, scenarios, options, f.reports, step)
+}
+
+// each does one drill after the other.
+func (a *App) each(
+	ctx context.Context, target drill.Target, scenarios []drill.Scenario, o drill.Options, folder string, step func(string),
+) error {
+	var reports []report.Report
+	bad := false
+	for _, s := range scenarios {
+		step("drill " + s.Name + ": " + s.Does)
+		r, ops, err := drill.Run(ctx, target, s, o)
+		if err != nil {
+			return fmt.Errorf("drill %s: %w", s.Name, err)
+		}
+		if err := a.reported(r, ops, folder); err != nil {
+			return err
+		}
+		reports, bad = append(reports, *r), bad || r.Verdict != report.Passed
+	}
+	if len(reports) > 1 && !a.json {
+		if err := report.Summary(a.stdout, reports); err != nil {
+			return err
+		}
+	}
+	if bad {
+		return errNo
+	}
+	return nil
+}
+
+// reported prints a report, and keeps it with its history and its curve.
+func (a *App) reported(r *report.Report, ops []history.Op, folder string) error {
+	print := r.WriteText
+	if a.json {
+		print = r.WriteJSON
+	}
+	if err := print(a.stdout); err != nil || folder == "" {
+		return err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // reports are for everybody
+		return err
+	}
+	for suffix, write := range map[string]func(io.Writer) error{
+		".txt": r.WriteText, ".json": r.WriteJSON, ".svg": r.Plot,
+		".history.jsonl": func(w io.Writer) error { return history.Write(w, ops) },
+	} {
+		var content bytes.Buffer
+		if err := write(&content); err != nil {
+			return err
+		}
+		path := filepath.Join(folder, r.Drill+suffix)
+		if err := os.WriteFile(path, content.Bytes(), 0o644); err != nil { //nolint:gosec // reports are for everybody
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+// Package drill breaks a deployment of several regions while clients use it,
+// heals it, and finds out what was lost: of acknowledged writes, of order, and
+// of time.
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/meridian-iam/meridian/pkg/id"
+	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/services/meridian/internal/drill/history"
+	"github.com/meridian-iam/meridian/services/meridian/internal/drill/report"
+)
+
+// Options of a drill.
+type Options struct {
+	// Region that is broken; empty means the first.
+	Region string
+	// Before, During and After are how long the canaries run before the fault,
+	// while it lasts, and after it was healed. During begins when breaking is
+	// done, After when healing is.
+	Before, During, After time.Duration
+	// Versions are of what runs.
+	Versions report.Versions
+	// Step is told what happens, for people.
+	Step func(text string)
+}
+
+// drill is one run.
+type drill struct {
+	Options
+
+	name     string
+	target   Target
+	clients  map[string]*meridian.Client
+	homes    []*home
+	recorder *history.Recorder
+	began    time.Time
+	cancel   context.CancelCauseFunc
+
+	mu       sync.Mutex
+	timeline []report.Moment
+	samples  []report.Sample
+	watches  []*watched
+}
+
+// Run does a drill and returns its report, also of one that failed. The history
+// is what the canaries saw.
+//
+// Errors: the drill could not be done.
+func Run(ctx context.Context, target Target, scenario Scenario, o Options) (*report.Report, []history.Op, error) {
+	if o.Region == "" {
+		o.Region = target.Regions()[0]
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	d := &drill{
+		Options: o, name: scenario.Name + "-" + id.New(id.Organization)[24:], target: target,
+		clients: map[string]*meridian.Client{}, recorder: &history.Recorder{}, cancel: cancel,
+	}
+	for _, region := range target.Regions() {
+		d.clients[region] = meridian.New(target.URLs(region)[0], target.Token())
+	}
+	if err := d.prepare(ctx); err != nil {
+		return nil, nil, fmt.Errorf("prepare the drill: %w", err)
+	}
+	started := time.Now()
+	d.began = started
+	fault, err := d.breakAndHeal(ctx, scenario.Name)
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	ops := d.recorder.Ops()
+	r, err := d.report(ctx, scenario, ops, fault)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.Started = started.UTC()
+	return r, ops, nil
+}
+
+// broken ends a drill that cannot go on.
+func (d *drill) broken(err error) { d.cancel(err) }
+
+// now is the time since the drill's start.
+func (d *drill) now() time.Duration { return time.Since(d.began) }
+
+func (d *drill) note(kind report.MomentKind, text string) {
+	d.Step(text)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.timeline = append(d.timeline, report.Moment{Offset: report.Millis(d.now()), Kind: kind, Text: text})
+}
+
+// aged notes how old an answer was.
+func (d *drill) aged(op history.Op, age time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.samples = append(d.samples, report.Sample{
+		Offset: report.Millis(op.End), Region: op.Region, Home: op.Home, Age: report.Millis(age), Refused: op.Outcome != history.OK,
+	})
+}
+
+// model is what the canaries' questions are about.
+const model = `model
+  schema 1.1
+type user
+type document
+  relations
+    define viewer: [user]
+`
+
+// prepare makes an organization in each region, with a model.
+func (d *drill) prepare(ctx context.Context) error {
+	client := d.clients[d.target.Regions()[0]]
+	published, err := client.Models.PublishModel(ctx, &authzv1.PublishModelRequest{
+		Name: "drill", Files: []*authzv1.ModelFile{{Path: "drill.fga", Content: model}}, IdempotencyKey: "drill-model-" + d.name,
+	})
+	if err != nil {
+		return fmt.Errorf("publish the model: %w", err)
+	}
+	for _, region := range d.target.Regions() {
+		created, err := client.Organizations.CreateOrganization(ctx, &identityv1.CreateOrganizationRequest{
+			Slug: "drill-" + d.name + "-in-" + region, Name: "Drill", HomeRegion: region, IdempotencyKey: "drill-" + d.name + region,
+		})
+		if err != nil {
+			return fmt.Errorf("create an organization in %s: %w", region, err)
+		}
+		h := &home{region: region, organization: created.GetOrganization().GetId()}
+		assigned, err := client.Models.AssignModel(ctx, &authzv1.AssignModelRequest{
+			Organization: h.organization, Choice: &authzv1.AssignModelRequest_Model{Model: published.GetModel().GetId()},
+			IdempotencyKey: "drill-assign-" + d.name + region,
+		})
+		if err != nil {
+			return fmt.Errorf("assign the model: %w", err)
+		}
+		h.start = assigned.GetRevision()
+		d.homes = append(d.homes, h)
+	}
+	return d.warm(ctx)
+}
+
+// warm makes every region load the organizations' graphs.
+func (d *drill) warm(ctx context.Context) error {
+	for _, h := range d.homes {
+		for _, region := range d.target.Regions() {
+			_, err := d.clients[region].Check(ctx, meridian.Question{
+				Organization: h.organization, Subject: subject, Permission: permission, Resource: keptRegister, AtLeast: h.start,
+			})
+			if err != nil {
+				return fmt.Errorf("check in %s: %w", region, err)
+			}
+		}
+	}
+	return nil
+}
+
+// breakAndHeal runs the canaries through the fault and returns when it began.
+func (d *drill) breakAndHeal(ctx context.Context, scenario string) (fault time.Duration, err error) {
+	calling, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- d.run(calling) }()
+	defer func() {
+		stop()
+		err = errors.Join(err, <-done)
+	}()
+	d.Step(fmt.Sprintf("canaries call for %s before the fault", d.Before))
+	if err := wait(ctx, d.Before); err != nil {
+		return 0, err
+	}
+	fault = d.now()
+	d.note(report.FaultBegins, scenario+" in "+d.Region)
+	if err := d.target.Break(ctx, scenario, d.Region); err != nil {
+		return 0, errors.Join(err, d.target.Heal(context.WithoutCancel(ctx), scenario, d.Region))
+	}
+	d.note(report.Observation, "broken; the canaries go on for "+d.During.String())
+	waited := wait(ctx, d.During)
+	d.note(report.Observation, "healing")
+	if err := errors.Join(waited, d.target.Heal(context.WithoutCancel(ctx), scenario, d.Region)); err != nil {
+		return 0, err
+	}
+	d.note(report.FaultEnds, "healed; the canaries go on for "+d.After.String())
+	if err := wait(ctx, d.After); err != nil {
+		return 0, err
+	}
+	return fault, nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,171 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meridian-iam/meridian/services/meridian/internal/drill/history"
+	"github.com/meridian-iam/meridian/services/meridian/internal/drill/report"
+)
+
+const (
+	// stalenessBound is the default bound of the age of answers.
+	stalenessBound = 5 * time.Second
+	// historyBound is how long the checking of the histories may take.
+	historyBound = 60 * time.Second
+)
+
+// report says what the canaries saw and what is left of it.
+func (d *drill) report(ctx context.Context, scenario Scenario, ops []history.Op, fault time.Duration) (*report.Report, error) {
+	r := &report.Report{
+		Drill: scenario.Name, Description: scenario.Does, Versions: d.Versions, Regions: d.target.Regions(), Delays: d.delays(),
+	}
+	r.Functions = report.Functions(ops, fault, function)
+	r.Budget = report.NewBudget(r.Functions, scenario.Promises.Budget)
+	r.Latencies = report.Latencies(before(ops, fault), r.Delays)
+	r.Staleness = report.Staleness{Bound: report.Millis(stalenessBound), Samples: d.samples}
+	d.Step("verifying all copies in all regions")
+	converged := d.now()
+	if err := d.converge(ctx); err != nil {
+		return nil, err
+	}
+	d.note(report.Observation, fmt.Sprintf("all regions have all acknowledged writes after %s more", (d.now()-converged).Round(time.Millisecond)))
+	if err := d.compare(ctx, r, ops); err != nil {
+		return nil, err
+	}
+	d.Step("checking the histories")
+	r.Verification.History = history.Check(ops, historyBound)
+	r.Verification.ForbiddenAllows = len(report.ForbiddenAllows(ops))
+	r.Thresholds = append(r.Thresholds, scenario.Promises.thresholds(r, d.end(report.FaultEnds)-fault)...)
+	r.Timeline, r.Duration = d.timeline, report.Millis(d.now())
+	r.Judge()
+	return r, nil
+}
+
+// end is when something happened last.
+func (d *drill) end(kind report.MomentKind) (at time.Duration) {
+	for _, m := range d.timeline {
+		if m.Kind == kind {
+			at = time.Duration(m.Offset)
+		}
+	}
+	return at
+}
+
+func (d *drill) delays() []report.Delay {
+	var out []report.Delay
+	for _, from := range d.target.Regions() {
+		for _, to := range d.target.Regions() {
+			if from != to {
+				out = append(out, report.Delay{From: from, To: to, OneWay: report.Millis(d.target.Delay(from, to))})
+			}
+		}
+	}
+	return out
+}
+
+// before are the operations that ended before the fault began.
+func before(ops []history.Op, fault time.Duration) []history.Op {
+	return slices.DeleteFunc(slices.Clone(ops), func(op history.Op) bool { return op.End > fault })
+}
+
+// function says which function of the system an operation belongs to.
+func function(op history.Op) (group, name string) {
+	if strings.HasPrefix(op.Client, spread) {
+		return "", "" // asks until the answer is as wanted
+	}
+	switch op.Kind {
+	case history.KindTouch, history.KindDelete:
+		return "writes", "writes homed in " + op.Home
+	case history.KindKeyedWrite:
+		return "keyed writes", "writes homed in " + op.Home + ", client in " + op.Region
+	case history.KindCreate:
+		return "creates", "organizations created in " + op.Region
+	case history.KindCheck:
+		return "checks " + string(op.Freshness), fmt.Sprintf("checks homed in %s, client in %s", op.Home, op.Region)
+	}
+	return "", ""
+}
+
+// compare finds what is missing, repeated or different.
+func (d *drill) compare(ctx context.Context, r *report.Report, ops []history.Op) (err error) {
+	if r.Verification.Logs, err = d.verify(ctx); err != nil {
+		return err
+	}
+	if r.Verification.ChainDifferences, err = d.replicas(ctx); err != nil {
+		return err
+	}
+	r.Verification.ChainsEqual = len(r.Verification.ChainDifferences) == 0
+	repeated, unheard, disorder := 0, 0, 0
+	for _, h := range d.homes {
+		log, err := d.changes(ctx, h)
+		if err != nil {
+			return fmt.Errorf("read the log of %s: %w", h.region, err)
+		}
+		acknowledged, missing, twice := lost(ops, h, log)
+		r.RPO.Acknowledged, r.RPO.Missing, repeated = r.RPO.Acknowledged+acknowledged, r.RPO.Missing+missing, repeated+twice
+		for _, w := range d.watches {
+			if w.home == h.region {
+				missed, wrong := w.missed(slices.Collect(maps.Keys(log)))
+				unheard, disorder = unheard+missed, disorder+wrong
+			}
+		}
+	}
+	r.Thresholds = append(r.Thresholds,
+		atMost("events that nobody asked for, or applied twice", repeated, 0),
+		atMost("changes that a watch was not told of", unheard, 0),
+		atMost("changes that a watch was told of twice or out of order", disorder, 0),
+	)
+	return nil
+}
+
+func atMost(name string, value, limit int) report.Threshold {
+	return report.Threshold{Name: name, Value: fmt.Sprint(value), Limit: fmt.Sprintf("≤ %d", limit), OK: value <= limit}
+}
+
+func within(name string, value, limit time.Duration) report.Threshold {
+	return report.Threshold{
+		Name: name, Value: report.Millis(value).String(), Limit: "≤ " + report.Millis(limit).String(), OK: value <= limit,
+	}
+}
+
+// thresholds compares a report with what was promised. fault is how long the
+// fault lasted.
+func (p Promises) thresholds(r *report.Report, fault time.Duration) []report.Threshold {
+	worst := map[string]time.Duration{}
+	recovered := true
+	for _, f := range r.Functions {
+		group := "checks"
+		if f.Group == "writes" || f.Group == "keyed writes" || f.Group == "creates" {
+			group = "writes"
+		}
+		if f.RTO != nil {
+			worst[group] = max(worst[group], time.Duration(*f.RTO))
+		}
+		recovered = recovered && f.Recovered
+	}
+	limit := func(rto time.Duration) time.Duration {
+		if rto > 0 {
+			return rto
+		}
+		return fault + p.Settle
+	}
+	well := report.Threshold{Name: "functions that are well at the end", Value: "all", Limit: "all", OK: recovered}
+	if !recovered {
+		well.Value = "not all"
+	}
+	return []report.Threshold{
+		within("RTO of writes", worst["writes"], limit(p.WriteRTO)),
+		within("RTO of checks", worst["checks"], limit(p.CheckRTO)),
+		well,
+		within("age of the oldest answer", time.Duration(r.Staleness.MaxAge()), stalenessBound),
+		{
+			Name: "calls that failed", Value: fmt.Sprintf("%.1f %%", 100*r.Budget.Used), Limit: fmt.Sprintf("≤ %.0f %%", 100*p.Budget),
+			OK: r.Budget.Used <= p.Budget,
+		},
+	}
+}
