@@ -22,6 +22,8 @@ func TestWrongConfiguration(t *testing.T) {
 		"wrong type":          {"region: eu-west\ndatabase:\n  max_connections: many\n", []string{"line 3"}},
 		"no database":         {"region: eu-west\ndata_dir: d\n", []string{"database.url_file", "MERIDIAN_DATABASE_URL"}},
 		"absent database url": {"database:\n  url_file: absent\n", []string{"database.url_file", "absent"}},
+		"absent bus url":      {"database:\n  url_file: url\nbus:\n  url_file: absent\n", []string{"bus.url_file", "absent"}},
+		"empty bus url":       {"database:\n  url_file: url\nbus:\n  url_file: empty\n", []string{"bus.url_file", "empty"}},
 		"no region":           {"database:\n  url_file: url\ndata_dir: d\n", []string{"region: is required"}},
 		"region not in list":  {"database:\n  url_file: url\nregion: eu-west\nregions: [us-east]\n", []string{"regions", "eu-west"}},
 		"no data_dir":         {"database:\n  url_file: url\nregion: eu-west\n", []string{"data_dir: is required"}},
@@ -41,7 +43,7 @@ func TestWrongConfiguration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			for file, content := range map[string]string{"meridian.yaml": c.content, "url": "postgres://user:canary@127.0.0.1:1/x"} {
+			for file, content := range map[string]string{"meridian.yaml": c.content, "url": "postgres://user:canary@127.0.0.1:1/x", "empty": "\n"} {
 				if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
 					t.Fatal(err)
 				}

@@ -69,9 +69,11 @@ type DatabaseConfig struct {
 
 // BusConfig says how to reach NATS.
 type BusConfig struct {
-	// URL of the region's NATS cluster; absent: an embedded server that stores
-	// below DataDir, for development and tests.
+	// URL of the region's NATS cluster; absent, without URLFile: an embedded
+	// server that stores below DataDir, for development and tests.
 	URL string `yaml:"url"`
+	// URLFile holds the URL, when it contains a password; URL wins over it.
+	URLFile string `yaml:"url_file"`
 	// CredentialsFile of the NATS user; absent: none.
 	CredentialsFile string `yaml:"credentials_file"`
 	// Replicas of the region's stream; absent: 1.
@@ -113,7 +115,26 @@ func (c Config) resolve() (Config, error) {
 		return c, err
 	}
 	c.Database.URL = url
+	if c.Bus.URL, err = c.busURL(); err != nil {
+		return c, err
+	}
 	return c, c.check()
+}
+
+// busURL returns the URL of NATS, or "" when the server is embedded.
+func (c Config) busURL() (string, error) {
+	if c.Bus.URL != "" || c.Bus.URLFile == "" {
+		return c.Bus.URL, nil
+	}
+	content, err := os.ReadFile(c.Bus.URLFile)
+	if err != nil {
+		return "", fmt.Errorf("bus.url_file: %w", err)
+	}
+	url := strings.TrimSpace(string(content))
+	if url == "" { // an embedded server instead would be a surprise
+		return "", fmt.Errorf("bus.url_file: %s is empty", c.Bus.URLFile)
+	}
+	return url, nil
 }
 
 // databaseURL returns the URL of the database: the environment's, else the
