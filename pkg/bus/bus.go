@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,6 +59,8 @@ type Bus struct {
 	line    line
 	writes  writes
 	unheal  func() // nil without an embedded server
+	// completing: missing mirrors are looked after.
+	completing atomic.Bool
 }
 
 // connectTimeout bounds the first connection and the creation of the streams.

@@ -3,6 +3,7 @@ package bus_test
 import (
 	"bytes"
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -226,5 +227,29 @@ func TestMirrorHoldsAnotherRegion(t *testing.T) {
 	messages, err := far.Tail(log, 2).Next(t.Context(), 10)
 	if err != nil || len(messages) != 4 {
 		t.Fatalf("tail has %d, %v", len(messages), err)
+	}
+}
+
+// A region that starts before another makes its mirror when the other exists.
+func TestMirrorWaitsForItsOrigin(t *testing.T) {
+	server := serve(t)
+	far := open(t, func(c *bus.Config) {
+		c.URL, c.Region, c.Mirrors = server.URL(), "us", []string{region}
+	})
+	if _, err := far.End(t.Context(), "LOG_EU_WEST_MIRROR_US"); err == nil {
+		t.Fatal("there is a mirror of a stream that does not exist")
+	}
+	home := open(t, func(c *bus.Config) { c.URL = server.URL() })
+	log := newLog()
+	publish(t, home, chain(t, log, 2)...)
+	deadline := time.Now().Add(patience)
+	for {
+		if last, _, err := far.Last(t.Context(), log); err == nil && last == 2 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the mirror has no events")
+		}
+		runtime.Gosched()
 	}
 }

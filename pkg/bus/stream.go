@@ -96,16 +96,67 @@ func (b *Bus) heartbeatConfig() jetstream.StreamConfig {
 	}
 }
 
+// ensureAll makes the streams of this region. A mirror whose origin does not
+// exist yet, or is away, is made later: NATS itself would look for the origin
+// more and more seldom.
 func (b *Bus) ensureAll(ctx context.Context) error {
 	if err := b.ensure(ctx, b.logConfig()); err != nil {
 		return err
 	}
+	if err := b.ensure(ctx, b.heartbeatConfig()); err != nil {
+		return err
+	}
+	missing := false
 	for _, of := range b.config.Mirrors {
+		if !b.exists(ctx, MirrorName(of, b.region)) && !b.exists(ctx, StreamName(of)) {
+			missing = true
+			continue
+		}
 		if err := b.ensure(ctx, b.mirrorConfig(of)); err != nil {
 			return err
 		}
 	}
-	return b.ensure(ctx, b.heartbeatConfig())
+	if missing && b.completing.CompareAndSwap(false, true) {
+		go b.complete()
+	}
+	return nil
+}
+
+const (
+	// lookupTimeout bounds the question whether a stream exists.
+	lookupTimeout = 2 * time.Second
+	// completeEvery is how often the origins of missing mirrors are looked for.
+	completeEvery = 500 * time.Millisecond
+)
+
+// exists says whether a stream is known to exist.
+func (b *Bus) exists(ctx context.Context, stream string) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	_, err := b.js.Stream(ctx, stream)
+	return err == nil
+}
+
+// complete makes the missing mirrors, as soon as their origins exist.
+func (b *Bus) complete() {
+	defer b.completing.Store(false)
+	for !b.conn.IsClosed() {
+		ctx, cancel := b.line.request(context.Background(), connectTimeout)
+		missing := 0
+		for _, of := range b.config.Mirrors {
+			if b.exists(ctx, MirrorName(of, b.region)) {
+				continue
+			}
+			if !b.exists(ctx, StreamName(of)) || b.ensure(ctx, b.mirrorConfig(of)) != nil {
+				missing++
+			}
+		}
+		cancel()
+		if missing == 0 {
+			return
+		}
+		time.Sleep(completeEvery)
+	}
 }
 
 // ensure creates a stream, or checks the one that exists. It never changes one:

@@ -87,7 +87,6 @@ func (d *drill) run(ctx context.Context) error {
 		start(func(ctx context.Context) { d.keyedWrites(ctx, h) })
 		start(func(ctx context.Context) { d.propagation(ctx, h) })
 		for _, region := range d.target.Regions() {
-			start(func(ctx context.Context) { d.watch(ctx, h, region) })
 			for _, level := range []history.Freshness{history.MinimizeLatency, history.AtLeast, history.FullyConsistent} {
 				for _, register := range []string{keptRegister, onceRegister} {
 					start(func(ctx context.Context) { d.checks(ctx, h, region, register, level) })
@@ -130,8 +129,20 @@ func (d *drill) writes(ctx context.Context, h *home, register string) {
 		}
 		answer, err := d.write(ctx, client, h, rand.Text(), update, register == keptRegister)
 		d.settle(h, &op, answer, err)
-		d.recorder.Add(op)
+		d.record(ctx, op)
 	})
+}
+
+// theEnd is the reason of calls that the drill itself ended.
+const theEnd = "the drill ended"
+
+// record records an operation. What the end of the drill interrupted is no
+// failure of the system.
+func (d *drill) record(ctx context.Context, op history.Op) {
+	if ctx.Err() != nil && op.Outcome != history.OK {
+		op.Reason = theEnd
+	}
+	d.recorder.Add(op)
 }
 
 // write writes once, or until the outcome is known.
@@ -194,7 +205,7 @@ func (d *drill) keyedWrites(ctx context.Context, h *home) {
 				}
 				answer, err := d.write(ctx, d.clients[region], h, key, meridian.Touch(document, permission, subject), false)
 				d.settle(h, &op, answer, err)
-				d.recorder.Add(op)
+				d.record(ctx, op)
 				return nil
 			})
 		}
@@ -221,7 +232,7 @@ func (d *drill) creates(ctx context.Context, region string) {
 		case err != nil:
 			op.Outcome, op.Reason = outcomeOf(err), reasonOf(err)
 		}
-		d.recorder.Add(op)
+		d.record(ctx, op)
 	})
 }
 

@@ -44,10 +44,13 @@ type drill struct {
 	began    time.Time
 	cancel   context.CancelCauseFunc
 
+	watches     []*watched
+	watching    sync.WaitGroup
+	stopWatches context.CancelFunc
+
 	mu       sync.Mutex
 	timeline []report.Moment
 	samples  []report.Sample
-	watches  []*watched
 }
 
 // Run does a drill and returns its report, also of one that failed. The history
@@ -72,6 +75,7 @@ func Run(ctx context.Context, target Target, scenario Scenario, o Options) (*rep
 	}
 	started := time.Now()
 	d.began = started
+	d.watchAll(ctx)
 	fault, err := d.breakAndHeal(ctx, scenario.Name)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -41,7 +40,7 @@ func (d *drill) propagation(ctx context.Context, h *home) {
 		}
 		answer, err := d.write(ctx, d.clients[h.region], h, rand.Text(), update, true)
 		d.settle(h, &op, answer, err)
-		d.recorder.Add(op)
+		d.record(ctx, op)
 		if op.Outcome != history.OK {
 			return
 		}
@@ -82,60 +81,4 @@ func (d *drill) follow(ctx context.Context, h *home, region, document string, wr
 		case <-ctx.Done():
 		}
 	}
-}
-
-// watched is what a watch in a region was told of an organization.
-type watched struct {
-	home, region string
-
-	mu sync.Mutex
-	// sequences of the changes, as they came.
-	sequences []uint64
-	// reset says that the watch could not go on without an export.
-	reset bool
-}
-
-// watch follows an organization from a region.
-func (d *drill) watch(ctx context.Context, h *home, region string) {
-	w := &watched{home: h.region, region: region}
-	d.mu.Lock()
-	d.watches = append(d.watches, w)
-	d.mu.Unlock()
-	for ctx.Err() == nil {
-		err := d.clients[region].Watch(ctx, &authzv1.WatchRequest{Organization: h.organization, After: h.start}, func(m *authzv1.WatchResponse) error {
-			if changes := m.GetChanges(); changes != nil {
-				w.mu.Lock()
-				defer w.mu.Unlock()
-				w.sequences = append(w.sequences, changes.GetSequence())
-			}
-			return nil
-		})
-		if ctx.Err() == nil {
-			d.broken(fmt.Errorf("watch of %s in %s ended: %w", h.region, region, err))
-			return
-		}
-	}
-}
-
-// missed are the sequences of changes up to the watch's last that it was not
-// told of, and those that came twice or out of order.
-func (w *watched) missed(changes []uint64) (missing, disorder int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.sequences) == 0 {
-		return len(changes), 0
-	}
-	for i := 1; i < len(w.sequences); i++ {
-		if w.sequences[i] <= w.sequences[i-1] {
-			disorder++
-		}
-	}
-	told := slices.Clone(w.sequences)
-	slices.Sort(told)
-	for _, sequence := range changes {
-		if _, found := slices.BinarySearch(told, sequence); !found {
-			missing++
-		}
-	}
-	return missing, disorder
 }

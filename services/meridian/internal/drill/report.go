@@ -33,6 +33,7 @@ func (d *drill) report(ctx context.Context, scenario Scenario, ops []history.Op,
 	if err := d.converge(ctx); err != nil {
 		return nil, err
 	}
+	d.endWatches(ctx)
 	d.note(report.Observation, fmt.Sprintf("all regions have all acknowledged writes after %s more", (d.now()-converged).Round(time.Millisecond)))
 	if err := d.compare(ctx, r, ops); err != nil {
 		return nil, err
@@ -75,8 +76,8 @@ func before(ops []history.Op, fault time.Duration) []history.Op {
 
 // function says which function of the system an operation belongs to.
 func function(op history.Op) (group, name string) {
-	if strings.HasPrefix(op.Client, spread) {
-		return "", "" // asks until the answer is as wanted
+	if strings.HasPrefix(op.Client, spread) || op.Reason == theEnd {
+		return "", "" // it asks until the answer is as wanted, or was interrupted
 	}
 	switch op.Kind {
 	case history.KindTouch, history.KindDelete:
@@ -109,7 +110,7 @@ func (d *drill) compare(ctx context.Context, r *report.Report, ops []history.Op)
 		acknowledged, missing, twice := lost(ops, h, log)
 		r.RPO.Acknowledged, r.RPO.Missing, repeated = r.RPO.Acknowledged+acknowledged, r.RPO.Missing+missing, repeated+twice
 		for _, w := range d.watches {
-			if w.home == h.region {
+			if w.home == h {
 				missed, wrong := w.missed(slices.Collect(maps.Keys(log)))
 				unheard, disorder = unheard+missed, disorder+wrong
 			}
