@@ -103,7 +103,8 @@ type Envelope struct {
 	Time *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`
 	// SHA-256 of the predecessor's envelope; 32 zero bytes for the first.
 	PreviousHash []byte `protobuf:"bytes,10,opt,name=previous_hash,json=previousHash,proto3" json:"previous_hash,omitempty"`
-	// The home region of the log when this was appended.
+	// The home region of the log from this event on. An event that moves the log
+	// has the new one here, though the relay of the old one publishes it.
 	Region        string `protobuf:"bytes,11,opt,name=region,proto3" json:"region,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -91,6 +91,68 @@ func (x *OrganizationCreated) GetHomeRegion() string {
 	return ""
 }
 
+// OrganizationHomeMoved is the last event that the relay of the old home region
+// publishes; those after it are the new one's to publish.
+type OrganizationHomeMoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	From          string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To            string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationHomeMoved) Reset() {
+	*x = OrganizationHomeMoved{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationHomeMoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationHomeMoved) ProtoMessage() {}
+
+func (x *OrganizationHomeMoved) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationHomeMoved.ProtoReflect.Descriptor instead.
+func (*OrganizationHomeMoved) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OrganizationHomeMoved) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *OrganizationHomeMoved) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *OrganizationHomeMoved) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
 var File_meridian_identity_event_v1_organization_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_event_v1_organization_proto_rawDesc = "" +
@@ -101,7 +163,11 @@ const file_meridian_identity_event_v1_organization_proto_rawDesc = "" +
 	"\x04slug\x18\x02 \x01(\tR\x04slug\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1f\n" +
 	"\vhome_region\x18\x04 \x01(\tR\n" +
-	"homeRegionB\x90\x02\n" +
+	"homeRegion\"_\n" +
+	"\x15OrganizationHomeMoved\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02toB\x90\x02\n" +
 	"\x1ecom.meridian.identity.event.v1B\x11OrganizationProtoP\x01ZPgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1;eventv1\xa2\x02\x03MIE\xaa\x02\x1aMeridian.Identity.Event.V1\xca\x02\x1aMeridian\\Identity\\Event\\V1\xe2\x02&Meridian\\Identity\\Event\\V1\\GPBMetadata\xea\x02\x1dMeridian::Identity::Event::V1b\x06proto3"
 
 var (
@@ -116,9 +182,10 @@ func file_meridian_identity_event_v1_organization_proto_rawDescGZIP() []byte {
 	return file_meridian_identity_event_v1_organization_proto_rawDescData
 }
 
-var file_meridian_identity_event_v1_organization_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_meridian_identity_event_v1_organization_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_meridian_identity_event_v1_organization_proto_goTypes = []any{
-	(*OrganizationCreated)(nil), // 0: meridian.identity.event.v1.OrganizationCreated
+	(*OrganizationCreated)(nil),   // 0: meridian.identity.event.v1.OrganizationCreated
+	(*OrganizationHomeMoved)(nil), // 1: meridian.identity.event.v1.OrganizationHomeMoved
 }
 var file_meridian_identity_event_v1_organization_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -139,7 +206,7 @@ func file_meridian_identity_event_v1_organization_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_identity_event_v1_organization_proto_rawDesc), len(file_meridian_identity_event_v1_organization_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
