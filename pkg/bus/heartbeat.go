@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Heartbeat is a relay's promise: every event of HomeRegion that was committed
-// before Clock is in a stream, and those that this relay published are at or
+// Heartbeat is a relay's promise: every event that went to HomeRegion's outbox
+// and was committed before Clock is in a stream, and those that this relay published are at or
 // before Position.
 type Heartbeat struct {
 	HomeRegion string `json:"home_region"`

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,9 @@ type Append struct {
 	Expected uint64
 	// HomeRegion is the home region of a new log. Read only when Expected is 0.
 	HomeRegion string
+	// MoveTo is the log's home region from this append on; empty: it stays where
+	// it is. Only a log that exists moves, by an append of one event.
+	MoveTo string
 	// Actor is who causes the events. Required.
 	Actor *logv1.Actor
 	// Cause is the id of the request or event behind this, at most 256 bytes, or
@@ -136,6 +140,18 @@ func (a Append) check() error {
 	case len(a.Events) > MaxAppendEvents:
 		return tooMany("events", MaxAppendEvents)
 	}
+	return a.checkMove()
+}
+
+func (a Append) checkMove() error {
+	switch {
+	case a.MoveTo == "":
+		return nil
+	case !validRegion(a.MoveTo):
+		return fault.Field("move_to", "region", "not the name of a region")
+	case a.Expected == 0 || len(a.Events) != 1:
+		return fault.Field("move_to", "move", "only a log that exists moves, by an append of one event")
+	}
 	return nil
 }
 
@@ -205,7 +221,7 @@ func (a Append) expect(head uint64, created bool) error {
 func chain(
 	ctx context.Context, a Append, drafts []draft, keys map[string]tink.AEAD, head Head, at time.Time,
 ) ([]Recorded, error) {
-	traced := traceparent(ctx)
+	traced, region := traceparent(ctx), cmp.Or(a.MoveTo, head.HomeRegion)
 	events := make([]Recorded, len(drafts))
 	previous, size := head.Hash, 0
 	for i, d := range drafts {
@@ -216,7 +232,7 @@ func chain(
 		}
 		e := &logv1.Envelope{
 			Log: a.Log, Sequence: sequence, Type: d.kind, Data: d.data, Sealed: sealed,
-			Actor: a.Actor, Cause: a.Cause, Traceparent: traced, Region: head.HomeRegion,
+			Actor: a.Actor, Cause: a.Cause, Traceparent: traced, Region: region,
 			Time:         timestamppb.New(at.Add(time.Duration(i) * time.Microsecond)),
 			PreviousHash: slices.Clone(previous[:]),
 		}
@@ -255,13 +271,15 @@ const moveHead = `UPDATE log.logs SET head = $2, head_hash = $3, head_time = $4 
 const insertOutbox = `INSERT INTO log.outbox (home_region, recorded_at, log_id, first_sequence, last_sequence)
 VALUES ($1, $2, $3, $4, $5)`
 
-// write stores events, the new head and the outbox entry in one round trip.
+// write stores events, the new head and the outbox entry in one round trip. The
+// entry goes to the outbox of the home that the log had before the events.
 func write(ctx context.Context, tx pgx.Tx, head Head, events []Recorded) error {
 	first, last := events[0], events[len(events)-1]
+	home := first.Envelope.GetRegion()
 	from, to := int64(head.Sequence)+1, int64(head.Sequence)+int64(len(events))
 	batch := &pgx.Batch{}
 	if len(events) == 1 {
-		batch.Queue(insertEvent, head.Log, from, head.HomeRegion, first.Bytes, first.Hash[:], first.Time())
+		batch.Queue(insertEvent, head.Log, from, home, first.Bytes, first.Hash[:], first.Time())
 	} else {
 		sequences := make([]int64, len(events))
 		envelopes, hashes := make([][]byte, len(events)), make([][]byte, len(events))
@@ -270,10 +288,13 @@ func write(ctx context.Context, tx pgx.Tx, head Head, events []Recorded) error {
 			sequences[i] = from + int64(i)
 			envelopes[i], hashes[i], times[i] = events[i].Bytes, events[i].Hash[:], events[i].Time()
 		}
-		batch.Queue(insertEvents, head.Log, head.HomeRegion, sequences, envelopes, hashes, times)
+		batch.Queue(insertEvents, head.Log, home, sequences, envelopes, hashes, times)
 	}
 	batch.Queue(moveHead, head.Log, to, last.Hash[:], last.Time())
 	batch.Queue(insertOutbox, head.HomeRegion, first.Time(), head.Log, from, to)
+	if home != head.HomeRegion {
+		queueMove(batch, head, home, to, last.Time())
+	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}

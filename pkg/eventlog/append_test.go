@@ -180,6 +180,11 @@ func TestAppendRefuses(t *testing.T) {
 		{"envelope too large", func(a *eventlog.Append) {
 			a.Events = append(a.Events, huge(eventlog.MaxEventBytes-100))
 		}, "events[1]", commonv1.Reason_INVALID_FIELD},
+		{"move to no region", func(a *eventlog.Append) { a.Expected, a.MoveTo = eventlog.AnyHead, "a.b" }, "move_to", commonv1.Reason_INVALID_FIELD},
+		{"move of a new log", func(a *eventlog.Append) { a.MoveTo = "us" }, "move_to", commonv1.Reason_INVALID_FIELD},
+		{"move by two events", func(a *eventlog.Append) {
+			a.Expected, a.MoveTo, a.Events = eventlog.AnyHead, "us", manyNamed(2)
+		}, "move_to", commonv1.Reason_INVALID_FIELD},
 		{"append too large", func(a *eventlog.Append) {
 			for range 9 {
 				a.Events = append(a.Events, huge(eventlog.MaxEventBytes-1024))

@@ -73,12 +73,13 @@ const countOutbox = `SELECT count(*), min(recorded_at) FROM log.outbox WHERE hom
 // MaxOutbox), and fewer when they are larger than MaxReadBytes together.
 //
 // asOf is the database's clock, read by a statement of its own that ended before
-// the one that read the outbox began. The claim: every append to a log of the
-// region whose commit was acknowledged before the database's clock showed asOf
-// is in pending, or was marked as published. So, once pending is published,
-// nothing committed before asOf is missing from what has been published. A
-// transaction that was open at asOf and commits later may bring events whose own
-// time is before asOf; they are not covered, because age counts from the commit.
+// the one that read the outbox began. The claim: every append that went to the
+// region's outbox and whose commit was acknowledged before the database's clock
+// showed asOf is in pending, or was marked as published. So, once pending is
+// published, nothing of it committed before asOf is missing from what has been
+// published. A transaction that was open at asOf and commits later may bring
+// events whose own time is before asOf; they are not covered, because age counts
+// from the commit.
 // When more is pending than was returned there is no such claim, and asOf is the
 // zero time.
 //

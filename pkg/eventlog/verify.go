@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -91,7 +92,7 @@ const verifyPage = 1_000
 // Kinds: "chain" an event is missing, changed or out of order; "stream" the copy
 // lacks an event, or has another one, or one that the log does not have (events
 // that wait in the outbox may be absent); "head" the log's row names another
-// last event than there is; "rows" an event cannot be folded, or the rows differ
+// last event or home than there is, or its moves are not those of the events; "rows" an event cannot be folded, or the rows differ
 // from the fold.
 //
 // Errors: NOT_FOUND, INVALID_FIELD, those of DB.Read, of the copy and of the
@@ -135,8 +136,12 @@ type walk struct {
 	progress func(uint64)
 	folds    []namedFolding
 	last     Recorded
-	// pendingFrom is the first sequence known to wait in the outbox; 0: unknown.
+	// moves are those that the events tell of.
+	moves []departure
+	// pendingFrom is the first sequence known to wait in the outbox of the region
+	// pendingIn; 0: unknown.
 	pendingFrom uint64
+	pendingIn   string
 	result      Result
 }
 
@@ -250,8 +255,12 @@ func (w *walk) step(ctx context.Context, row storedEvent) error {
 	case !row.recordedAt.Equal(r.Time()):
 		return difference(differsChain, sequence, "recorded_at is not the envelope's time")
 	}
-	if err := w.compareCopy(ctx, r); err != nil {
+	outbox := outboxOf(w.last, r)
+	if err := w.compareCopy(ctx, r, outbox); err != nil {
 		return err
+	}
+	if outbox != r.Envelope.GetRegion() {
+		w.moves = append(w.moves, departure{int64(sequence), outbox})
 	}
 	for _, f := range w.folds {
 		if err := f.Apply(r); err != nil {
@@ -270,7 +279,7 @@ func faultDetail(err error) string {
 	return err.Error()
 }
 
-// compareHead compares the log's row with the last event.
+// compareHead compares the log's rows with the events.
 func (w *walk) compareHead(ctx context.Context, q sqldb.Querier, head Head) error {
 	if w.at() > head.Sequence {
 		return difference(differsHead, w.at(), fmt.Sprintf("the head is %d, the last event is %d or later", head.Sequence, w.at()))
@@ -288,6 +297,15 @@ func (w *walk) compareHead(ctx context.Context, q sqldb.Querier, head Head) erro
 		return difference(differsHead, head.Sequence, "the head's hash is not that of the last event")
 	case !head.Time.Equal(w.last.Time()):
 		return difference(differsHead, head.Sequence, "the head's time is not that of the last event")
+	case head.HomeRegion != w.last.Envelope.GetRegion():
+		return difference(differsHead, head.Sequence, "the home region is not that of the last event")
+	}
+	moves, err := departures(ctx, q, w.log)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(moves[w.log], w.moves) {
+		return difference(differsHead, head.Sequence, "the moves are not those that the events tell of")
 	}
 	return nil
 }

@@ -200,6 +200,7 @@ func TestVerifyFindsTampering(t *testing.T) {
 		{"head zero", sql(`UPDATE log.logs SET head = 0`), "head", 1},
 		{"head's hash", sql(`UPDATE log.logs SET head_hash = sha256('x')`), "head", 10},
 		{"head's time", sql(`UPDATE log.logs SET head_time = head_time + INTERVAL '1 hour'`), "head", 10},
+		{"head's home", sql(`UPDATE log.logs SET home_region = 'us'`), "head", 10},
 		{"head's row", sql(`DELETE FROM log.logs`), "head", 1},
 		{"a row", sql(`UPDATE public.names SET n = n + 1`), "rows", 10},
 		{"delete a row", sql(`DELETE FROM public.names`), "rows", 10},

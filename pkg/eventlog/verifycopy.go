@@ -9,8 +9,9 @@ import (
 const selectPending = `SELECT min(first_sequence) FROM log.outbox
 WHERE home_region = $1 AND log_id = $2`
 
-// compareCopy compares an event with the copy's.
-func (w *walk) compareCopy(ctx context.Context, r Recorded) error {
+// compareCopy compares an event, which went to the outbox of a region, with the
+// copy's.
+func (w *walk) compareCopy(ctx context.Context, r Recorded, outbox string) error {
 	if w.Copy == nil {
 		return nil
 	}
@@ -19,8 +20,8 @@ func (w *walk) compareCopy(ctx context.Context, r Recorded) error {
 	if found || err != nil {
 		return err
 	}
-	if w.pendingFrom == 0 || sequence < w.pendingFrom {
-		if err := w.findPending(ctx, r.Envelope.GetRegion()); err != nil {
+	if w.pendingIn != outbox || w.pendingFrom == 0 || sequence < w.pendingFrom {
+		if err := w.findPending(ctx, outbox); err != nil {
 			return err
 		}
 		// The relay may have published it before the outbox was read.
@@ -28,8 +29,8 @@ func (w *walk) compareCopy(ctx context.Context, r Recorded) error {
 			return err
 		}
 	}
-	// The relay publishes a log in order: what comes after a pending event
-	// waits as well.
+	// A relay publishes a log in order: what went to its outbox after a pending
+	// event waits as well.
 	if w.pendingFrom == 0 || sequence < w.pendingFrom {
 		return difference(differsStream, sequence, "the stream does not have the event")
 	}
@@ -55,7 +56,7 @@ func (w *walk) findPending(ctx context.Context, region string) error {
 	if err := pool.QueryRow(ctx, selectPending, region, w.log).Scan(&first); err != nil {
 		return failed(pool, "read outbox", err)
 	}
-	w.pendingFrom = 0
+	w.pendingIn, w.pendingFrom = region, 0
 	if first != nil && *first > 0 {
 		w.pendingFrom = uint64(*first)
 	}

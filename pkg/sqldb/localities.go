@@ -21,7 +21,7 @@ const regionColumn = "crdb_region"
 func rowTables() []string {
 	return []string{
 		"log.logs", "log.events", "log.outbox", "log.idempotency", "log.relay_leases",
-		"log.stream_fills", "log.user_keys",
+		"log.stream_fills", "log.user_keys", "log.moves",
 		"identity.organizations", "identity.api_tokens",
 		"authz.assignments", "authz.relationships", "authz.roles",
 	}

@@ -16,6 +16,8 @@ ALTER TABLE log.stream_fills ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_
 ALTER TABLE log.stream_fills SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE log.user_keys ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
 ALTER TABLE log.user_keys SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE log.moves ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE log.moves SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE identity.organizations ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
 ALTER TABLE identity.organizations SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE identity.api_tokens ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
