@@ -183,12 +183,10 @@ func (a *Attachment) overdue() {
 // false before the first heartbeat of the log's home region, and for a log
 // without events.
 func (a *Attachment) Age() (age time.Duration, known bool) {
-	if h := a.home.Load(); h != nil {
-		// The order matters: what came before the heartbeat was handed over before
-		// it is seen here.
-		if b := h.newest.Load(); b != nil && !a.unsettled.Load() && a.confirmed.Load() >= b.generation {
-			a.vouch(b)
-		}
+	// The order matters: what came before the heartbeat was handed over before it
+	// is seen here.
+	if h, b := a.newest(); !a.unsettled.Load() {
+		a.settled(h, b)
 	}
 	asOf := a.asOf.Load()
 	if asOf == 0 {

@@ -9,9 +9,10 @@ import (
 	"github.com/meridian-iam/meridian/pkg/bus"
 )
 
-// beat is a heartbeat whose stream position was passed: every event of its home
-// region that was committed before clock was handed to the attachments, if they
-// have confirmed with the events table since generation began.
+// beat is a heartbeat whose stream position was passed: every event that went to
+// the outbox of its home region and was committed before clock was handed to the
+// attachments, if they have confirmed with the events table since generation
+// began.
 type beat struct {
 	clock      time.Time
 	generation uint64

@@ -29,7 +29,7 @@ func (a *Attachment) run() {
 // step does what is due and says whether there may be more.
 func (a *Attachment) step() bool {
 	// Before taking: everything up to this heartbeat was handed over.
-	beat := a.newest()
+	home, beat := a.newest()
 	generation := a.follower.generation.Load()
 	a.mu.Lock()
 	switch {
@@ -40,7 +40,7 @@ func (a *Attachment) step() bool {
 		from := a.wanted
 		a.wanted = nowhere
 		a.mu.Unlock()
-		return a.complete(from, beat, generation)
+		return a.complete(from, home, beat, generation)
 	case len(a.queue) > 0:
 		batch := a.queue[:min(len(a.queue), maxBatch)]
 		if a.queue = a.queue[len(batch):]; len(a.queue) == 0 {
@@ -49,7 +49,7 @@ func (a *Attachment) step() bool {
 		all := len(a.queue) == 0
 		a.mu.Unlock()
 		if a.applyLive(batch) && all {
-			a.settled(beat)
+			a.settled(home, beat)
 		}
 		return true
 	default:
@@ -61,22 +61,29 @@ func (a *Attachment) step() bool {
 	}
 }
 
-func (a *Attachment) newest() *beat {
-	if h := a.home.Load(); h != nil {
-		return h.newest.Load()
+// newest returns the log's home and the newest heartbeat of it; nil when unknown.
+func (a *Attachment) newest() (*home, *beat) {
+	h := a.home.Load()
+	if h == nil {
+		return nil, nil
 	}
-	return nil
+	return h, h.newest.Load()
 }
 
-func (a *Attachment) settled(b *beat) {
-	if b != nil && a.confirmed.Load() >= b.generation {
+// settled vouches for a heartbeat after everything that was handed over before
+// it was applied. When that moved the log to another home, the heartbeat of the
+// old one says nothing: events may have followed that are the new home's to
+// publish. While the home is the same, none has before the heartbeat's clock, for
+// the event that moves a log is the old home's to publish.
+func (a *Attachment) settled(h *home, b *beat) {
+	if b != nil && a.home.Load() == h && a.confirmed.Load() >= b.generation {
 		a.vouch(b)
 	}
 }
 
 // complete looks for what is missing. When nothing can be reached it tries again
 // after a while; live events are applied meanwhile.
-func (a *Attachment) complete(from source, b *beat, generation uint64) bool {
+func (a *Attachment) complete(from source, h *home, b *beat, generation uint64) bool {
 	err := a.catchUp(from)
 	switch {
 	case err == nil:
@@ -84,7 +91,7 @@ func (a *Attachment) complete(from source, b *beat, generation uint64) bool {
 		if a.confirmed.Load() < generation {
 			a.confirmed.Store(generation)
 		}
-		a.settled(b)
+		a.settled(h, b)
 		return true
 	case a.ctx.Err() != nil || a.Err() != nil:
 		return false
@@ -206,7 +213,7 @@ func (a *Attachment) advance(events []eventlog.Recorded) {
 	a.waiters.reached(a.sequence.Load())
 }
 
-// locate follows the log's home region.
+// locate follows the log's home region: whose heartbeats cover the next event.
 func (a *Attachment) locate(e eventlog.Recorded) {
 	if region := e.Envelope.GetRegion(); region != a.homeRegion {
 		a.homeRegion = region
