@@ -107,6 +107,22 @@ func commit(ctx context.Context, db *sqldb.DB, store *eventlog.Store, log string
 	})
 }
 
+// move moves a log to another home region.
+func (f *fixture) move(t testing.TB, log, to string) {
+	t.Helper()
+	err := f.db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		_, err := f.store.Append(ctx, tx, eventlog.Append{
+			Log: log, Expected: eventlog.AnyHead, MoveTo: to,
+			Actor:  &logv1.Actor{Kind: logv1.ActorKind_ACTOR_KIND_OPERATOR, Id: "root"},
+			Events: []proto.Message{&identityeventv1.OrganizationHomeMoved{Organization: log, To: to}},
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // until waits for a condition. It looks again whenever the bus carries a
 // heartbeat or a moment has passed.
 func until(t testing.TB, what string, condition func() bool) {

@@ -77,10 +77,12 @@ func (r *Relay) refill(stop, work context.Context, begin bus.Position, lost bool
 	return fill, nil
 }
 
-// Rebuild publishes every event of the region's logs again from the events
-// table, each log in order, for a stream that was lost. The relay does it by
-// itself when its stream was made anew or became shorter; an operator does it for
-// a stream that lost a part in its middle. Consumers drop what they have. progress is called now and then with the number of events.
+// Rebuild publishes every event that ever went to the region's outbox again from
+// the events table, each log in order, for a stream that was lost: those of logs
+// that are at home there, and of logs that moved away, up to when they moved. The
+// relay does it by itself when its stream was made anew or became shorter; an
+// operator does it for a stream that lost a part in its middle. Consumers drop
+// what they have. progress is called now and then with the number of events.
 //
 // Errors: BUS_UNAVAILABLE, DATABASE_UNAVAILABLE, EVENT_CORRUPT; it may be
 // repeated.
@@ -94,14 +96,14 @@ func Rebuild(ctx context.Context, c Config, progress func(events uint64)) (event
 		if err != nil {
 			return total.Load(), fmt.Errorf("rebuild: %w", err)
 		}
+		stays, err := c.Store.Stays(ctx, c.DB.Pool(), c.Region, heads)
+		if err != nil {
+			return total.Load(), fmt.Errorf("rebuild: %w", err)
+		}
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(orDefault(c.Workers, 8))
-		for _, h := range heads {
-			after = h.Log
-			if h.HomeRegion != c.Region {
-				continue
-			}
-			group.Go(func() error { return republish(ctx, c, h, &total) })
+		for log, own := range stays {
+			group.Go(func() error { return republish(ctx, c, log, own, &total) })
 		}
 		if err := group.Wait(); err != nil {
 			return total.Load(), fmt.Errorf("rebuild: %w", err)
@@ -110,26 +112,30 @@ func Rebuild(ctx context.Context, c Config, progress func(events uint64)) (event
 		if len(heads) < rebuildPage {
 			return total.Load(), nil
 		}
+		after = heads[len(heads)-1].Log
 	}
 }
 
-// republish sends one log up to its head.
-func republish(ctx context.Context, c Config, head eventlog.Head, total *atomic.Uint64) error {
-	for from := uint64(1); from <= head.Sequence; {
-		events, err := c.Store.Read(ctx, c.DB.Pool(), head.Log, from, rebuildPage)
-		if err != nil {
-			return err
-		}
-		if len(events) == 0 {
-			return fmt.Errorf("log %s: no event %d, and the head is %d", head.Log, from, head.Sequence)
-		}
-		for _, e := range events {
-			if _, err := c.Bus.Publish(ctx, e); err != nil {
+// republish sends stays of one log, in order.
+func republish(ctx context.Context, c Config, log string, stays []eventlog.Stay, total *atomic.Uint64) error {
+	for _, stay := range stays {
+		for from := stay.First; from <= stay.Last; {
+			limit := int(min(rebuildPage, stay.Last-from+1))
+			events, err := c.Store.Read(ctx, c.DB.Pool(), log, from, limit)
+			if err != nil {
 				return err
 			}
+			if len(events) == 0 {
+				return fmt.Errorf("log %s: no event %d, and there is one %d", log, from, stay.Last)
+			}
+			for _, e := range events {
+				if _, err := c.Bus.Publish(ctx, e); err != nil {
+					return err
+				}
+			}
+			from += uint64(len(events))
+			total.Add(uint64(len(events)))
 		}
-		from += uint64(len(events))
-		total.Add(uint64(len(events)))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -259,5 +260,106 @@ func TestRebuild(t *testing.T) {
 	c.Region = "us"
 	if n, err := relay.Rebuild(t.Context(), c, func(uint64) {}); n != 0 || err != nil {
 		t.Fatalf("another region's logs: %d, %v", n, err)
+	}
+}
+
+// stored lists the events of a log in a stream, each once, as they come first.
+func stored(t testing.TB, b *bus.Bus, stream, log string) []uint64 {
+	t.Helper()
+	end, err := b.End(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := b.Read(t.Context(), bus.ReadOptions{Stream: stream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var found []uint64
+	for at := uint64(0); at < end.Sequence; {
+		m, err := r.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = m.Sequence
+		if m.Log == log && !slices.Contains(found, m.LogSequence) {
+			found = append(found, m.LogSequence)
+		}
+	}
+	return found
+}
+
+// between lists the sequences from first to last of each pair.
+func between(pairs ...uint64) (all []uint64) {
+	for ; len(pairs) > 0; pairs = pairs[2:] {
+		for n := pairs[0]; n <= pairs[1]; n++ {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// A region's stream has the events of a log from while it was at home there, also
+// after the stream was lost.
+func TestRebuildOfLogsThatMoved(t *testing.T) {
+	f := newFixture(t)
+	euServer, usServer := serve(t), serve(t)
+	f.bus = openBus(t, bus.Config{Region: region, URL: euServer.URL()})
+	us := openBus(t, bus.Config{Region: "us", URL: usServer.URL()})
+	log, left := newLog(), newLog()
+	f.commit(t, log, 40)
+	f.move(t, log, "us") // 41
+	f.commit(t, log, 9)
+	f.move(t, log, region) // 51
+	f.commit(t, log, 2)
+	f.commit(t, left, 5)
+	f.move(t, left, "us") // 6
+	refilled := make(chan uint64, 8)
+	eu := f.config("eu")
+	eu.Hooks.AfterFill = func(events uint64) { refilled <- events }
+	american := f.config("us")
+	american.Bus, american.Region = us, "us"
+	run(t, relay.New(eu))
+	run(t, relay.New(american))
+	<-refilled // the first time, there is nothing that was published
+	drained := func() {
+		f.drained(t)
+		until(t, "the outbox of us is empty", func() bool {
+			n, _, err := f.store.Backlog(t.Context(), "us")
+			return err == nil && n == 0
+		})
+	}
+	whole := func(when string) {
+		t.Helper()
+		for _, want := range []struct {
+			bus    *bus.Bus
+			stream string
+			log    string
+			events []uint64
+		}{
+			{f.bus, "LOG_EU", log, between(1, 41, 52, 53)},
+			{us, "LOG_US", log, between(42, 51)},
+			{f.bus, "LOG_EU", left, between(1, 6)},
+			{us, "LOG_US", left, nil},
+		} {
+			if got := stored(t, want.bus, want.stream, want.log); !slices.Equal(got, want.events) {
+				t.Errorf("%s: %s has %v, want %v", when, want.stream, got, want.events)
+			}
+		}
+	}
+	drained()
+	whole("before")
+	euServer.lose(t)
+	f.commit(t, newLog(), 1) // so that the relay looks
+	if n := <-refilled; n < 49 || n > 50 {
+		t.Errorf("%d events were published again, want 49, and the new one", n)
+	}
+	drained()
+	whole("after the loss")
+	n, err := relay.Rebuild(t.Context(), american, func(uint64) {})
+	if err != nil || n != 10 {
+		t.Errorf("rebuilt %d events of us, %v; want 10", n, err)
 	}
 }
