@@ -118,14 +118,14 @@ func (i *importing) commit(ctx context.Context, m importMessage) error {
 		token            string
 	)
 	_, err := s.Log.Commit(ctx, eventlog.Request{Log: i.organization}, func(ctx context.Context, tx pgx.Tx) error {
-		assignment, model, err := s.assigned(ctx, tx, i.organization)
+		home, model, err := s.assigned(ctx, tx, i.organization)
 		if err != nil {
 			return err
 		}
 		if err := importable(model, m.relationships, s.Clock()); err != nil {
 			return err
 		}
-		created, updated, err = store.Touch(ctx, tx, i.organization, assignment.HomeRegion, relationship.Latest(m.relationships))
+		created, updated, err = store.Touch(ctx, tx, i.organization, home, relationship.Latest(m.relationships))
 		if err != nil {
 			return err
 		}

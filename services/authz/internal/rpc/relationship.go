@@ -125,7 +125,7 @@ func (s *Relationships) write(
 	ctx context.Context, tx pgx.Tx, organization string, command relationship.Write, filters []store.Filter,
 	caller principal.Principal, out *authzv1.WriteRelationshipsResponse,
 ) error {
-	current, model, err := s.assigned(ctx, tx, organization)
+	home, model, err := s.assigned(ctx, tx, organization)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (s *Relationships) write(
 			return engineFault(err, fmt.Sprintf("preconditions[%d].filter.", i))
 		}
 	}
-	outcome, err := s.change(ctx, tx, organization, current.HomeRegion, command, filters)
+	outcome, err := s.change(ctx, tx, organization, home, command, filters)
 	if err != nil {
 		return err
 	}
@@ -216,19 +216,23 @@ func (s *Relationships) record(
 	return revision.Token(rev)
 }
 
-// assigned returns the model that an organization uses.
+// assigned locks an organization's log, and returns its home region and the model
+// that the organization uses.
 //
 // Errors: NOT_FOUND for an absent organization, MODEL_NOT_ASSIGNED.
-func (s *Relationships) assigned(ctx context.Context, tx pgx.Tx, organization string) (store.Assignment, *authzcore.Model, error) {
-	if _, err := assignment.Lock(ctx, s.Log, tx, organization); err != nil {
-		return store.Assignment{}, nil, err
+func (s *Relationships) assigned(
+	ctx context.Context, tx pgx.Tx, organization string,
+) (home string, model *authzcore.Model, err error) {
+	head, err := assignment.Lock(ctx, s.Log, tx, organization)
+	if err != nil {
+		return "", nil, err
 	}
 	current, err := store.FindAssignment(ctx, tx, organization)
 	if err != nil {
-		return store.Assignment{}, nil, err
+		return "", nil, err
 	}
-	model, err := s.Models.Get(ctx, current.Model)
-	return current, model, err
+	model, err = s.Models.Get(ctx, current.Model)
+	return head.HomeRegion, model, err
 }
 
 const standardRelationships = 100

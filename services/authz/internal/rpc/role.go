@@ -137,13 +137,13 @@ func (s *Roles) commit(ctx context.Context, req roleRequest, change func(r *role
 		Scope: caller.Scope(), Key: req.key, Log: req.organization,
 		Procedure: req.procedure, Message: req.message, Outcome: req.outcome,
 	}, func(ctx context.Context, tx pgx.Tx) error {
-		assignment, model, err := s.Relationships.assigned(ctx, tx, req.organization)
+		home, model, err := s.Relationships.assigned(ctx, tx, req.organization)
 		if err != nil {
 			return err
 		}
 		r := &roleChange{
 			ctx: ctx, tx: tx, relationships: s.Relationships, caller: caller, model: model,
-			organization: req.organization, homeRegion: assignment.HomeRegion, id: req.role,
+			organization: req.organization, homeRegion: home, id: req.role,
 			now: s.Clock().UTC().Truncate(time.Microsecond),
 		}
 		if err := r.read(); err != nil {

@@ -14,8 +14,10 @@ import (
 // Assignment is a row of authz.assignments.
 type Assignment struct {
 	Organization string
-	HomeRegion   string
-	Model        string
+	// HomeRegion is where the row is written to. It is not read: the log's row
+	// says where the organization is at home.
+	HomeRegion string
+	Model      string
 	// Line is what the organization follows; empty: it stays with the model.
 	Line     string
 	Sequence uint64
@@ -26,7 +28,7 @@ func PutAssignment(ctx context.Context, tx pgx.Tx, a Assignment) error {
 	_, err := tx.Exec(ctx,
 		`INSERT INTO authz.assignments (organization_id, home_region, model_id, line, sequence) VALUES ($1, $2, $3, $4, $5)
 		 ON CONFLICT (organization_id) DO UPDATE
-		 SET model_id = excluded.model_id, line = excluded.line, sequence = excluded.sequence`,
+		 SET home_region = excluded.home_region, model_id = excluded.model_id, line = excluded.line, sequence = excluded.sequence`,
 		a.Organization, a.HomeRegion, a.Model, a.Line, int64(a.Sequence))
 	if err != nil {
 		return fmt.Errorf("put assignment: %w", err)
@@ -41,8 +43,8 @@ func FindAssignment(ctx context.Context, q sqldb.Querier, organization string) (
 	a := Assignment{Organization: organization}
 	var sequence int64
 	err := q.QueryRow(ctx,
-		`SELECT home_region, model_id, line, sequence FROM authz.assignments WHERE organization_id = $1`, organization).
-		Scan(&a.HomeRegion, &a.Model, &a.Line, &sequence)
+		`SELECT model_id, line, sequence FROM authz.assignments WHERE organization_id = $1`, organization).
+		Scan(&a.Model, &a.Line, &sequence)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Assignment{}, model.NotAssigned()
 	}
@@ -71,7 +73,7 @@ func FindUsers(ctx context.Context, q sqldb.Querier, model, line string) (pinned
 // the index assignments_line.
 func Followers(ctx context.Context, q sqldb.Querier, line, after string, limit int) ([]Assignment, error) {
 	rows, err := q.Query(ctx,
-		`SELECT organization_id, home_region, model_id, line, sequence FROM authz.assignments
+		`SELECT organization_id, model_id, line, sequence FROM authz.assignments
 		 WHERE line = $1 AND organization_id > $2 ORDER BY organization_id LIMIT $3`, line, after, limit)
 	if err != nil {
 		return nil, sqldb.Unavailable(err)
@@ -79,7 +81,7 @@ func Followers(ctx context.Context, q sqldb.Querier, line, after string, limit i
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Assignment, error) {
 		var a Assignment
 		var sequence int64
-		err := row.Scan(&a.Organization, &a.HomeRegion, &a.Model, &a.Line, &sequence)
+		err := row.Scan(&a.Organization, &a.Model, &a.Line, &sequence)
 		a.Sequence = uint64(sequence)
 		return a, err
 	})

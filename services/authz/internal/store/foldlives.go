@@ -22,7 +22,7 @@ func (f *folding) compareAssignment(ctx context.Context, q sqldb.Querier) (strin
 	case err != nil:
 		return "", err
 	}
-	row.Organization, row.HomeRegion = "", ""
+	row.Organization = ""
 	if row != f.assigned {
 		return fmt.Sprintf("assignment row says %s of line %q at %d, log says %s of line %q at %d",
 			row.Model, row.Line, row.Sequence, f.assigned.Model, f.assigned.Line, f.assigned.Sequence), nil

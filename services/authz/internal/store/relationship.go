@@ -75,7 +75,7 @@ const (
 	insertAbsent = ` ON CONFLICT DO NOTHING` + returned
 	// updatePresent leaves rows alone whose terms are the same already.
 	updatePresent = ` ON CONFLICT (organization_id, resource, relation, subject) DO UPDATE
-		 SET condition = excluded.condition, context = excluded.context, expires_at = excluded.expires_at
+		 SET home_region = excluded.home_region, condition = excluded.condition, context = excluded.context, expires_at = excluded.expires_at
 		 WHERE r.condition <> excluded.condition OR r.context <> excluded.context OR r.expires_at <> excluded.expires_at` + returned
 	returned = ` RETURNING r.resource, r.relation, r.subject`
 )

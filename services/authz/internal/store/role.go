@@ -27,7 +27,7 @@ func PutRole(ctx context.Context, tx pgx.Tx, organization, homeRegion string, r 
 		`INSERT INTO authz.roles (organization_id, role, home_region, name, description, created_at, updated_at)
 		 VALUES ($1, $2, $3, $4, $5, $6, $7)
 		 ON CONFLICT (organization_id, role) DO UPDATE
-		 SET name = excluded.name, description = excluded.description, updated_at = excluded.updated_at`,
+		 SET home_region = excluded.home_region, name = excluded.name, description = excluded.description, updated_at = excluded.updated_at`,
 		organization, r.ID, homeRegion, r.Name, r.Description, r.CreatedAt, r.UpdatedAt)
 	if err != nil {
 		return fmt.Errorf("put role: %w", err)
