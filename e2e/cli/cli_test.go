@@ -221,10 +221,19 @@ func testOrganizations(t *testing.T, d *harness.Dev) {
 	if !found {
 		t.Error("globex is not listed")
 	}
+	// The only region of a development deployment is where it is already.
+	contains(t, expect(t, d.Run(t, "org", "move", d.Organization, "--to", "local"), 0),
+		"at home    "+d.Organization, "acme", "in local", "revision  ")
+	moved := one(t, expect(t, d.Run(t, "org", "move", d.Organization, "--to", "local", "--json"), 0))
+	if o, _ := moved["organization"].(map[string]any); o["home_region"] != "local" || moved["revision"] == "" {
+		t.Errorf("moved: %v", moved)
+	}
 	for name, args := range map[string][]string{
-		"ALREADY_EXISTS": {"org", "create", "globex"},
-		"slug":           {"org", "create", "Bad_Slug"},
-		"region":         {"org", "create", "elsewhere", "--region", "mars"},
+		"ALREADY_EXISTS":   {"org", "create", "globex"},
+		"slug":             {"org", "create", "Bad_Slug"},
+		"region":           {"org", "create", "elsewhere", "--region", "mars"},
+		`it has ["local"]`: {"org", "move", d.Organization, "--to", "mars"},
+		"NOT_FOUND":        {"org", "move", "org_00000000000000000000000000", "--to", "local"},
 	} {
 		r := d.Run(t, args...)
 		expect(t, r, 2)

@@ -90,6 +90,7 @@ func TestTyping(t *testing.T) {
 		{"model test", []string{"at least 1 arg"}},
 		{"model rollout", []string{"1 arg"}},
 		{"org create", []string{"1 arg"}},
+		{"org move org_x", []string{`"to" not set`}},
 		{"token create", []string{"1 arg"}},
 		{"token revoke", []string{"1 arg"}},
 		{"keys", []string{"1 arg"}},

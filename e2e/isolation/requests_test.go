@@ -124,6 +124,9 @@ var requests = map[string]func(p place) proto.Message{
 	"meridian.identity.v1.OrganizationService.ListOrganizations": func(place) proto.Message {
 		return &identityv1.ListOrganizationsRequest{}
 	},
+	"meridian.identity.v1.OrganizationService.MoveHome": func(p place) proto.Message {
+		return &identityv1.MoveHomeRequest{Organization: p.organization, HomeRegion: "local", IdempotencyKey: p.key()}
+	},
 	"meridian.identity.v1.ApiTokenService.CreateApiToken": func(p place) proto.Message {
 		return &identityv1.CreateApiTokenRequest{
 			Organization: p.organization, Name: "made", Level: commonv1.Level_LEVEL_READ, IdempotencyKey: p.key(),

@@ -9,11 +9,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/revision"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
@@ -82,6 +84,66 @@ func (s *Organizations) create(
 	})
 	if err != nil {
 		return err
+	}
+	out.Organization = organizationMessage(row)
+	out.Revision, err = revision.Token(rev)
+	return err
+}
+
+// MoveHome implements OrganizationService.
+func (s *Organizations) MoveHome(
+	ctx context.Context, req *identityv1.MoveHomeRequest,
+) (*identityv1.MoveHomeResponse, error) {
+	caller, err := principal.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	command := organization.MoveHome{HomeRegion: req.GetHomeRegion(), Regions: s.Regions}
+	out := &identityv1.MoveHomeResponse{}
+	_, err = s.Log.Commit(ctx, eventlog.Request{
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: req.GetOrganization(),
+		Procedure: identityv1connect.OrganizationServiceMoveHomeProcedure, Message: req, Outcome: out,
+	}, func(ctx context.Context, tx pgx.Tx) error {
+		return s.move(ctx, tx, req.GetOrganization(), command, caller, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (s *Organizations) move(
+	ctx context.Context, tx pgx.Tx, log string, command organization.MoveHome, caller principal.Principal, out *identityv1.MoveHomeResponse,
+) error {
+	head, err := s.Log.Lock(ctx, tx, log)
+	switch {
+	case fault.Is(err, commonv1.Reason_NOT_FOUND):
+		return principal.OrganizationNotFound()
+	case err != nil:
+		return err
+	}
+	row, err := store.FindOrganization(ctx, tx, log)
+	if err != nil {
+		return err
+	}
+	events, err := command.Decide(row.State)
+	if err != nil {
+		return err
+	}
+	rev := revision.Revision{Log: log, Sequence: head.Sequence}
+	if len(events) > 0 {
+		for _, e := range events {
+			row.Apply(e)
+		}
+		if err := store.MoveOrganization(ctx, tx, log, row.HomeRegion); err != nil {
+			return err
+		}
+		rev, err = s.Log.Append(ctx, tx, eventlog.Append{
+			Log: log, Expected: head.Sequence, MoveTo: row.HomeRegion, Actor: caller.Actor(), Events: events,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	out.Organization = organizationMessage(row)
 	out.Revision, err = revision.Token(rev)

@@ -44,7 +44,7 @@ func (f *folding) Apply(r eventlog.Recorded) error {
 		return err
 	}
 	switch e := event.(type) {
-	case *eventv1.OrganizationCreated:
+	case *eventv1.OrganizationCreated, *eventv1.OrganizationHomeMoved:
 		f.organization.Apply(e)
 	case *eventv1.ApiTokenCreated:
 		f.tokens[e.GetToken()] = &apitoken.State{}

@@ -40,6 +40,18 @@ func InsertOrganization(ctx context.Context, tx pgx.Tx, o Organization) error {
 	return nil
 }
 
+// MoveOrganization moves an organization's rows, its tokens with it, to a home
+// region. The tokens are found by the index api_tokens_organization.
+func MoveOrganization(ctx context.Context, tx pgx.Tx, organizationID, homeRegion string) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE identity.organizations SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
+	batch.Queue(`UPDATE identity.api_tokens SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("move organization: %w", err)
+	}
+	return nil
+}
+
 // FindOrganization reads one organization by its primary key.
 //
 // Errors: NOT_FOUND.

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *App) org() *cobra.Command {
-	cmd := &cobra.Command{Use: "org", GroupID: "manage", Short: "Organizations: create, list"}
+	cmd := &cobra.Command{Use: "org", GroupID: "manage", Short: "Organizations: create, list, move"}
 	create := &cobra.Command{
 		Use: "create SLUG", Args: cobra.ExactArgs(1), Short: "Create an organization",
 		Example: "  meridian org create globex --name 'Globex Corporation'",
@@ -36,7 +36,36 @@ func (a *App) org() *cobra.Command {
 		o := answer.GetOrganization()
 		return a.changed("created", o.GetId()+"  "+o.GetSlug()+"  in "+o.GetHomeRegion(), answer.GetRevision())
 	}
-	cmd.AddCommand(create, a.orgList())
+	cmd.AddCommand(create, a.orgList(), a.orgMove())
+	return cmd
+}
+
+func (a *App) orgMove() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "move ORGANIZATION", Args: cobra.ExactArgs(1), Short: "Give an organization another home region",
+		Example: "  meridian org move org_… --to us-east",
+	}
+	to := cmd.Flags().String("to", "", "the region that becomes its home (required)")
+	if err := cmd.MarkFlagRequired("to"); err != nil {
+		panic(err) // the flag was just defined
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		answer, err := client.Organizations.MoveHome(cmd.Context(), &identityv1.MoveHomeRequest{
+			Organization: args[0], HomeRegion: *to, IdempotencyKey: newKey(),
+		})
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printMessage(answer)
+		}
+		o := answer.GetOrganization()
+		return a.changed("at home", o.GetId()+"  "+o.GetSlug()+"  in "+o.GetHomeRegion(), answer.GetRevision())
+	}
 	return cmd
 }
 

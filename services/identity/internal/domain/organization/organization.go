@@ -24,8 +24,11 @@ type State struct {
 
 // Apply folds one event; events of other aggregates change nothing.
 func (s *State) Apply(event proto.Message) {
-	if e, ok := event.(*eventv1.OrganizationCreated); ok {
+	switch e := event.(type) {
+	case *eventv1.OrganizationCreated:
 		*s = State{ID: e.GetOrganization(), Slug: e.GetSlug(), Name: e.GetName(), HomeRegion: e.GetHomeRegion()}
+	case *eventv1.OrganizationHomeMoved:
+		s.HomeRegion = e.GetTo()
 	}
 }
 
@@ -51,10 +54,13 @@ func (c Create) Decide(s State) ([]proto.Message, error) {
 	case !id.Valid(id.Organization, c.ID):
 		return nil, fault.Field("id", "organization_id", "is not an organization id")
 	case !slices.Contains(c.Regions, c.HomeRegion):
-		return nil, fault.Field("home_region", "region",
-			fmt.Sprintf("the deployment has no region %q; it has %q", c.HomeRegion, c.Regions))
+		return nil, noRegion(c.HomeRegion, c.Regions)
 	}
 	return []proto.Message{&eventv1.OrganizationCreated{
 		Organization: c.ID, Slug: c.Slug, Name: c.Name, HomeRegion: c.HomeRegion,
 	}}, nil
+}
+
+func noRegion(region string, regions []string) error {
+	return fault.Field("home_region", "region", fmt.Sprintf("the deployment has no region %q; it has %q", region, regions))
 }

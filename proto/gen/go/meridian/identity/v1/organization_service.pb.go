@@ -419,6 +419,120 @@ func (x *ListOrganizationsResponse) GetNextCursor() string {
 	return ""
 }
 
+type MoveHomeRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// Where its data is to live.
+	HomeRegion string `protobuf:"bytes,2,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	// Repeating a call with the same key returns the first outcome. Kept 24 h.
+	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *MoveHomeRequest) Reset() {
+	*x = MoveHomeRequest{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveHomeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveHomeRequest) ProtoMessage() {}
+
+func (x *MoveHomeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveHomeRequest.ProtoReflect.Descriptor instead.
+func (*MoveHomeRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MoveHomeRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *MoveHomeRequest) GetHomeRegion() string {
+	if x != nil {
+		return x.HomeRegion
+	}
+	return ""
+}
+
+func (x *MoveHomeRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type MoveHomeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MoveHomeResponse) Reset() {
+	*x = MoveHomeResponse{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MoveHomeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MoveHomeResponse) ProtoMessage() {}
+
+func (x *MoveHomeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MoveHomeResponse.ProtoReflect.Descriptor instead.
+func (*MoveHomeResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *MoveHomeResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *MoveHomeResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
 var File_meridian_identity_v1_organization_service_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_v1_organization_service_proto_rawDesc = "" +
@@ -451,11 +565,20 @@ const file_meridian_identity_v1_organization_service_proto_rawDesc = "" +
 	"\x19ListOrganizationsResponse\x12H\n" +
 	"\rorganizations\x18\x01 \x03(\v2\".meridian.identity.v1.OrganizationR\rorganizations\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor2\x9d\x03\n" +
+	"nextCursor\"\xe1\x01\n" +
+	"\x0fMoveHomeRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12F\n" +
+	"\vhome_region\x18\x02 \x01(\tB%\xbaH\"r 2\x1e^[a-z][a-z0-9-]{0,30}[a-z0-9]$R\n" +
+	"homeRegion\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"v\n" +
+	"\x10MoveHomeResponse\x12F\n" +
+	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision2\x85\x04\n" +
 	"\x13OrganizationService\x12\x84\x01\n" +
 	"\x12CreateOrganization\x12/.meridian.identity.v1.CreateOrganizationRequest\x1a0.meridian.identity.v1.CreateOrganizationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12{\n" +
 	"\x0fGetOrganization\x12,.meridian.identity.v1.GetOrganizationRequest\x1a-.meridian.identity.v1.GetOrganizationResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12\x81\x01\n" +
-	"\x11ListOrganizations\x12..meridian.identity.v1.ListOrganizationsRequest\x1a/.meridian.identity.v1.ListOrganizationsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01B\xf5\x01\n" +
+	"\x11ListOrganizations\x12..meridian.identity.v1.ListOrganizationsRequest\x1a/.meridian.identity.v1.ListOrganizationsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12f\n" +
+	"\bMoveHome\x12%.meridian.identity.v1.MoveHomeRequest\x1a&.meridian.identity.v1.MoveHomeResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02B\xf5\x01\n" +
 	"\x18com.meridian.identity.v1B\x18OrganizationServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1;identityv1\xa2\x02\x03MIX\xaa\x02\x14Meridian.Identity.V1\xca\x02\x14Meridian\\Identity\\V1\xe2\x02 Meridian\\Identity\\V1\\GPBMetadata\xea\x02\x16Meridian::Identity::V1b\x06proto3"
 
 var (
@@ -470,7 +593,7 @@ func file_meridian_identity_v1_organization_service_proto_rawDescGZIP() []byte {
 	return file_meridian_identity_v1_organization_service_proto_rawDescData
 }
 
-var file_meridian_identity_v1_organization_service_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meridian_identity_v1_organization_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_meridian_identity_v1_organization_service_proto_goTypes = []any{
 	(*Organization)(nil),               // 0: meridian.identity.v1.Organization
 	(*CreateOrganizationRequest)(nil),  // 1: meridian.identity.v1.CreateOrganizationRequest
@@ -479,24 +602,29 @@ var file_meridian_identity_v1_organization_service_proto_goTypes = []any{
 	(*GetOrganizationResponse)(nil),    // 4: meridian.identity.v1.GetOrganizationResponse
 	(*ListOrganizationsRequest)(nil),   // 5: meridian.identity.v1.ListOrganizationsRequest
 	(*ListOrganizationsResponse)(nil),  // 6: meridian.identity.v1.ListOrganizationsResponse
-	(*timestamppb.Timestamp)(nil),      // 7: google.protobuf.Timestamp
+	(*MoveHomeRequest)(nil),            // 7: meridian.identity.v1.MoveHomeRequest
+	(*MoveHomeResponse)(nil),           // 8: meridian.identity.v1.MoveHomeResponse
+	(*timestamppb.Timestamp)(nil),      // 9: google.protobuf.Timestamp
 }
 var file_meridian_identity_v1_organization_service_proto_depIdxs = []int32{
-	7, // 0: meridian.identity.v1.Organization.created_at:type_name -> google.protobuf.Timestamp
+	9, // 0: meridian.identity.v1.Organization.created_at:type_name -> google.protobuf.Timestamp
 	0, // 1: meridian.identity.v1.CreateOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
 	0, // 2: meridian.identity.v1.GetOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
 	0, // 3: meridian.identity.v1.ListOrganizationsResponse.organizations:type_name -> meridian.identity.v1.Organization
-	1, // 4: meridian.identity.v1.OrganizationService.CreateOrganization:input_type -> meridian.identity.v1.CreateOrganizationRequest
-	3, // 5: meridian.identity.v1.OrganizationService.GetOrganization:input_type -> meridian.identity.v1.GetOrganizationRequest
-	5, // 6: meridian.identity.v1.OrganizationService.ListOrganizations:input_type -> meridian.identity.v1.ListOrganizationsRequest
-	2, // 7: meridian.identity.v1.OrganizationService.CreateOrganization:output_type -> meridian.identity.v1.CreateOrganizationResponse
-	4, // 8: meridian.identity.v1.OrganizationService.GetOrganization:output_type -> meridian.identity.v1.GetOrganizationResponse
-	6, // 9: meridian.identity.v1.OrganizationService.ListOrganizations:output_type -> meridian.identity.v1.ListOrganizationsResponse
-	7, // [7:10] is the sub-list for method output_type
-	4, // [4:7] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0, // 4: meridian.identity.v1.MoveHomeResponse.organization:type_name -> meridian.identity.v1.Organization
+	1, // 5: meridian.identity.v1.OrganizationService.CreateOrganization:input_type -> meridian.identity.v1.CreateOrganizationRequest
+	3, // 6: meridian.identity.v1.OrganizationService.GetOrganization:input_type -> meridian.identity.v1.GetOrganizationRequest
+	5, // 7: meridian.identity.v1.OrganizationService.ListOrganizations:input_type -> meridian.identity.v1.ListOrganizationsRequest
+	7, // 8: meridian.identity.v1.OrganizationService.MoveHome:input_type -> meridian.identity.v1.MoveHomeRequest
+	2, // 9: meridian.identity.v1.OrganizationService.CreateOrganization:output_type -> meridian.identity.v1.CreateOrganizationResponse
+	4, // 10: meridian.identity.v1.OrganizationService.GetOrganization:output_type -> meridian.identity.v1.GetOrganizationResponse
+	6, // 11: meridian.identity.v1.OrganizationService.ListOrganizations:output_type -> meridian.identity.v1.ListOrganizationsResponse
+	8, // 12: meridian.identity.v1.OrganizationService.MoveHome:output_type -> meridian.identity.v1.MoveHomeResponse
+	9, // [9:13] is the sub-list for method output_type
+	5, // [5:9] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_v1_organization_service_proto_init() }
@@ -510,7 +638,7 @@ func file_meridian_identity_v1_organization_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_identity_v1_organization_service_proto_rawDesc), len(file_meridian_identity_v1_organization_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

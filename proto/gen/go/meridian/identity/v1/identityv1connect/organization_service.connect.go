@@ -42,6 +42,9 @@ const (
 	// OrganizationServiceListOrganizationsProcedure is the fully-qualified name of the
 	// OrganizationService's ListOrganizations RPC.
 	OrganizationServiceListOrganizationsProcedure = "/meridian.identity.v1.OrganizationService/ListOrganizations"
+	// OrganizationServiceMoveHomeProcedure is the fully-qualified name of the OrganizationService's
+	// MoveHome RPC.
+	OrganizationServiceMoveHomeProcedure = "/meridian.identity.v1.OrganizationService/MoveHome"
 )
 
 // OrganizationServiceClient is a client for the meridian.identity.v1.OrganizationService service.
@@ -54,6 +57,12 @@ type OrganizationServiceClient interface {
 	GetOrganization(context.Context, *v1.GetOrganizationRequest) (*v1.GetOrganizationResponse, error)
 	// ListOrganizations lists organizations by slug.
 	ListOrganizations(context.Context, *v1.ListOrganizationsRequest) (*v1.ListOrganizationsResponse, error)
+	// MoveHome gives an organization another home region. Reads and writes go on
+	// meanwhile, and every revision token stays valid. Where the organization is at
+	// home already, nothing is recorded and the answer is how it is.
+	//
+	// Errors: NOT_FOUND, INVALID_FIELD (the deployment does not have the region).
+	MoveHome(context.Context, *v1.MoveHomeRequest) (*v1.MoveHomeResponse, error)
 }
 
 // NewOrganizationServiceClient constructs a client for the meridian.identity.v1.OrganizationService
@@ -88,6 +97,13 @@ func NewOrganizationServiceClient(httpClient connect.HTTPClient, baseURL string,
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		moveHome: connect.NewClient[v1.MoveHomeRequest, v1.MoveHomeResponse](
+			httpClient,
+			baseURL+OrganizationServiceMoveHomeProcedure,
+			connect.WithSchema(organizationServiceMethods.ByName("MoveHome")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -96,6 +112,7 @@ type organizationServiceClient struct {
 	createOrganization *connect.Client[v1.CreateOrganizationRequest, v1.CreateOrganizationResponse]
 	getOrganization    *connect.Client[v1.GetOrganizationRequest, v1.GetOrganizationResponse]
 	listOrganizations  *connect.Client[v1.ListOrganizationsRequest, v1.ListOrganizationsResponse]
+	moveHome           *connect.Client[v1.MoveHomeRequest, v1.MoveHomeResponse]
 }
 
 // CreateOrganization calls meridian.identity.v1.OrganizationService.CreateOrganization.
@@ -125,6 +142,15 @@ func (c *organizationServiceClient) ListOrganizations(ctx context.Context, req *
 	return nil, err
 }
 
+// MoveHome calls meridian.identity.v1.OrganizationService.MoveHome.
+func (c *organizationServiceClient) MoveHome(ctx context.Context, req *v1.MoveHomeRequest) (*v1.MoveHomeResponse, error) {
+	response, err := c.moveHome.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // OrganizationServiceHandler is an implementation of the meridian.identity.v1.OrganizationService
 // service.
 type OrganizationServiceHandler interface {
@@ -136,6 +162,12 @@ type OrganizationServiceHandler interface {
 	GetOrganization(context.Context, *v1.GetOrganizationRequest) (*v1.GetOrganizationResponse, error)
 	// ListOrganizations lists organizations by slug.
 	ListOrganizations(context.Context, *v1.ListOrganizationsRequest) (*v1.ListOrganizationsResponse, error)
+	// MoveHome gives an organization another home region. Reads and writes go on
+	// meanwhile, and every revision token stays valid. Where the organization is at
+	// home already, nothing is recorded and the answer is how it is.
+	//
+	// Errors: NOT_FOUND, INVALID_FIELD (the deployment does not have the region).
+	MoveHome(context.Context, *v1.MoveHomeRequest) (*v1.MoveHomeResponse, error)
 }
 
 // NewOrganizationServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -166,6 +198,13 @@ func NewOrganizationServiceHandler(svc OrganizationServiceHandler, opts ...conne
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	organizationServiceMoveHomeHandler := connect.NewUnaryHandlerSimple(
+		OrganizationServiceMoveHomeProcedure,
+		svc.MoveHome,
+		connect.WithSchema(organizationServiceMethods.ByName("MoveHome")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meridian.identity.v1.OrganizationService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case OrganizationServiceCreateOrganizationProcedure:
@@ -174,6 +213,8 @@ func NewOrganizationServiceHandler(svc OrganizationServiceHandler, opts ...conne
 			organizationServiceGetOrganizationHandler.ServeHTTP(w, r)
 		case OrganizationServiceListOrganizationsProcedure:
 			organizationServiceListOrganizationsHandler.ServeHTTP(w, r)
+		case OrganizationServiceMoveHomeProcedure:
+			organizationServiceMoveHomeHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -193,4 +234,8 @@ func (UnimplementedOrganizationServiceHandler) GetOrganization(context.Context, 
 
 func (UnimplementedOrganizationServiceHandler) ListOrganizations(context.Context, *v1.ListOrganizationsRequest) (*v1.ListOrganizationsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.OrganizationService.ListOrganizations is not implemented"))
+}
+
+func (UnimplementedOrganizationServiceHandler) MoveHome(context.Context, *v1.MoveHomeRequest) (*v1.MoveHomeResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.OrganizationService.MoveHome is not implemented"))
 }
