@@ -147,7 +147,7 @@ func (a Append) checkMove() error {
 	switch {
 	case a.MoveTo == "":
 		return nil
-	case !validRegion(a.MoveTo):
+	case !region.Valid(a.MoveTo):
 		return fault.Field("move_to", "region", "not the name of a region")
 	case a.Expected == 0 || len(a.Events) != 1:
 		return fault.Field("move_to", "move", "only a log that exists moves, by an append of one event")

@@ -3,7 +3,6 @@ package drill
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -111,8 +110,11 @@ func (d *drill) compare(ctx context.Context, r *report.Report, ops []history.Op)
 		r.RPO.Acknowledged, r.RPO.Missing, repeated = r.RPO.Acknowledged+acknowledged, r.RPO.Missing+missing, repeated+twice
 		for _, w := range d.watches {
 			if w.home == h {
-				missed, wrong := w.missed(slices.Collect(maps.Keys(log)))
-				unheard, disorder = unheard+missed, disorder+wrong
+				missed, wrong := w.missed(h.acknowledgedIn(log))
+				unheard, disorder = unheard+len(missed), disorder+wrong
+				if len(missed) > 0 {
+					d.note(report.Observation, fmt.Sprintf("the watch of %s in %s was not told of %v, and last of %d", h.region, w.region, missed[:min(len(missed), 8)], w.last()))
+				}
 			}
 		}
 	}

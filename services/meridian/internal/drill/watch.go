@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -73,9 +74,16 @@ func (w *watched) last() uint64 {
 	return w.sequences[len(w.sequences)-1]
 }
 
-// missed counts the changes that the watch was not told of, and those that came
-// twice or out of order.
-func (w *watched) missed(changes []uint64) (missing, disorder int) {
+// acknowledgedIn are the changes of a log up to the newest that was acknowledged:
+// the watches did not wait for more.
+func (h *home) acknowledgedIn(log map[uint64]change) []uint64 {
+	_, newest := h.newest()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(log)), func(sequence uint64) bool { return sequence > newest })
+}
+
+// missed are the changes that the watch was not told of. It also counts those
+// that came twice or out of order.
+func (w *watched) missed(changes []uint64) (missing []uint64, disorder int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := 1; i < len(w.sequences); i++ {
@@ -87,7 +95,7 @@ func (w *watched) missed(changes []uint64) (missing, disorder int) {
 	slices.Sort(told)
 	for _, sequence := range changes {
 		if _, found := slices.BinarySearch(told, sequence); !found {
-			missing++
+			missing = append(missing, sequence)
 		}
 	}
 	return missing, disorder
