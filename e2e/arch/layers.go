@@ -18,10 +18,11 @@ func Layers() []Row {
 		{Folder: "migrations"},
 
 		// The parts that other companies' programs link.
-		{Folder: "pkg/sdk/go/...", May: with("pkg/authzcore/...", proto), NeverDeep: heavy},
+		{Folder: "pkg/sdk/go/...", May: with("pkg/authzcore/...", "pkg/failover", proto), NeverDeep: heavy},
 		{Folder: "pkg/authzcore/...", May: []string{"pkg/fault", proto}, NeverDeep: heavy},
 
 		// Libraries. None of them knows a service.
+		{Folder: "pkg/failover", May: []string{"pkg/fault/...", proto}, NeverDeep: heavy},
 		{Folder: "pkg/fault", May: []string{proto}, NeverDeep: heavy},
 		{Folder: "pkg/id", May: with(proto), Never: inputOutput, NeverDeep: heavy},
 		{Folder: "pkg/page", May: with(proto), Never: inputOutput, NeverDeep: heavy},

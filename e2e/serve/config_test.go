@@ -38,7 +38,7 @@ func TestWrongConfiguration(t *testing.T) {
 		},
 		"identity elsewhere": {
 			"database:\n  url_file: url\nregion: eu-west\ndata_dir: d\nkeys: {service_file: k, regional_file: r}\nservices: [authz]\n",
-			[]string{"identity_url: is required"},
+			[]string{"identity_urls: is required"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func startSplit(t *testing.T) *split {
 	t.Helper()
 	s := &split{Deployment: harness.StartDeployment(t)}
 	s.identity = s.Node(t, "identity", "services: [identity, relay]\n")
-	s.authz = s.Node(t, "authz", "services: [authz]\nidentity_url: "+s.identity.URL()+"\n")
+	s.authz = s.Node(t, "authz", "services: [authz]\nidentity_urls: ["+s.identity.URL()+"]\n")
 	s.identity.Launch(t)
 	s.authz.Launch(t)
 	s.identity.Ready(t)
@@ -241,7 +241,7 @@ func (s *split) testOrder(t *testing.T, organization string) {
 func TestRollingRestart(t *testing.T) {
 	s := startSplit(t)
 	organization := s.organization(t, "acme")
-	second := s.Node(t, "authz-2", "services: [authz]\nidentity_url: "+s.identity.URL()+"\n")
+	second := s.Node(t, "authz-2", "services: [authz]\nidentity_urls: ["+s.identity.URL()+"]\n")
 	second.Start(t)
 	balancer := harness.StartProxy(t, s.authz.Address, second.Address)
 

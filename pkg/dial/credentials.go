@@ -10,6 +10,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/meridian-iam/meridian/pkg/failover"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/secret"
 )
@@ -51,7 +52,7 @@ func (c *credentials) WrapStreamingClient(next connect.StreamingClientFunc) conn
 	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
 		stream := next(ctx, spec)
 		if err := c.set(ctx, spec, stream.RequestHeader()); err != nil {
-			return &refused{spec: spec, err: err, header: make(http.Header)}
+			return failover.Refused(spec, err)
 		}
 		return stream
 	}

@@ -1,6 +1,6 @@
-// Package dial makes the clients with which services call each other, and with
-// which the SDK and the command line call Meridian: deadline, retries of what is
-// safe to repeat, circuit breaker, credentials, trace, and typed errors.
+// Package dial makes the clients with which services call each other: deadline,
+// the nearest region that answers (see package failover), credentials, trace, and
+// typed errors.
 package dial
 
 import (
@@ -12,6 +12,7 @@ import (
 	"connectrpc.com/connect"
 	"connectrpc.com/otelconnect"
 
+	"github.com/meridian-iam/meridian/pkg/failover"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/telemetry"
@@ -27,13 +28,14 @@ const (
 
 // Options say whom to call, and as whom.
 type Options struct {
-	// HTTPClient carries the calls; nil means one of its own for BaseURL.
+	// HTTPClient carries the calls; nil means one of its own.
 	HTTPClient connect.HTTPClient
-	// BaseURL is http://host:port or https://host:port; absent, with the
-	// HTTPClient of serve.Server.Client: http://in-process.
-	BaseURL string
-	// Target names whom the breaker protects, in metrics; absent: the host of
-	// BaseURL.
+	// BaseURLs are http://host:port or https://host:port, one for each region,
+	// nearest first; absent, with the HTTPClient of serve.Server.Client:
+	// http://in-process.
+	BaseURLs []string
+	// Target names whom the client calls, in metrics; absent: the host of the
+	// first of BaseURLs.
 	Target string
 	// Service is the calling service, such as "authz". Needed with Key.
 	Service string
@@ -44,6 +46,9 @@ type Options struct {
 	Token secret.String
 	// Deadline of a unary call whose context has none; absent: 3 s.
 	Deadline time.Duration
+	// Hedge is after how long without an answer a call without side effects is
+	// also sent to the next region; absent: never. See failover.Options.
+	Hedge time.Duration
 	// Telemetry; nil means none.
 	Telemetry *telemetry.Telemetry
 }
@@ -62,13 +67,13 @@ type Client struct {
 }
 
 // New makes a client. All services that are called through one client share
-// its breaker and its retry budget, so make one for each target.
+// its breakers and its retry budget, so make one for each target.
 func New(o Options) *Client {
-	if o.BaseURL == "" {
-		o.BaseURL = inProcess
+	if len(o.BaseURLs) == 0 {
+		o.BaseURLs = []string{inProcess}
 	}
 	if o.Target == "" {
-		o.Target = hostOf(o.BaseURL)
+		o.Target = hostOf(o.BaseURLs[0])
 	}
 	if o.Telemetry == nil {
 		o.Telemetry = telemetry.Discard()
@@ -80,17 +85,15 @@ func New(o Options) *Client {
 		o.Deadline = defaultDeadline
 	}
 	counted := newMetrics(o.Target, o.Telemetry.Registry)
-	interceptors := []connect.Interceptor{
-		translator{},
-		deadliner{o.Deadline},
-		newRetrier(counted),
-		newBreaker(o.Target, counted),
-	}
+	regions := failover.New(failover.Options{
+		URLs: o.BaseURLs, Hedge: o.Hedge, Repeated: counted.repetitions.Inc, Paused: counted.pause,
+	})
+	interceptors := []connect.Interceptor{translator{}, deadliner{o.Deadline}, regions}
 	if tracer := newTracer(o.Telemetry); tracer != nil {
 		interceptors = append(interceptors, tracer)
 	}
 	interceptors = append(interceptors, newCredentials(o))
-	return &Client{HTTP: o.HTTPClient, BaseURL: o.BaseURL, Options: []connect.ClientOption{
+	return &Client{HTTP: regions.HTTPClient(o.HTTPClient), BaseURL: o.BaseURLs[0], Options: []connect.ClientOption{
 		connect.WithInterceptors(interceptors...),
 		connect.WithCompressMinBytes(compressMin),
 		connect.WithReadMaxBytes(maxMessageBytes),

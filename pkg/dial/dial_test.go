@@ -192,25 +192,6 @@ func TestOnlyIdempotentCallsAreRepeated(t *testing.T) {
 	})
 }
 
-func TestRetryBudget(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &target{}
-		s.answer = func(_ context.Context, call int64) error {
-			return map[bool]error{true: unavailable()}[call%3 == 0] // too seldom for the breaker
-		}
-		orgs, _ := clients(t, s)
-		const made = 300
-		for range made {
-			get(t, orgs)
-		}
-		// The saved 10, and one in ten of the calls.
-		if repeated := s.calls.Load() - made; repeated > 10+made/10 || repeated < made/10-5 {
-			t.Errorf("%d repetitions of %d calls", repeated, made)
-		}
-	})
-}
-
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -253,26 +234,6 @@ func TestBreaker(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestBreakerCountsFailuresOnly(t *testing.T) {
-	t.Parallel()
-	for kind, opens := range map[fault.Kind]bool{
-		fault.Unavailable: true, fault.Deadline: true, fault.Internal: true,
-		fault.UnknownOutcome: false, fault.Invalid: false, fault.NotFound: false, fault.Conflict: false,
-		fault.Exhausted: false, fault.Unauthenticated: false, fault.Denied: false, fault.Cancelled: false,
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			s := &target{answer: func(context.Context, int64) error { return fault.New(kind, commonv1.Reason_CONFLICT, "") }}
-			orgs, _ := clients(t, s)
-			for range 30 {
-				get(t, orgs)
-			}
-			if opened := s.calls.Load() < 30; opened != opens {
-				t.Errorf("kind %d: opened %v after %d calls", kind, opened, s.calls.Load())
-			}
-		})
-	}
 }
 
 func TestNoAnswer(t *testing.T) {

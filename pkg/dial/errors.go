@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 
 	"connectrpc.com/connect"
 
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
+	"github.com/meridian-iam/meridian/pkg/failover"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/fault/faultconnect"
 )
@@ -67,8 +67,8 @@ func translateStream(spec connect.Spec, err error) error {
 // is. What this side made up (no answer came) leaves open whether a change was
 // made, unless the call never left.
 func translate(spec connect.Spec, err error) error {
-	if _, ok := fault.As(err); ok {
-		return err
+	if f, ok := fault.As(err); ok {
+		return f
 	}
 	f := faultconnect.FromConnect(err)
 	if connect.IsWireError(err) {
@@ -77,7 +77,7 @@ func translate(spec connect.Spec, err error) error {
 	changes := spec.IdempotencyLevel != connect.IdempotencyNoSideEffects
 	open := f.Kind == fault.Unavailable || f.Kind == fault.Deadline || f.Kind == fault.UnknownOutcome
 	switch {
-	case changes && open && !neverSent(err):
+	case changes && open && !failover.NeverSent(err):
 		f.Kind, f.Reason = fault.UnknownOutcome, commonv1.Reason_OUTCOME_UNKNOWN
 		f.Detail = "no answer came: the change may or may not be made"
 	case f.Kind == fault.UnknownOutcome:
@@ -90,10 +90,4 @@ func translate(spec connect.Spec, err error) error {
 		f.Detail = "the caller went away"
 	}
 	return f.Because(err)
-}
-
-// neverSent says whether no connection came about.
-func neverSent(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial"
 }

@@ -8,20 +8,24 @@ import (
 
 // metrics of one target.
 type metrics struct {
-	retries prometheus.Counter
-	open    prometheus.Gauge
+	repetitions prometheus.Counter
+	paused      *prometheus.GaugeVec
 }
 
 func newMetrics(target string, registry prometheus.Registerer) *metrics {
 	labels := prometheus.Labels{"target": target}
 	return &metrics{
-		retries: registered(registry, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "meridian_dial_retries_total", Help: "Calls that were repeated.", ConstLabels: labels,
+		repetitions: registered(registry, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_dial_repetitions_total", Help: "Calls that were sent again, or to another region too.", ConstLabels: labels,
 		})),
-		open: registered(registry, prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "meridian_dial_breaker_open", Help: "1 while the breaker refuses calls or tries one.", ConstLabels: labels,
-		})),
+		paused: registered(registry, prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "meridian_dial_paused", Help: "1 while calls to a region are refused or one is tried.", ConstLabels: labels,
+		}, []string{"url", "kind"})),
 	}
+}
+
+func (m *metrics) pause(url, kind string, paused bool) {
+	m.paused.WithLabelValues(url, kind).Set(map[bool]float64{true: 1}[paused])
 }
 
 // registered returns the collector, or the one that a client of the same target

@@ -42,9 +42,10 @@ type Config struct {
 	Bus BusConfig `yaml:"bus"`
 	// Keys are files with key material, mode 0600.
 	Keys KeysConfig `yaml:"keys"`
-	// IdentityURL is where the identity service is when this process does not
-	// host it, as https://identity.internal:8443.
-	IdentityURL string `yaml:"identity_url"`
+	// IdentityURLs are where the identity service is when this process does not
+	// host it, as https://identity.internal:8443: one for each region, nearest
+	// first.
+	IdentityURLs []string `yaml:"identity_urls"`
 
 	// ClockSkew is how far this node's own clock is taken to be off, for drills;
 	// absent: it is right. The database's clock is the one that counts.
@@ -170,8 +171,8 @@ func (c Config) check() error {
 		return fmt.Errorf("keys.service_file: is required; `meridian keys` makes one")
 	case c.Keys.RegionalFile == "":
 		return fmt.Errorf("keys.regional_file: is required; `meridian keys` makes one")
-	case !c.hosts(Identity) && c.IdentityURL == "":
-		return fmt.Errorf("identity_url: is required when this node does not host identity")
+	case !c.hosts(Identity) && len(c.IdentityURLs) == 0:
+		return fmt.Errorf("identity_urls: is required when this node does not host identity")
 	}
 	for _, s := range c.Services {
 		if s != Identity && s != Authz && s != Relay {

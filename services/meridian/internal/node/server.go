@@ -47,7 +47,7 @@ func (n *Node) verifier(key *principal.ServiceKey) principal.Verifier {
 		upstream = n.identity.Verifier()
 	} else {
 		c := dial.New(dial.Options{
-			BaseURL: n.config.IdentityURL, Target: Identity, Service: Authz, Key: key, Telemetry: n.telemetry,
+			BaseURLs: n.config.IdentityURLs, Target: Identity, Service: Authz, Key: key, Telemetry: n.telemetry,
 		})
 		upstream = identity.RemoteVerifier{Client: identityv1connect.NewApiTokenServiceClient(c.HTTP, c.BaseURL, c.Options...)}
 	}
