@@ -9,7 +9,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0
-	github.com/meridian-iam/meridian/pkg v0.0.0-00010101000000-000000000000
+	github.com/meridian-iam/meridian/pkg v0.0.0
 	github.com/meridian-iam/meridian/pkg/sdk/go v0.0.0-00010101000000-000000000000
 	github.com/meridian-iam/meridian/proto v0.0.0
 	github.com/nats-io/nats-server/v2 v2.15.2

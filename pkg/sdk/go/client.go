@@ -13,16 +13,20 @@
 // answer is never older than that write, in any region:
 //
 //	revision, err := client.Write(ctx, organization, meridian.Touch("table:orders", "reader", "user:anna"))
+//
+// Open takes several regions, nearest first: a call that one does not answer goes
+// on to the next.
 package meridian
 
 import (
 	"context"
-	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
 
+	"github.com/meridian-iam/meridian/pkg/failover"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1/logv1connect"
@@ -38,20 +42,58 @@ type Client struct {
 	Organizations identityv1connect.OrganizationServiceClient
 	Tokens        identityv1connect.ApiTokenServiceClient
 	Logs          logv1connect.LogServiceClient
+
+	// silence is after how long a watch is opened again.
+	silence time.Duration
 }
 
 // compressFrom is the size in bytes from which messages are compressed: below
 // it compression costs more than it saves.
 const compressFrom = 1024
 
+// connectTimeout is how long a connection may take to come about; after that the
+// call goes to the next region, whatever it is.
+const connectTimeout = 2 * time.Second
+
+// Config says which deployment a client calls, and how.
+type Config struct {
+	// URLs are the regions of the deployment, nearest first, as
+	// https://eu.meridian.example. A call goes to the nearest that answers.
+	URLs []string
+	// Token is an API token.
+	Token string
+	// Hedge is after how long without an answer a call that changes nothing is
+	// also sent to the next region; the first answer is taken. Choose what only
+	// one call in a hundred takes. 0 means never.
+	Hedge time.Duration
+}
+
 // New returns a client for the deployment at url, as https://meridian.example,
 // that calls with an API token.
 func New(url, token string, options ...connect.ClientOption) *Client {
+	return Open(Config{URLs: []string{url}, Token: token}, options...)
+}
+
+// Open returns a client for a deployment of several regions.
+//
+// A call that a region does not answer goes on to the next, within the deadline
+// of its context: always if it changes nothing, and a change if its request has
+// an idempotency key, as those of Client.Write have. A region that failed several
+// times is left alone for a while. While there is another region, one gets half
+// of the time that is left, 3 s without a deadline: give calls a deadline of
+// several times what they take.
+//
+// When no region answers, the error is SERVICE_UNAVAILABLE or what the first one
+// said, and OUTCOME_UNKNOWN of a change that may be made; "tried" of its Meta says
+// how many of "regions" were asked.
+func Open(c Config, options ...connect.ClientOption) *Client {
+	regions := failover.New(failover.Options{URLs: c.URLs, Hedge: c.Hedge, LastResort: true})
 	options = append([]connect.ClientOption{
-		connect.WithInterceptors(authorization(token), retry{}),
+		connect.WithInterceptors(regions, authorization(c.Token)),
 		connect.WithCompressMinBytes(compressFrom),
 	}, options...)
-	transport := &http.Client{Transport: newTransport()}
+	transport := regions.HTTPClient(&http.Client{Transport: newTransport()})
+	url := regions.URL()
 	return &Client{
 		Checks:        authzv1connect.NewCheckServiceClient(transport, url, options...),
 		Lookups:       authzv1connect.NewLookupServiceClient(transport, url, options...),
@@ -61,14 +103,17 @@ func New(url, token string, options ...connect.ClientOption) *Client {
 		Organizations: identityv1connect.NewOrganizationServiceClient(transport, url, options...),
 		Tokens:        identityv1connect.NewApiTokenServiceClient(transport, url, options...),
 		Logs:          logv1connect.NewLogServiceClient(transport, url, options...),
+		silence:       defaultSilence,
 	}
 }
 
 // newTransport speaks HTTP/1.1 and, over TLS, HTTP/2. It keeps as many
 // connections as a busy backend has calls under way.
 func newTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: connectTimeout}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dialer.DialContext,
 		MaxIdleConns:        256,
 		MaxIdleConnsPerHost: 256,
 		IdleConnTimeout:     90 * time.Second,
@@ -97,44 +142,4 @@ func (a authorization) WrapStreamingClient(next connect.StreamingClientFunc) con
 
 func (a authorization) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
 	return next
-}
-
-// retry repeats a call that may be repeated when the deployment was not
-// reachable: twice at most, after a short and random pause.
-type retry struct{}
-
-const attempts = 3
-
-func (retry) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		pause := 20 * time.Millisecond
-		for attempt := 1; ; attempt++ {
-			answer, err := next(ctx, req)
-			if err == nil || attempt == attempts || !repeatable(req.Spec(), err) {
-				return answer, err
-			}
-			timer := time.NewTimer(pause/2 + rand.N(pause))
-			select {
-			case <-ctx.Done():
-				timer.Stop()
-				return nil, err
-			case <-timer.C:
-				pause *= 4
-			}
-		}
-	}
-}
-
-func (retry) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-func (retry) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return next
-}
-
-// repeatable says whether repeating the call can neither do harm nor be in
-// vain. Changes carry an idempotency key, so they may be repeated too.
-func repeatable(spec connect.Spec, err error) bool {
-	return spec.IdempotencyLevel != connect.IdempotencyUnknown && connect.CodeOf(err) == connect.CodeUnavailable
 }

@@ -8,6 +8,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/meridian-iam/meridian/pkg/failover"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
@@ -31,10 +32,15 @@ const (
 	lastWatchPause  = 5 * time.Second
 )
 
+// defaultSilence is how long a watch may say nothing before its region is taken
+// for lost: the server says something every second.
+const defaultSilence = 10 * time.Second
+
 // Watch follows the changes of an organization's relationships: it calls on for
-// every message, changes and checkpoints, in order, and opens the stream again
-// from the last revision when it breaks. It does not return by itself. To begin
-// with the state as it is, export first and watch after the export's revision.
+// every message, changes and checkpoints, in order. When the stream breaks or
+// falls silent it opens another one from the last revision, in the nearest region
+// that answers. It does not return by itself. To begin with the state as it is,
+// export first and watch after the export's revision.
 //
 // Errors: ctx.Err(); the error of on; *ResetError; those of the call that do not
 // go away by themselves, as TOKEN_REJECTED and REVISION_UNKNOWN.
@@ -77,7 +83,7 @@ type watcher struct {
 
 // once reads one stream to its end. final: another would end the same way.
 func (w *watcher) once(ctx context.Context) (final bool, err error) {
-	ctx, leave := context.WithCancel(ctx)
+	ctx, leave := context.WithCancel(failover.FirstWithin(ctx, w.client.silence))
 	stream, err := w.client.Relationships.Watch(ctx, &authzv1.WatchRequest{
 		Organization: w.organization, After: w.after, Filters: w.filters,
 	})
@@ -87,7 +93,10 @@ func (w *watcher) once(ctx context.Context) (final bool, err error) {
 	}
 	defer stream.Close() //nolint:errcheck // its error was read
 	defer leave()        // or Close waits for what comes
-	for stream.Receive() {
+	silent := time.AfterFunc(w.client.silence, leave)
+	defer silent.Stop()
+	for silent.Stop(); stream.Receive(); silent.Reset(w.client.silence) {
+		silent.Stop()
 		w.heard++
 		message := stream.Msg()
 		if reset := message.GetReset_(); reset != nil {
