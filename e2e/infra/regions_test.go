@@ -367,7 +367,7 @@ func (d *deployment) testServices(t *testing.T) {
 			"MERIDIAN_SERVER_TLS_CERT_FILE=" + filepath.Join(secrets, "server.crt"),
 			"MERIDIAN_SERVER_TLS_KEY_FILE=" + filepath.Join(secrets, "server.key"),
 			"MERIDIAN_SERVER_LISTEN=" + listen, "MERIDIAN_SERVER_ADMIN=" + admin,
-			"MERIDIAN_DATA_DIR=" + t.TempDir(), "MERIDIAN_IDENTITY_URL=" + identity[region],
+			"MERIDIAN_DATA_DIR=" + t.TempDir(), "MERIDIAN_IDENTITY_URLS=" + identity[region],
 			"SSL_CERT_FILE=" + filepath.Join(secrets, "ca.crt"),
 		}
 	}

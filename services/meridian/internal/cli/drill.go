@@ -104,7 +104,7 @@ func (a *App) runDrills(ctx context.Context, args []string, f drillFlags) (err e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = errors.Join(err, stop(err != nil)) }()
 	options := drill.Options{
 		Region: f.region, Before: 10 * time.Second, During: 20 * time.Second, After: 20 * time.Second, Step: step,
 		Versions: report.Versions{Meridian: commit(), Go: runtime.Version(), NATS: server.VERSION, Database: target.Database()},

@@ -68,7 +68,7 @@ func Run(ctx context.Context, target Target, scenario Scenario, o Options) (*rep
 		clients: map[string]*meridian.Client{}, recorder: &history.Recorder{}, cancel: cancel,
 	}
 	for _, region := range target.Regions() {
-		d.clients[region] = meridian.New(target.URLs(region)[0], target.Token())
+		d.clients[region] = meridian.Open(meridian.Config{URLs: target.URLs(region), Token: target.Token()})
 	}
 	if err := d.prepare(ctx); err != nil {
 		return nil, nil, fmt.Errorf("prepare the drill: %w", err)

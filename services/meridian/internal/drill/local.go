@@ -21,14 +21,14 @@ type LocalOptions struct {
 	Step    func(text string)
 }
 
-// Local starts a deployment on this machine to be broken. stop ends it.
-func Local(ctx context.Context, o LocalOptions) (_ Target, stop func() error, err error) {
-	remove := func() error { return nil }
-	if o.Dir == "" {
+// Local starts a deployment on this machine to be broken. stop ends it, and
+// keeps its folder, with the logs, if it is told to.
+func Local(ctx context.Context, o LocalOptions) (_ Target, stop func(keep bool) error, err error) {
+	temporary := o.Dir == ""
+	if temporary {
 		if o.Dir, err = os.MkdirTemp("", "meridian-drill-"); err != nil {
 			return nil, nil, fmt.Errorf("folder of the drill: %w", err)
 		}
-		remove = func() error { return os.RemoveAll(o.Dir) }
 	}
 	d, err := topology.Start(ctx, topology.Plan{
 		Dir: o.Dir, Binary: o.Binary, Regions: o.Regions, Servers: o.Servers, Step: o.Step,
@@ -36,11 +36,11 @@ func Local(ctx context.Context, o LocalOptions) (_ Target, stop func() error, er
 	if err != nil {
 		return nil, nil, err
 	}
-	stop = func() error {
-		if err := d.Stop(context.WithoutCancel(ctx)); err != nil {
+	stop = func(keep bool) error {
+		if err := d.Stop(context.WithoutCancel(ctx)); err != nil || keep || !temporary {
 			return err
 		}
-		return remove()
+		return os.RemoveAll(o.Dir)
 	}
 	return &local{Deployment: d, regions: o.Regions, other: o.Other}, stop, nil
 }

@@ -93,9 +93,11 @@ func function(op history.Op) (group, name string) {
 
 // compare finds what is missing, repeated or different.
 func (d *drill) compare(ctx context.Context, r *report.Report, ops []history.Op) (err error) {
+	began := d.now()
 	if r.Verification.Logs, err = d.verify(ctx); err != nil {
 		return err
 	}
+	d.note(report.Observation, fmt.Sprintf("all copies were compared, and had caught up, after %s more", (d.now()-began).Round(time.Millisecond)))
 	if r.Verification.ChainDifferences, err = d.replicas(ctx); err != nil {
 		return err
 	}

@@ -44,13 +44,20 @@ func (d *drill) converge(ctx context.Context) error {
 	return nil
 }
 
-// verify compares every copy of the canaries' logs, in every region.
+// verify compares every copy of the canaries' logs, in every region. A copy
+// that only lacks the newest events, as a mirror does that was cut off, has time
+// to get them.
 func (d *drill) verify(ctx context.Context) ([]report.LogCheck, error) {
+	deadline := time.Now().Add(convergeWithin)
 	var checks []report.LogCheck
 	for _, h := range d.homes {
 		for _, region := range d.target.Regions() {
 			for _, url := range d.target.Audits(region) {
-				check, err := verifyLog(ctx, meridian.New(url, d.target.Token()), h.organization)
+				client := meridian.New(url, d.target.Token())
+				check, err := verifyLog(ctx, client, h.organization)
+				for err == nil && check.Differences > 0 && time.Now().Before(deadline) && wait(ctx, time.Second) == nil {
+					check, err = verifyLog(ctx, client, h.organization)
+				}
 				if err != nil {
 					return nil, fmt.Errorf("log verify in %s: %w", region, err)
 				}

@@ -239,13 +239,27 @@ func (d *Deployment) startServices(ctx context.Context) error {
 	return group.Wait()
 }
 
+// startRegion starts what does not run of a region.
 func (d *Deployment) startRegion(ctx context.Context, r *Region) error {
-	for _, p := range append(r.Servers(), r.Services()...) {
+	if err := start(ctx, r.Servers()); err != nil {
+		return err
+	}
+	if err := d.elected(ctx, r); err != nil {
+		return err
+	}
+	if err := start(ctx, r.Services()); err != nil {
+		return err
+	}
+	return r.edge.open()
+}
+
+func start(ctx context.Context, processes []*Process) error {
+	for _, p := range processes {
 		if err := p.Start(ctx); err != nil {
 			return err
 		}
 	}
-	return r.edge.open()
+	return nil
 }
 
 // Stop ends everything. It may be called again.

@@ -88,7 +88,7 @@ bus:
 keys:
   service_file: %q
   regional_file: %q
-identity_url: http://%s
+identity_urls: [http://%s]
 clock_skew: %s
 telemetry:
   format: text
