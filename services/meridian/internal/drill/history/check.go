@@ -172,13 +172,16 @@ func (m model) explain(v Violation, deadline time.Time) Violation {
 
 // narrow relaxes those of steps[low:high] without which the rest is still
 // violated, later ones first. It halves, so few contradicting steps among many
-// are found fast.
+// are found fast. After the deadline it leaves the rest as it is.
 func (m model) narrow(steps []step, relaxed []bool, low, high int, deadline time.Time) {
+	if low == high || time.Until(deadline) <= 0 {
+		return
+	}
 	before := slices.Clone(relaxed[low:high])
 	for i := low; i < high; i++ {
 		relaxed[i] = true
 	}
-	if high == low || m.decide(m.remaining(steps, relaxed), deadline) == Violated {
+	if m.decide(m.remaining(steps, relaxed), deadline) == Violated {
 		return
 	}
 	copy(relaxed[low:high], before)

@@ -226,21 +226,24 @@ func (m model) events(steps []step) []porcupine.Event {
 	return events
 }
 
-// rule makes a Porcupine model of a first state and a step from state to state.
-func rule[S interface {
-	comparable
-	next(s *step) (S, bool)
+// state is what a model remembers between two steps. It is comparable.
+type state interface {
+	// next is the state after a step; false when the step cannot be next.
+	next(s *step) (state, bool)
+	// String is for people.
 	String() string
-}](first S,
-) porcupine.Model {
+}
+
+// rule makes a Porcupine model that begins with a state.
+func rule(first state) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return first },
-		Step: func(state, input, _ any) (bool, any) {
-			next, ok := state.(S).next(input.(*step)) //nolint:forcetypeassert // both are from here
-			return ok, next
+		Step: func(now, input, _ any) (bool, any) {
+			after, ok := now.(state).next(input.(*step)) //nolint:forcetypeassert // Porcupine was given no other types
+			return ok, after
 		},
 		DescribeOperation: func(input, _ any) string { return input.(*step).String() }, //nolint:forcetypeassert // as above
-		DescribeState:     func(state any) string { return state.(S).String() },        //nolint:forcetypeassert // as above
+		DescribeState:     func(now any) string { return now.(state).String() },        //nolint:forcetypeassert // as above
 	}
 }
 

@@ -32,13 +32,11 @@ func revisionParts(h *past) map[string][]step {
 type head struct {
 	revision uint64
 	place    int
-	ended    bool
 }
 
-func (h head) next(s *step) (head, bool) {
+func (h head) next(s *step) (state, bool) {
 	switch {
 	case s.end:
-		h.ended = true
 		return h, true
 	case s.place != h.place, s.Revision < h.revision, s.Revision < s.AtLeast, s.Revision == h.revision && !s.reads():
 		return h, false
@@ -71,7 +69,7 @@ func keyOf(op Op) string { return op.Organization + " " + op.IdempotencyKey }
 // fixed is the revision of a key; 0 none yet.
 type fixed struct{ revision uint64 }
 
-func (f fixed) next(s *step) (fixed, bool) {
+func (f fixed) next(s *step) (state, bool) {
 	switch {
 	case s.end:
 		return f, true
@@ -113,7 +111,7 @@ func slugParts(h *past) map[string][]step {
 // slug says whether a slug is taken.
 type slug struct{ taken, ended bool }
 
-func (s slug) next(op *step) (slug, bool) {
+func (s slug) next(op *step) (state, bool) {
 	switch {
 	case op.end:
 		s.ended = true

@@ -54,7 +54,7 @@ type register struct {
 	ended bool
 }
 
-func (r register) next(s *step) (register, bool) {
+func (r register) next(s *step) (state, bool) {
 	switch {
 	case s.end:
 		r.ended = true
@@ -73,7 +73,7 @@ func (r register) next(s *step) (register, bool) {
 }
 
 // guess lets an unknown write take effect.
-func (r register) guess(s *step) (register, bool) {
+func (r register) guess(s *step) (state, bool) {
 	used := &r.deletes
 	if s.present() {
 		used = &r.touches

@@ -223,7 +223,7 @@ func (s *system) chance(percent int) bool { return s.random.IntN(100) < percent 
 
 func (s *system) upTo(d time.Duration) time.Duration { return time.Duration(s.random.Int64N(int64(d))) }
 
-const seeds = 60
+const seeds = 40
 
 func TestCorrectSystem(t *testing.T) {
 	operations, unknown := 0, 0
