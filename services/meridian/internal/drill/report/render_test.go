@@ -57,9 +57,12 @@ func regionLoss() report.Report {
 		Versions:    report.Versions{Meridian: "098ed8692e08", Go: "go1.26.0", NATS: "2.15.2", Database: "PostgreSQL 17.6"},
 		Regions:     regions,
 		Delays: []report.Delay{
-			{From: "us-east", To: "eu-west", OneWay: millis(40)}, {From: "eu-west", To: "us-east", OneWay: millis(40)},
-			{From: "us-east", To: "ap-south", OneWay: millis(110)}, {From: "ap-south", To: "us-east", OneWay: millis(110)},
-			{From: "eu-west", To: "ap-south", OneWay: millis(75)}, {From: "ap-south", To: "eu-west", OneWay: millis(75)},
+			{From: "us-east", To: "eu-west", OneWay: millis(40)},
+			{From: "eu-west", To: "us-east", OneWay: millis(40)},
+			{From: "us-east", To: "ap-south", OneWay: millis(110)},
+			{From: "ap-south", To: "us-east", OneWay: millis(110)},
+			{From: "eu-west", To: "ap-south", OneWay: millis(75)},
+			{From: "ap-south", To: "eu-west", OneWay: millis(75)},
 		},
 		Timeline: []report.Moment{
 			{Offset: millis(50_000), Kind: report.FaultEnds, Text: "the links of us-east are back"},

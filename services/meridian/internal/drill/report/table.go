@@ -41,20 +41,22 @@ func (t *table) write(b *strings.Builder) {
 	widths[0] = min(widths[0], max(left, narrowest))
 	for _, row := range all {
 		for i, text := range wrapped(row[0], widths[0]) {
-			line := pad(text, widths[0])
-			for j, cell := range row[1:] {
-				if i > 0 {
-					break
-				}
-				line += "  " + strings.Repeat(" ", widths[j+1]-utf8.RuneCountInString(cell)) + cell
+			if i > 0 {
+				b.WriteString(text + "\n")
+				continue
 			}
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			b.WriteString(text + blanks(text, widths[0]))
+			for j, cell := range row[1:] {
+				b.WriteString("  " + blanks(cell, widths[j+1]) + cell)
+			}
+			b.WriteString("\n")
 		}
 	}
 }
 
-func pad(text string, width int) string {
-	return text + strings.Repeat(" ", max(width-utf8.RuneCountInString(text), 0))
+// blanks are what a text lacks of a width.
+func blanks(text string, width int) string {
+	return strings.Repeat(" ", max(width-utf8.RuneCountInString(text), 0))
 }
 
 // wrapped breaks a text between words, and a word that is too long inside it.
