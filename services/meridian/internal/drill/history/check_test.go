@@ -410,7 +410,9 @@ func TestManyUnknownWrites(t *testing.T) {
 	if got := history.Check(ops, patience).Verdict(); got != history.Holds {
 		t.Errorf("the verdict is %q", got)
 	}
-	wrong := slices.Concat(ops, []history.Op{full(900, 901, 2000, denied), full(902, 903, 2000, allowed)})
+	wrong := slices.Concat(ops, []history.Op{
+		unknown(history.KindTouch, 910, 911), full(900, 901, 2000, denied), full(902, 903, 2000, allowed),
+	})
 	report := history.Check(wrong, patience)
 	if report.Verdict() != history.Violated {
 		t.Fatalf("the verdict is %q", report.Verdict())
@@ -421,6 +423,21 @@ func TestManyUnknownWrites(t *testing.T) {
 	}
 	if len(why.Maybe) != 600 {
 		t.Errorf("%d unknown writes are named", len(why.Maybe))
+	}
+}
+
+// Nor must many checks at once, each at its own revision.
+func TestManyChecksAtOnce(t *testing.T) {
+	var ops []history.Op
+	for i := range 60 {
+		ops = append(ops, full(i, 1000+i, uint64(100+i), denied))
+	}
+	if got := history.Check(ops, patience).Verdict(); got != history.Holds {
+		t.Errorf("the verdict is %q", got)
+	}
+	ops[59].Allowed = true
+	if got := history.Check(ops, patience).Verdict(); got != history.Violated {
+		t.Errorf("the verdict is %q", got)
 	}
 }
 

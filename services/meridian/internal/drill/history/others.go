@@ -108,7 +108,8 @@ func slugParts(h *past) map[string][]step {
 	return parts
 }
 
-// slug says whether a slug is taken.
+// slug says whether a slug is taken. An unknown create takes it, or never
+// happened.
 type slug struct{ taken, ended bool }
 
 func (s slug) next(op *step) (state, bool) {
@@ -120,12 +121,8 @@ func (s slug) next(op *step) (state, bool) {
 		return s, s.taken
 	case op.Outcome == Unknown && s.ended:
 		return s, true
-	// Of several unknown ones the first can be the one that did it if any can.
-	case s.taken, op.Outcome == Unknown && op.turn > 0:
-		return s, false
 	}
-	s.taken = true
-	return s, true
+	return slug{taken: true}, !s.taken
 }
 
 func (s slug) String() string {
