@@ -175,7 +175,10 @@ func (d *drill) settle(h *home, op *history.Op, answer *authzv1.WriteRelationshi
 		return
 	}
 	op.Outcome, op.Revision = history.OK, sequence
-	op.Unchanged = answer.GetEffects()[0] == authzv1.Effect_EFFECT_UNCHANGED
+	switch answer.GetEffects()[0] {
+	case authzv1.Effect_EFFECT_UNCHANGED, authzv1.Effect_EFFECT_ABSENT:
+		op.Unchanged = true
+	}
 	h.acknowledged(answer.GetRevision(), sequence)
 }
 
