@@ -117,7 +117,7 @@ func (b *Bus) ensureAll(ctx context.Context) error {
 		}
 	}
 	if missing && b.completing.CompareAndSwap(false, true) {
-		go b.complete()
+		go b.complete(context.WithoutCancel(ctx)) // until the connection is closed
 	}
 	return nil
 }
@@ -138,10 +138,10 @@ func (b *Bus) exists(ctx context.Context, stream string) bool {
 }
 
 // complete makes the missing mirrors, as soon as their origins exist.
-func (b *Bus) complete() {
+func (b *Bus) complete(background context.Context) {
 	defer b.completing.Store(false)
 	for !b.conn.IsClosed() {
-		ctx, cancel := b.line.request(context.Background(), connectTimeout)
+		ctx, cancel := b.line.request(background, connectTimeout)
 		missing := 0
 		for _, of := range b.config.Mirrors {
 			if b.exists(ctx, MirrorName(of, b.region)) {
@@ -152,10 +152,9 @@ func (b *Bus) complete() {
 			}
 		}
 		cancel()
-		if missing == 0 {
+		if missing == 0 || wait(background, completeEvery) != nil {
 			return
 		}
-		time.Sleep(completeEvery)
 	}
 }
 

@@ -145,11 +145,11 @@ func (a *App) each(
 
 // reported prints a report, and keeps it with its history and its curve.
 func (a *App) reported(r *report.Report, ops []history.Op, folder string) error {
-	print := r.WriteText
+	render := r.WriteText
 	if a.json {
-		print = r.WriteJSON
+		render = r.WriteJSON
 	}
-	if err := print(a.stdout); err != nil || folder == "" {
+	if err := render(a.stdout); err != nil || folder == "" {
 		return err
 	}
 	if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // reports are for everybody

@@ -175,10 +175,8 @@ func (d *drill) settle(h *home, op *history.Op, answer *authzv1.WriteRelationshi
 		return
 	}
 	op.Outcome, op.Revision = history.OK, sequence
-	switch answer.GetEffects()[0] {
-	case authzv1.Effect_EFFECT_UNCHANGED, authzv1.Effect_EFFECT_ABSENT:
-		op.Unchanged = true
-	}
+	effect := answer.GetEffects()[0]
+	op.Unchanged = effect == authzv1.Effect_EFFECT_UNCHANGED || effect == authzv1.Effect_EFFECT_ABSENT
 	h.acknowledged(answer.GetRevision(), sequence)
 }
 
@@ -310,8 +308,7 @@ func reasonOf(err error) string {
 	if failed, ok := meridian.AsError(err); ok && failed.Reason != commonv1.Reason_REASON_UNSPECIFIED {
 		return failed.Reason.String()
 	}
-	var failed *connect.Error
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*connect.Error](err); ok {
 		return failed.Code().String()
 	}
 	return err.Error()

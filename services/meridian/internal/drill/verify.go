@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -129,10 +130,7 @@ func (d *drill) changes(ctx context.Context, h *home) (map[uint64]change, error)
 // lost compares what clients know with a log: acknowledged writes that it lacks,
 // and events that no client asked for or that one asked for once.
 func lost(ops []history.Op, h *home, log map[uint64]change) (acknowledged, missing, repeated int) {
-	left := make(map[uint64]change, len(log))
-	for sequence, c := range log {
-		left[sequence] = c
-	}
+	left := maps.Clone(log)
 	unknown := map[change]int{}
 	keyed := map[string]bool{}
 	for _, op := range ops {
