@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -30,6 +31,8 @@ type drillFlags struct {
 	reports string
 	binary  string
 	other   string
+	writes  int
+	seed    uint64
 }
 
 func (a *App) drill() *cobra.Command {
@@ -51,6 +54,8 @@ func (a *App) drill() *cobra.Command {
 	flags.StringVar(&f.reports, "reports", "", "folder for report, history and staleness curve of each drill")
 	flags.StringVar(&f.binary, "binary", "", "meridian program to run (default: this one)")
 	flags.StringVar(&f.other, "other-binary", "", "another build of it, for rolling-upgrade (default: the same)")
+	flags.IntVar(&f.writes, "writes", 10_000, "writes that must be acknowledged before chaos ends; 1,500 with --short")
+	flags.Uint64Var(&f.seed, "seed", 0, "repeats the random faults of chaos (default: another each time)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.runDrills(cmd.Context(), args, f) }
 	return cmd
 }
@@ -96,21 +101,25 @@ func (a *App) runDrills(ctx context.Context, args []string, f drillFlags) (err e
 			return err
 		}
 	}
+	if f.seed == 0 {
+		f.seed = rand.Uint64()
+	}
 	began := time.Now()
 	step := func(text string) { fmt.Fprintf(a.stderr, "%6.1fs  %s\n", time.Since(began).Seconds(), text) }
 	target, stop, err := drill.Local(ctx, drill.LocalOptions{
-		Binary: f.binary, Other: first(f.other, f.binary), Regions: f.regions, Servers: f.servers, Step: step,
+		Binary: f.binary, Other: first(f.other, f.binary), Regions: f.regions, Servers: f.servers, Seed: f.seed, Step: step,
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop(err != nil)) }()
 	options := drill.Options{
-		Region: f.region, Before: 10 * time.Second, During: 20 * time.Second, After: 20 * time.Second, Step: step,
+		Region: f.region, Writes: f.writes, Seed: f.seed, Before: 10 * time.Second, During: 20 * time.Second, After: 20 * time.Second, Step: step,
 		Versions: report.Versions{Meridian: commit(), Go: runtime.Version(), NATS: server.VERSION, Database: target.Database()},
 	}
 	if f.short {
 		options.Before, options.During, options.After = 3*time.Second, 8*time.Second, 8*time.Second
+		options.Writes = min(f.writes, 1500)
 	}
 	return a.each(ctx, target, scenarios, options, f.reports, step)
 }

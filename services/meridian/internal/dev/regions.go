@@ -48,7 +48,7 @@ func RunRegions(ctx context.Context, o RegionsOptions, started func(Ready, *topo
 		return err
 	}
 	defer func() { _ = d.Stop(context.WithoutCancel(ctx)) }() // what is left is killed
-	ready := Ready{URL: d.Regions[0].URL, AdminToken: d.Token, PID: os.Getpid(), Regions: map[string]string{}, Links: d.Links()}
+	ready := Ready{URL: d.Regions[0].URL, AdminToken: d.Token, PID: os.Getpid(), Regions: map[string]string{}, Links: d.API()}
 	for _, r := range d.Regions {
 		ready.Regions[r.Name] = r.URL
 	}

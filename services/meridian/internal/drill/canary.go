@@ -72,8 +72,9 @@ const (
 
 func relationshipOf(resource string) string { return resource + "#" + permission + "@" + subject }
 
-// run lets all canaries call until ctx ends.
-func (d *drill) run(ctx context.Context) error {
+// run lets all canaries call until ctx ends; much says that some write as fast as
+// they can.
+func (d *drill) run(ctx context.Context, much bool) error {
 	group, ctx := errgroup.WithContext(ctx)
 	start := func(canary func(context.Context)) {
 		group.Go(func() error {
@@ -85,6 +86,11 @@ func (d *drill) run(ctx context.Context) error {
 		start(func(ctx context.Context) { d.writes(ctx, h, keptRegister) })
 		start(func(ctx context.Context) { d.writes(ctx, h, onceRegister) })
 		start(func(ctx context.Context) { d.keyedWrites(ctx, h) })
+		for worker := range eager {
+			if much {
+				start(func(ctx context.Context) { d.writeMuch(ctx, h, worker) })
+			}
+		}
 		start(func(ctx context.Context) { d.propagation(ctx, h) })
 		for _, region := range d.target.Regions() {
 			for _, level := range []history.Freshness{history.MinimizeLatency, history.AtLeast, history.FullyConsistent} {
@@ -131,6 +137,29 @@ func (d *drill) writes(ctx context.Context, h *home, register string) {
 		d.settle(h, &op, answer, err)
 		d.record(ctx, op)
 	})
+}
+
+// eager is how many write as fast as they can, in each organization.
+const eager = 6
+
+// writeMuch makes one relationship after the other, and repeats each write under
+// its key until the outcome is known.
+func (d *drill) writeMuch(ctx context.Context, h *home, worker int) {
+	for n := 0; ctx.Err() == nil; n++ {
+		document := fmt.Sprintf("document:much-%d-%d", worker, n)
+		op := history.Op{
+			Client: fmt.Sprintf("much-%s-%d", h.region, worker), Region: h.region, Home: h.region, Kind: history.KindTouch,
+			Organization: h.organization, Relationship: relationshipOf(document), Start: d.now(),
+		}
+		answer, err := d.write(ctx, d.clients[h.region], h, rand.Text(), meridian.Touch(document, permission, subject), true)
+		d.settle(h, &op, answer, err)
+		d.record(ctx, op)
+		if op.Outcome == history.OK {
+			d.written.Add(1)
+		} else if wait(ctx, 50*time.Millisecond) != nil {
+			return
+		}
+	}
 }
 
 // theEnd is the reason of calls that the drill itself ended.

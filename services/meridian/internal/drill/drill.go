@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -26,6 +27,10 @@ type Options struct {
 	// while it lasts, and after it was healed. During begins when breaking is
 	// done, After when healing is.
 	Before, During, After time.Duration
+	// Writes is how many must be acknowledged before chaos ends.
+	Writes int
+	// Seed is what chaos drew from.
+	Seed uint64
 	// Versions are of what runs.
 	Versions report.Versions
 	// Step is told what happens, for people.
@@ -43,6 +48,9 @@ type drill struct {
 	recorder *history.Recorder
 	began    time.Time
 	cancel   context.CancelCauseFunc
+
+	// written counts the writes of those who write much.
+	written atomic.Int64
 
 	watches     []*watched
 	watching    sync.WaitGroup
@@ -172,7 +180,7 @@ func (d *drill) warm(ctx context.Context) error {
 func (d *drill) breakAndHeal(ctx context.Context, scenario string) (fault time.Duration, err error) {
 	calling, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- d.run(calling) }()
+	go func() { done <- d.run(calling, scenario == Chaos) }()
 	defer func() {
 		stop()
 		err = errors.Join(err, <-done)
@@ -183,11 +191,11 @@ func (d *drill) breakAndHeal(ctx context.Context, scenario string) (fault time.D
 	}
 	fault = d.now()
 	d.note(report.FaultBegins, scenario+" in "+d.Region)
-	if err := d.target.Break(ctx, scenario, d.Region); err != nil {
+	say := func(text string) { d.note(report.Observation, text) }
+	if err := d.target.Break(ctx, scenario, d.Region, say); err != nil {
 		return 0, errors.Join(err, d.target.Heal(context.WithoutCancel(ctx), scenario, d.Region))
 	}
-	d.note(report.Observation, "broken; the canaries go on for "+d.During.String())
-	waited := wait(ctx, d.During)
+	waited := d.endure(ctx, scenario)
 	d.note(report.Observation, "healing")
 	if err := errors.Join(waited, d.target.Heal(context.WithoutCancel(ctx), scenario, d.Region)); err != nil {
 		return 0, err
@@ -197,6 +205,21 @@ func (d *drill) breakAndHeal(ctx context.Context, scenario string) (fault time.D
 		return 0, err
 	}
 	return fault, nil
+}
+
+// endure lets the canaries go on while the fault lasts.
+func (d *drill) endure(ctx context.Context, scenario string) error {
+	if scenario != Chaos {
+		d.note(report.Observation, "broken; the canaries go on for "+d.During.String())
+		return wait(ctx, d.During)
+	}
+	d.note(report.Observation, fmt.Sprintf("the canaries go on until %d writes are acknowledged", d.Writes))
+	for d.written.Load() < int64(d.Writes) {
+		if err := wait(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {

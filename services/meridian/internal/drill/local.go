@@ -16,6 +16,8 @@ type LocalOptions struct {
 	// rolling upgrade.
 	Binary, Other string
 	Regions       []string
+	// Seed repeats the random faults of chaos.
+	Seed uint64
 	// Servers of each NATS cluster.
 	Servers int
 	Step    func(text string)
@@ -42,5 +44,5 @@ func Local(ctx context.Context, o LocalOptions) (_ Target, stop func(keep bool) 
 		}
 		return os.RemoveAll(o.Dir)
 	}
-	return &local{Deployment: d, regions: o.Regions, other: o.Other}, stop, nil
+	return &local{Deployment: d, regions: o.Regions, other: o.Other, seed: o.Seed}, stop, nil
 }

@@ -21,7 +21,7 @@ const (
 // report says what the canaries saw and what is left of it.
 func (d *drill) report(ctx context.Context, scenario Scenario, ops []history.Op, fault time.Duration) (*report.Report, error) {
 	r := &report.Report{
-		Drill: scenario.Name, Description: scenario.Does, Versions: d.Versions, Regions: d.target.Regions(), Delays: d.delays(),
+		Drill: scenario.Name, Description: scenario.Does, Seed: d.Seed, Versions: d.Versions, Regions: d.target.Regions(), Delays: d.delays(),
 	}
 	r.Functions = report.Functions(ops, fault, function)
 	r.Budget = report.NewBudget(r.Functions, scenario.Promises.Budget)

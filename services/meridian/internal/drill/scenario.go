@@ -16,6 +16,7 @@ const (
 	RelayCrash      = "relay-crash"
 	ClockSkew       = "clock-skew"
 	RollingUpgrade  = "rolling-upgrade"
+	Chaos           = "chaos"
 )
 
 // Scenario is what a drill breaks, and what it promises meanwhile.
@@ -51,6 +52,7 @@ func Scenarios() []Scenario {
 		{DatabaseLoss, "the database is killed, and started again", Promises{Settle: 15 * time.Second, Budget: 0.60}},
 		{ClockSkew, "the clocks of a region's machines go two minutes slow", Promises{Settle: 15 * time.Second, Budget: 0.20}},
 		{RollingUpgrade, "one region after another runs another build, and the first one again", Promises{Settle: 15 * time.Second, Budget: 0.20}},
+		{Chaos, "processes are killed and stopped, links cut, and the database killed, at random, while many write", Promises{Settle: time.Minute, Budget: 0.90}},
 	}
 }
 

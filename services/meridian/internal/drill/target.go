@@ -22,9 +22,10 @@ type Target interface {
 	Delay(from, to string) time.Duration
 	// Database says which one, with its version.
 	Database() string
-	// Break does what a scenario does, in a region or, when that is empty, to
-	// all; Heal undoes it and returns when every part has been started again.
-	Break(ctx context.Context, scenario, region string) error
+	// Break does what a scenario does to a region; say is told of what else is
+	// done until Heal, which undoes it and returns when every part has been
+	// started again.
+	Break(ctx context.Context, scenario, region string, say func(text string)) error
 	Heal(ctx context.Context, scenario, region string) error
 }
 
@@ -35,6 +36,9 @@ type local struct {
 	regions []string
 	// other is another build of the program, for the rolling upgrade.
 	other string
+	// seed repeats the faults of chaos.
+	seed   uint64
+	mayhem *mayhem
 }
 
 // Regions implements Target.
@@ -47,7 +51,7 @@ func (l *local) Token() string { return l.Deployment.Token }
 func (l *local) Database() string { return l.Deployment.Database }
 
 // Break implements Target.
-func (l *local) Break(ctx context.Context, scenario, region string) error {
+func (l *local) Break(ctx context.Context, scenario, region string, say func(text string)) error {
 	r, err := l.Region(region)
 	if err != nil {
 		return err
@@ -69,6 +73,9 @@ func (l *local) Break(ctx context.Context, scenario, region string) error {
 		return l.skew(ctx, r, skewed)
 	case RollingUpgrade:
 		return l.upgrade(ctx, l.other)
+	case Chaos:
+		l.mayhem = l.begin(ctx, l.seed, say)
+		return nil
 	}
 	return fmt.Errorf("there is no drill %q", scenario)
 }
@@ -96,6 +103,8 @@ func (l *local) Heal(ctx context.Context, scenario, region string) error {
 		return l.skew(ctx, r, 0)
 	case RollingUpgrade:
 		return l.upgrade(ctx, "")
+	case Chaos:
+		return l.mayhem.end()
 	}
 	return fmt.Errorf("there is no drill %q", scenario)
 }

@@ -293,9 +293,9 @@ func (d *Deployment) Delay(from, to string) time.Duration {
 	return d.plan.delay(from, to)
 }
 
-// Links is the URL of toxiproxy's API, by which other programs cut, slow and
-// heal the links.
-func (d *Deployment) Links() string { return "http://" + d.links.api }
+// API is the URL of toxiproxy's API, by which other programs cut, slow and heal
+// the links.
+func (d *Deployment) API() string { return "http://" + d.links.api }
 
 // URLs are where callers in a region reach all regions, the nearest first.
 func (d *Deployment) URLs(from string) []string {

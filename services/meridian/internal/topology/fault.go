@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -42,12 +43,21 @@ func (d *Deployment) Rejoin(ctx context.Context, r *Region) error {
 	return d.each(r, func(link *Link) error { return d.links.Heal(ctx, link) })
 }
 
+// Links are the links that begin or end in a region.
+func (d *Deployment) Links(r *Region) []*Link {
+	return slices.DeleteFunc(slices.Clone(d.links.all), func(k *Link) bool { return !k.touches(r.Name) })
+}
+
+// Cut drops everything that a link carries, until Mend.
+func (d *Deployment) Cut(link *Link) error { return d.links.Cut(link) }
+
+// Mend ends a cut.
+func (d *Deployment) Mend(ctx context.Context, link *Link) error { return d.links.Heal(ctx, link) }
+
 func (d *Deployment) each(r *Region, do func(*Link) error) error {
-	for _, link := range d.links.all {
-		if link.touches(r.Name) {
-			if err := do(link); err != nil {
-				return err
-			}
+	for _, link := range d.Links(r) {
+		if err := do(link); err != nil {
+			return err
 		}
 	}
 	return nil
