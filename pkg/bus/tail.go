@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"maps"
 	"sort"
 )
 
@@ -59,9 +60,14 @@ func (t *Tail) Next(ctx context.Context, limit int) ([]Message, error) {
 	return out, nil
 }
 
+// find looks for an event in several streams, first in the one that had the
+// last: it moves to the front.
 func find(ctx context.Context, cursors []*cursor, sequence uint64) (Message, bool, error) {
-	for _, c := range cursors {
+	for i, c := range cursors {
 		m, found, err := c.find(ctx, sequence)
+		if found {
+			cursors[0], cursors[i] = c, cursors[0]
+		}
 		if err != nil || found {
 			return m, found, err
 		}
@@ -98,7 +104,7 @@ type cursor struct {
 // find returns the event with a sequence of the log. It looks on from where the
 // last one was; false means that it is not there, or stands further back.
 func (c *cursor) find(ctx context.Context, sequence uint64) (Message, bool, error) {
-	if sequence != c.due && !(c.whole && sequence > c.highest) {
+	if !c.follows(sequence) {
 		if err := c.seek(ctx, sequence); err != nil {
 			return Message{}, false, err
 		}
@@ -126,6 +132,20 @@ func (c *cursor) find(ctx context.Context, sequence uint64) (Message, bool, erro
 		}
 	}
 	return Message{}, false, nil
+}
+
+// follows says that the cursor need only go on to find a sequence: it looked at
+// everything before, and kept what is ahead. So the events of a log that stand in
+// several streams, because several relays published them, cost one pass of each.
+func (c *cursor) follows(sequence uint64) bool {
+	if c.whole && sequence > c.highest {
+		return true
+	}
+	if c.due == 0 || sequence < c.due {
+		return false
+	}
+	maps.DeleteFunc(c.ahead, func(kept uint64, _ Message) bool { return kept < sequence })
+	return sequence == c.due || len(c.ahead) < maxAhead
 }
 
 func (c *cursor) keep(m Message) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/meridian-iam/meridian/pkg/bus"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
@@ -156,5 +157,39 @@ func BenchmarkReader(b *testing.B) {
 			}
 			b.ReportMetric(20_000*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 		})
+	}
+}
+
+// A log that relays of two regions published in turns is read in one pass of
+// each stream, not with a search for each event.
+func TestCopyOfTwoRelays(t *testing.T) {
+	server := serve(t)
+	home := open(t, func(c *bus.Config) { c.URL = server.URL() })
+	far := open(t, func(c *bus.Config) { c.URL, c.Region = server.URL(), "us" })
+	both := open(t, func(c *bus.Config) { c.URL, c.Mirrors = server.URL(), []string{"us"} })
+	log := newLog()
+	const n, turn = 600, 25
+	events := chain(t, log, n)
+	for i := 0; i < n; i += 2 * turn {
+		publish(t, home, events[i:i+turn]...)
+		publish(t, far, events[i+turn:i+2*turn]...)
+	}
+	deadline := time.Now().Add(patience)
+	for last := uint64(0); last < n; {
+		var err error
+		if last, _, err = both.Last(t.Context(), log); err != nil || time.Now().After(deadline) {
+			t.Fatalf("the mirror ends at %d, %v", last, err)
+		}
+	}
+	c := both.Copy()
+	before := both.Conn().Stats().OutMsgs
+	for sequence := uint64(1); sequence <= n; sequence++ {
+		got, found, err := c.Event(t.Context(), log, sequence)
+		if err != nil || !found || !bytes.Equal(got, events[sequence-1].Bytes) {
+			t.Fatalf("event %d: found %v, %v", sequence, found, err)
+		}
+	}
+	if requests := both.Conn().Stats().OutMsgs - before; requests > 2*n/turn*4 {
+		t.Fatalf("%d requests for %d events", requests, n)
 	}
 }
