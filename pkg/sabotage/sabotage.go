@@ -17,8 +17,6 @@ const (
 	TokenWait = "token-wait"
 	// Idempotency makes a repeated command a new one.
 	Idempotency = "idempotency"
-	// DatabaseClock lets a node believe its own clock.
-	DatabaseClock = "database-clock"
 )
 
 // off is set by the linker only: names separated by commas.

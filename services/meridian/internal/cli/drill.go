@@ -54,7 +54,7 @@ func (a *App) drill() *cobra.Command {
 	flags.StringVar(&f.reports, "reports", "", "folder for report, history and staleness curve of each drill")
 	flags.StringVar(&f.binary, "binary", "", "meridian program to run (default: this one)")
 	flags.StringVar(&f.other, "other-binary", "", "another build of it, for rolling-upgrade (default: the same)")
-	flags.IntVar(&f.writes, "writes", 10_000, "writes that must be acknowledged before chaos ends; 1,500 with --short")
+	flags.IntVar(&f.writes, "writes", 10_000, "writes that must be acknowledged before chaos ends; 1,000 with --short")
 	flags.Uint64Var(&f.seed, "seed", 0, "repeats the random faults of chaos (default: another each time)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.runDrills(cmd.Context(), args, f) }
 	return cmd
@@ -118,8 +118,8 @@ func (a *App) runDrills(ctx context.Context, args []string, f drillFlags) (err e
 		Versions: report.Versions{Meridian: commit(), Go: runtime.Version(), NATS: server.VERSION, Database: target.Database()},
 	}
 	if f.short {
-		options.Before, options.During, options.After = 3*time.Second, 8*time.Second, 8*time.Second
-		options.Writes = min(f.writes, 1500)
+		options.Before, options.During, options.After = 2*time.Second, 8*time.Second, 8*time.Second
+		options.Writes = min(f.writes, 1000)
 	}
 	return a.each(ctx, target, scenarios, options, f.reports, step)
 }

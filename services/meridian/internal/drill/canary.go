@@ -174,19 +174,27 @@ func (d *drill) record(ctx context.Context, op history.Op) {
 	d.recorder.Add(op)
 }
 
-// write writes once, or until the outcome is known.
+// write writes once, or until it is done or certainly is not. What may have been
+// done at first is not undone by a later refusal.
 func (d *drill) write(
 	ctx context.Context, client *meridian.Client, h *home, key string, update *authzv1.RelationshipUpdate, keep bool,
 ) (*authzv1.WriteRelationshipsResponse, error) {
 	deadline := time.Now().Add(outcomeBound)
+	var unknown error
 	for {
 		bounded, cancel := context.WithTimeout(ctx, callBound)
 		answer, err := client.Relationships.WriteRelationships(bounded, &authzv1.WriteRelationshipsRequest{
 			Organization: h.organization, Updates: []*authzv1.RelationshipUpdate{update}, IdempotencyKey: key,
 		})
 		cancel()
-		if !keep || err == nil || outcomeOf(err) != history.Unknown || time.Now().After(deadline) || ctx.Err() != nil {
+		if err != nil && unknown == nil && outcomeOf(err) == history.Unknown {
+			unknown = err
+		}
+		if !keep || err == nil || unknown == nil {
 			return answer, err
+		}
+		if time.Now().After(deadline) || wait(ctx, 20*time.Millisecond) != nil {
+			return nil, unknown
 		}
 	}
 }

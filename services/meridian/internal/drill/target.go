@@ -58,7 +58,7 @@ func (l *local) Break(ctx context.Context, scenario, region string, say func(tex
 	}
 	switch scenario {
 	case RegionLoss:
-		return l.Lose(r)
+		return l.Lose(ctx, r)
 	case RegionIsolation:
 		return l.Isolate(r)
 	case NATSLoss:

@@ -19,7 +19,6 @@ import (
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/project"
 	"github.com/meridian-iam/meridian/pkg/relay"
-	"github.com/meridian-iam/meridian/pkg/sabotage"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/serve"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
@@ -105,9 +104,7 @@ func (n *Node) openDatabase(ctx context.Context) error {
 		return err
 	}
 	n.onRun(func(ctx context.Context) error { return clock.Run(ctx, n.telemetry.Log) })
-	if n.clock = clock.Now; sabotage.Off(sabotage.DatabaseClock) {
-		n.clock = own
-	}
+	n.clock = clock.Now
 	return nil
 }
 

@@ -13,9 +13,27 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb/pglocal"
 )
 
-// Lose ends a region at once, as a fire does: all processes are killed, and
-// nothing reaches it or leaves it.
-func (d *Deployment) Lose(r *Region) error {
+// burning is how long a region that is being lost still commits and publishes
+// what no other region hears of.
+const burning = time.Second
+
+// Lose ends a region as a fire does: the links to other regions go first, then
+// all processes are killed, and nothing reaches it or leaves it. What it
+// published last is in its own streams only.
+func (d *Deployment) Lose(ctx context.Context, r *Region) error {
+	for _, link := range d.Links(r) {
+		if link.Carries == carriesBus {
+			if err := d.links.Cut(link); err != nil {
+				return err
+			}
+		}
+	}
+	timer := time.NewTimer(burning)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 	r.edge.close()
 	var group errgroup.Group
 	for _, p := range r.Processes {
