@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,6 +45,8 @@ type home struct {
 	// token is of the newest acknowledged write, sequence its revision.
 	token    string
 	sequence uint64
+	// written are the documents of a trail.
+	written []string
 }
 
 // acknowledged notes a write.
@@ -98,6 +101,12 @@ func (d *drill) run(ctx context.Context, much bool) error {
 					start(func(ctx context.Context) { d.checks(ctx, h, region, register, level) })
 				}
 			}
+		}
+	}
+	for _, h := range d.quiet {
+		start(func(ctx context.Context) { d.trail(ctx, h) })
+		for _, region := range d.target.Regions() {
+			start(func(ctx context.Context) { d.track(ctx, h, region) })
 		}
 	}
 	for _, region := range d.target.Regions() {
@@ -321,7 +330,7 @@ func (d *drill) checked(op history.Op, answer *authzv1.CheckResponse, err error)
 		op.Outcome, op.Reason = history.Failed, reasonOf(err)
 	}
 	d.recorder.Add(op)
-	if op.Freshness == history.MinimizeLatency {
+	if op.Freshness == history.MinimizeLatency && !strings.HasPrefix(op.Client, "track-") {
 		d.aged(op, age)
 	}
 }

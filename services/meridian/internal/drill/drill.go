@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,10 +42,13 @@ type Options struct {
 type drill struct {
 	Options
 
-	name     string
-	target   Target
-	clients  map[string]*meridian.Client
+	name    string
+	target  Target
+	clients map[string]*meridian.Client
+	// homes are the organizations of the canaries, one in each region; quiet are
+	// others, which nobody asks about with a token.
 	homes    []*home
+	quiet    []*home
 	recorder *history.Recorder
 	began    time.Time
 	cancel   context.CancelCauseFunc
@@ -141,29 +145,44 @@ func (d *drill) prepare(ctx context.Context) error {
 		return fmt.Errorf("publish the model: %w", err)
 	}
 	for _, region := range d.target.Regions() {
-		created, err := client.Organizations.CreateOrganization(ctx, &identityv1.CreateOrganizationRequest{
-			Slug: "drill-" + d.name + "-in-" + region, Name: "Drill", HomeRegion: region, IdempotencyKey: "drill-" + d.name + region,
-		})
+		h, err := d.found(ctx, client, region, "", published.GetModel().GetId())
 		if err != nil {
-			return fmt.Errorf("create an organization in %s: %w", region, err)
+			return err
 		}
-		h := &home{region: region, organization: created.GetOrganization().GetId()}
-		assigned, err := client.Models.AssignModel(ctx, &authzv1.AssignModelRequest{
-			Organization: h.organization, Choice: &authzv1.AssignModelRequest_Model{Model: published.GetModel().GetId()},
-			IdempotencyKey: "drill-assign-" + d.name + region,
-		})
+		q, err := d.found(ctx, client, region, "-quiet", published.GetModel().GetId())
 		if err != nil {
-			return fmt.Errorf("assign the model: %w", err)
+			return err
 		}
-		h.start = assigned.GetRevision()
-		d.homes = append(d.homes, h)
+		d.homes, d.quiet = append(d.homes, h), append(d.quiet, q)
 	}
 	return d.warm(ctx)
 }
 
+// found makes an organization in a region.
+func (d *drill) found(ctx context.Context, client *meridian.Client, region, suffix, model string) (*home, error) {
+	name := d.name + suffix
+	created, err := client.Organizations.CreateOrganization(ctx, &identityv1.CreateOrganizationRequest{
+		Slug: "drill-" + name + "-in-" + region, Name: "Drill", HomeRegion: region, IdempotencyKey: "drill-" + name + region,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create an organization in %s: %w", region, err)
+	}
+	organization := created.GetOrganization().GetId()
+	assigned, err := client.Models.AssignModel(ctx, &authzv1.AssignModelRequest{
+		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: model}, IdempotencyKey: "drill-assign-" + name + region,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("assign the model: %w", err)
+	}
+	return &home{region: region, organization: organization, start: assigned.GetRevision()}, nil
+}
+
+// all are all organizations.
+func (d *drill) all() []*home { return slices.Concat(d.homes, d.quiet) }
+
 // warm makes every region load the organizations' graphs.
 func (d *drill) warm(ctx context.Context) error {
-	for _, h := range d.homes {
+	for _, h := range d.all() {
 		for _, region := range d.target.Regions() {
 			_, err := d.clients[region].Check(ctx, meridian.Question{
 				Organization: h.organization, Subject: subject, Permission: permission, Resource: keptRegister, AtLeast: h.start,

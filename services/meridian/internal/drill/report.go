@@ -75,12 +75,12 @@ func before(ops []history.Op, fault time.Duration) []history.Op {
 
 // function says which function of the system an operation belongs to.
 func function(op history.Op) (group, name string) {
-	if strings.HasPrefix(op.Client, spread) || op.Reason == theEnd {
+	if strings.HasPrefix(op.Client, spread) || strings.HasPrefix(op.Client, "track-") || op.Reason == theEnd {
 		return "", "" // it asks until the answer is as wanted, or was interrupted
 	}
 	switch op.Kind {
 	case history.KindTouch, history.KindDelete:
-		return "writes", "writes homed in " + op.Home
+		return "writes", fmt.Sprintf("writes homed in %s, client in %s", op.Home, op.Region)
 	case history.KindKeyedWrite:
 		return "keyed writes", "writes homed in " + op.Home + ", client in " + op.Region
 	case history.KindCreate:
@@ -103,7 +103,7 @@ func (d *drill) compare(ctx context.Context, r *report.Report, ops []history.Op)
 	}
 	r.Verification.ChainsEqual = len(r.Verification.ChainDifferences) == 0
 	repeated, unheard, disorder := 0, 0, 0
-	for _, h := range d.homes {
+	for _, h := range d.all() {
 		log, err := d.changes(ctx, h)
 		if err != nil {
 			return fmt.Errorf("read the log of %s: %w", h.region, err)

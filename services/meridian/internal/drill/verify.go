@@ -26,7 +26,7 @@ const convergeWithin = 60 * time.Second
 func (d *drill) converge(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, convergeWithin)
 	defer cancel()
-	for _, h := range d.homes {
+	for _, h := range d.all() {
 		token, _ := h.newest()
 		for _, region := range d.target.Regions() {
 			for {
@@ -51,7 +51,7 @@ func (d *drill) converge(ctx context.Context) error {
 func (d *drill) verify(ctx context.Context) ([]report.LogCheck, error) {
 	deadline := time.Now().Add(convergeWithin)
 	var checks []report.LogCheck
-	for _, h := range d.homes {
+	for _, h := range d.all() {
 		for _, region := range d.target.Regions() {
 			for _, url := range d.target.Audits(region) {
 				client := meridian.New(url, d.target.Token())
@@ -191,7 +191,7 @@ func (d *drill) contents(ctx context.Context, h *home, region string) ([]string,
 
 // replicas compares the contents of all regions' replicas.
 func (d *drill) replicas(ctx context.Context) (differences []string, err error) {
-	for _, h := range d.homes {
+	for _, h := range d.all() {
 		var first []string
 		for i, region := range d.target.Regions() {
 			have, err := d.contents(ctx, h, region)
