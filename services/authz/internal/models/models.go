@@ -68,9 +68,7 @@ func (r *Registry) Apply(_ context.Context, batch []eventlog.Recorded) error {
 // Errors: NOT_FOUND, or that of the database when the log has not brought the
 // model yet.
 func (r *Registry) Get(ctx context.Context, model string) (*authzcore.Model, error) {
-	r.mu.Lock()
-	compiled, files := r.compiled[model], r.sources[model]
-	r.mu.Unlock()
+	compiled, files := r.known(model)
 	if compiled != nil {
 		return compiled, nil
 	}
@@ -81,17 +79,40 @@ func (r *Registry) Get(ctx context.Context, model string) (*authzcore.Model, err
 		}
 		files = Files(found)
 	}
-	compiled, err := compile(ctx, r.compiling, r.names, files)
+	leave, err := enter(ctx, r.compiling)
 	if err != nil {
+		return nil, fmt.Errorf("compile stored model %s: %w", model, err)
+	}
+	defer leave()
+	if compiled, _ = r.known(model); compiled != nil {
+		return compiled, nil // while this caller waited
+	}
+	if compiled, err = authzcore.CompileContext(ctx, r.names, files); err != nil {
 		return nil, fmt.Errorf("compile stored model %s: %w", model, err)
 	}
 	if compiled.ID() != model {
 		return nil, fmt.Errorf("stored model %s compiles to %s", model, compiled.ID())
 	}
+	return r.keep(compiled), nil
+}
+
+// known returns a model that is compiled already, and the files that the log
+// brought; nil for what there is not.
+func (r *Registry) known(model string) (*authzcore.Model, []authzcore.File) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.compiled[model] = compiled
-	return compiled, nil
+	return r.compiled[model], r.sources[model]
+}
+
+// keep returns the one model of its id that all callers get.
+func (r *Registry) keep(compiled *authzcore.Model) *authzcore.Model {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first := r.compiled[compiled.ID()]; first != nil {
+		return first
+	}
+	r.compiled[compiled.ID()] = compiled
+	return compiled
 }
 
 // Identify compiles a model that is not published yet and returns its id. The
@@ -110,21 +131,23 @@ func (r *Registry) Identify(ctx context.Context, files []authzcore.File) (string
 //
 // Errors: those of Identify.
 func (r *Registry) Draft(ctx context.Context, files []authzcore.File) (*authzcore.Model, error) {
-	return compile(ctx, r.drafting, authzcore.NewNames(), files)
+	leave, err := enter(ctx, r.drafting)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	return authzcore.CompileContext(ctx, authzcore.NewNames(), files)
 }
 
-// compile compiles few models at once, so that no flood of models takes all
-// processors from checks.
-func compile(
-	ctx context.Context, places chan struct{}, names *authzcore.Names, files []authzcore.File,
-) (*authzcore.Model, error) {
+// enter waits for a place of a compiler; leave gives it back. Few models are
+// compiled at once, so that no flood of them takes all processors from checks.
+func enter(ctx context.Context, places chan struct{}) (leave func(), err error) {
 	select {
 	case places <- struct{}{}:
-		defer func() { <-places }()
+		return func() { <-places }, nil
 	case <-ctx.Done():
 		return nil, fault.New(fault.Deadline, commonv1.Reason_DEADLINE, "other models are being compiled; try again").Because(ctx.Err())
 	}
-	return authzcore.CompileContext(ctx, names, files)
 }
 
 // Files turns recorded files into the compiler's input.
