@@ -106,7 +106,9 @@ func New(o Options) (*Service, error) {
 		checks:        &rpc.Checks{Graphs: all, Clock: o.Clock, Log: o.Logger},
 		lookups: &rpc.Lookups{
 			Graphs: all, Clock: o.Clock, Lanes: lanes.New(listLanes()),
-			Pinned: pinned.New(pinned.Config{Life: pinnedLife, MaxResults: maxPinned, MaxBytes: maxPinnedBytes, Clock: o.Clock}),
+			Pinned: pinned.New(pinned.Config{
+				Life: pinnedLife, MostLife: mostPinnedLife, MaxResults: maxPinned, MaxBytes: maxPinnedBytes, Clock: o.Clock,
+			}),
 		},
 	}
 	s.authzen = &authzen.Service{Checks: s.checks, Lookups: s.lookups, PublicURL: config.PublicURL}
@@ -125,10 +127,11 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 // MountHTTP adds what is not Connect to a server: AuthZEN.
 func (s *Service) MountHTTP(server *serve.Server) { s.authzen.Mount(server) }
 
-// How many lists are kept between their pages, for how long and in how many
-// bytes.
+// How many lists are kept between their pages, for how long after a page and in
+// all, and in how many bytes.
 const (
 	pinnedLife     = time.Minute
+	mostPinnedLife = 5 * time.Minute
 	maxPinned      = 4096
 	maxPinnedBytes = 256 << 20
 )

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/meridian-iam/meridian/pkg/id"
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
@@ -75,6 +78,60 @@ func TestPagesKeepTheirRevision(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("listed %v, want %v", got, want)
+	}
+}
+
+// A page that must be fresher than the kept list is of a new one, which says that
+// its revision is later; every other page is of the kept list, for 5 minutes.
+func TestPagesAreAsFreshAsAsked(t *testing.T) {
+	const bound = 30 * time.Second // more than any step of the test takes
+	within := &commonv1.Freshness{
+		Level: &commonv1.Freshness_MinimizeLatency{MinimizeLatency: true}, MaxStaleness: durationpb.New(bound),
+	}
+	f := newFixture(t, authz.Config{})
+	for name, tc := range map[string]struct {
+		fresh *commonv1.Freshness // nil: at_least the first page's revision
+		// steps are the times between pages; the last page counts.
+		steps []time.Duration
+		moved bool
+	}{
+		"any":                          {&commonv1.Freshness{Level: within.GetLevel()}, slices.Repeat([]time.Duration{50 * time.Second}, 5), false},
+		"the revision of the list":     {nil, slices.Repeat([]time.Duration{50 * time.Second}, 5), false},
+		"any, after 5 minutes":         {&commonv1.Freshness{Level: within.GetLevel()}, slices.Repeat([]time.Duration{51 * time.Second}, 6), true},
+		"the head":                     {fullyConsistent(), []time.Duration{0}, true},
+		"within a bound":               {within, []time.Duration{0}, false},
+		"within a bound that is above": {within, []time.Duration{bound}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			org, token := f.shelf(t, 50)
+			first, err := f.lookups.ListObjects(t.Context(), objectsOf(org, "", 10, atLeast(token)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			newer := f.write(t, org, remove, relationship("document:020", "reader", "user:anna"))
+			if _, err := f.check(t.Context(), org, "user:anna", "can_read", "document:020", atLeast(newer)); err != nil {
+				t.Fatal(err)
+			}
+			fresh := tc.fresh
+			if fresh == nil {
+				fresh = atLeast(token)
+			}
+			var second *authzv1.ListObjectsResponse
+			for _, step := range tc.steps {
+				f.ahead.Add(int64(step))
+				if second, err = f.lookups.ListObjects(t.Context(), objectsOf(org, first.GetNextCursor(), 10, fresh)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, begins := token, "document:020"
+			if tc.moved {
+				want, begins = newer, "document:022"
+			}
+			if second.GetRevisionMoved() != tc.moved || second.GetEvaluatedAt().GetRevision() != want || second.GetObjects()[0] != begins {
+				t.Errorf("moved: %v, begins at %s, age %v; want %v and %s", second.GetRevisionMoved(), second.GetObjects()[0],
+					second.GetEvaluatedAt().GetAge().AsDuration(), tc.moved, begins)
+			}
+		})
 	}
 }
 

@@ -43,9 +43,10 @@ const pageSize = 1000
 // An error is the last that comes.
 //
 // The pages are of one revision as long as the server keeps the list, 60 seconds
-// after a page, and has room for it. After that a page is of a newer revision: what
-// was written in between may be missing or come as well. Whoever needs one revision
-// for all uses the streams of Client.Lookups, which always are of one.
+// after a page and 5 minutes in all, and has room for it. After that a page is of a
+// newer revision: what was written in between may be missing or come as well. Whoever
+// needs one revision for all uses the streams of Client.Lookups, which always are of
+// one.
 func (c *Client) ListObjects(ctx context.Context, q ObjectQuery) iter.Seq2[Found, error] {
 	return pages(func(cursor string) ([]Found, string, authzv1.Incomplete, error) {
 		under, err := circumstances(q.Context, q.Contextual)

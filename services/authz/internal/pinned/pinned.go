@@ -12,8 +12,9 @@ import (
 
 // Config bounds a store.
 type Config struct {
-	// Life is how long a result is kept after it was used last.
-	Life time.Duration
+	// Life is how long a result is kept after it was used last, MostLife how long
+	// in all, however often it is used.
+	Life, MostLife time.Duration
 	// MaxResults and MaxBytes bound all results; one organization has a quarter
 	// of each at most. What was not used for longest goes first.
 	MaxResults int
@@ -58,7 +59,8 @@ type entry struct {
 	key    Key
 	result *Result
 	bytes  int
-	used   time.Time
+	// used is when it was used last, over when it goes in any case.
+	used, over time.Time
 }
 
 // holding is what one organization has.
@@ -78,15 +80,20 @@ func (s *Store) Get(key Key) (*Result, bool) {
 	if !ok {
 		return nil, false
 	}
-	kept := entryOf(element)
-	kept.used = s.config.Clock()
+	kept, now := entryOf(element), s.config.Clock()
+	if now.After(kept.over) {
+		s.remove(element)
+		return nil, false
+	}
+	kept.used = now
 	s.recent.MoveToFront(element)
 	return kept.result, true
 }
 
 // Put keeps a result, if it is small enough to be kept.
 func (s *Store) Put(key Key, r *Result) {
-	added := &entry{key: key, result: r, bytes: size(r), used: s.config.Clock()}
+	now := s.config.Clock()
+	added := &entry{key: key, result: r, bytes: size(r), used: now, over: now.Add(s.config.MostLife)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire()

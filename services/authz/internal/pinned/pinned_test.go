@@ -22,7 +22,7 @@ func key(organization, query string) pinned.Key {
 func TestStore(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	open := func() *pinned.Store {
-		return pinned.New(pinned.Config{Life: time.Minute, MaxResults: 8, MaxBytes: 80_000, Clock: func() time.Time { return now }})
+		return pinned.New(pinned.Config{Life: time.Minute, MostLife: time.Hour, MaxResults: 8, MaxBytes: 80_000, Clock: func() time.Time { return now }})
 	}
 	kept := func(t *testing.T, s *pinned.Store, k pinned.Key, want bool) {
 		t.Helper()
@@ -81,10 +81,29 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// A result that is used again and again goes all the same in the end.
+func TestMostLife(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	s := pinned.New(pinned.Config{
+		Life: time.Minute, MostLife: 5 * time.Minute, MaxResults: 8, MaxBytes: 80_000, Clock: func() time.Time { return now },
+	})
+	s.Put(key("a", "q"), result(1))
+	for range 10 {
+		now = now.Add(30 * time.Second)
+		if _, ok := s.Get(key("a", "q")); !ok {
+			t.Fatalf("it is gone while it is used")
+		}
+	}
+	now = now.Add(time.Second)
+	if _, ok := s.Get(key("a", "q")); ok || s.Bytes() != 0 {
+		t.Errorf("it is kept longer than its life in all: %v, %d bytes", ok, s.Bytes())
+	}
+}
+
 // What was used goes a life later, though nobody calls again.
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := pinned.New(pinned.Config{Life: time.Minute, MaxResults: 8, MaxBytes: 80_000, Clock: time.Now})
+		s := pinned.New(pinned.Config{Life: time.Minute, MostLife: time.Hour, MaxResults: 8, MaxBytes: 80_000, Clock: time.Now})
 		for range 2 { // it begins again after it was empty
 			s.Put(key("a", "q"), result(1))
 			time.Sleep(50 * time.Second)

@@ -46,7 +46,8 @@ type listing struct {
 func (l *listing) complete() bool { return l.incomplete == authzv1.Incomplete_INCOMPLETE_UNSPECIFIED }
 
 // page returns a page of a query: of the list that the page before was cut
-// from, as long as it is kept, else of a new one that is not older.
+// from, as long as it is kept and as fresh as asked, else of a new one that is
+// not older.
 func (s *Lookups) page(ctx context.Context, q query, size uint32, cursor string) (*listing, error) {
 	text, err := queryText(q.circumstances, q.text...)
 	if err != nil {
@@ -61,13 +62,23 @@ func (s *Lookups) page(ctx context.Context, q query, size uint32, cursor string)
 		return nil, err
 	}
 	most := page.Size(size, standardFound)
-	if from.at != 0 && fresh.Sequence <= from.sequence {
-		key := pinned.Key{Organization: q.organization, Query: text, Sequence: from.sequence, At: from.at}
-		if kept, ok := s.Pinned.Get(key); ok {
-			return s.cut(key, kept, from, most)
-		}
+	key := pinned.Key{Organization: q.organization, Query: text, Sequence: from.sequence, At: from.at}
+	if kept, ok := s.Pinned.Get(key); ok && serves(fresh, key.Sequence, s.age(key, kept)) {
+		return s.cut(key, kept, from, most)
 	}
 	return s.anew(ctx, q, text, notBefore(fresh, from), from, most)
+}
+
+// serves says whether a list of a revision, so old now, is as fresh as asked.
+// Without a bound of its own a page may be as old as the list that it belongs to.
+func serves(fresh graphs.Freshness, sequence uint64, age time.Duration) bool {
+	return fresh.Level != graphs.FullyConsistent && fresh.Sequence <= sequence &&
+		(fresh.MaxStaleness == 0 || age <= fresh.MaxStaleness)
+}
+
+// age is how old a kept list is now.
+func (s *Lookups) age(key pinned.Key, list *pinned.Result) time.Duration {
+	return list.Age + s.Clock().Sub(time.Unix(0, key.At))
 }
 
 // notBefore is the freshness of a page: what was asked for, and not older than
@@ -141,8 +152,7 @@ func (s *Lookups) compute(ctx context.Context, q query, view *authzcore.View, no
 
 // cut cuts a page out of a list.
 func (s *Lookups) cut(key pinned.Key, list *pinned.Result, from place, most int) (*listing, error) {
-	age := list.Age + s.Clock().Sub(time.Unix(0, key.At))
-	evaluated, err := evaluatedAt(key.Organization, key.Sequence, age)
+	evaluated, err := evaluatedAt(key.Organization, key.Sequence, s.age(key, list))
 	if err != nil {
 		return nil, err
 	}

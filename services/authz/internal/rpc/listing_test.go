@@ -31,7 +31,7 @@ func lookups(t *testing.T) (*Lookups, *authzcore.View) {
 	}
 	return &Lookups{
 		Clock: time.Now, Lanes: lanes.New(lanes.Config{Running: 1, RunningEach: 1, Present: 2, PresentEach: 2}),
-		Pinned: pinned.New(pinned.Config{Life: time.Minute, MaxResults: 8, MaxBytes: 1 << 20, Clock: time.Now}),
+		Pinned: pinned.New(pinned.Config{Life: time.Minute, MostLife: time.Hour, MaxResults: 8, MaxBytes: 1 << 20, Clock: time.Now}),
 	}, graph.View()
 }
 

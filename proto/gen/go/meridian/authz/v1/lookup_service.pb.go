@@ -88,8 +88,12 @@ type ListObjectsRequest struct {
 	Circumstances *Circumstances `protobuf:"bytes,6,opt,name=circumstances,proto3" json:"circumstances,omitempty"`
 	// At most 1,000; 0 means 100.
 	PageSize uint32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// next_cursor of the page before, with the same question. It keeps the
-	// revision of the first page as long as the server can.
+	// next_cursor of the page before, with the same question. The page is of the
+	// list that the page before was cut from, as long as the server keeps it: 60 s
+	// after its last page, 5 minutes in all. When it is gone, or when freshness
+	// asks for more than it has (fully_consistent, a later revision, a
+	// max_staleness that is given and exceeded), the page is of a new list, which
+	// is not older; revision_moved says when its revision is a later one.
 	Cursor        string `protobuf:"bytes,8,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -464,7 +468,8 @@ type ListSubjectsRequest struct {
 	// What the question is asked under; absent: nothing but what is stored.
 	Circumstances *Circumstances `protobuf:"bytes,7,opt,name=circumstances,proto3" json:"circumstances,omitempty"`
 	// At most 1,000; 0 means 100.
-	PageSize      uint32 `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageSize uint32 `protobuf:"varint,8,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// As in ListObjectsRequest.
 	Cursor        string `protobuf:"bytes,9,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
