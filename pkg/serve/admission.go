@@ -188,6 +188,10 @@ func (a *admission) stream(w http.ResponseWriter, r *http.Request, next http.Han
 	}
 	if v := visitOf(ctx); v != nil {
 		v.end = end
+		v.cut = func(cause error) {
+			end(cause)
+			on.endWrite()
+		}
 	}
 	reading := time.AfterFunc(life, func() {
 		end(fault.New(fault.Deadline, commonv1.Reason_DEADLINE, "the stream's time is over; open another"))

@@ -18,7 +18,7 @@ import (
 // recheckEvery is how often the token of an open stream is verified again.
 const recheckEvery = 2 * time.Second
 
-// keeper ends streams that nobody uses, and those whose token is valid no more.
+// keeper ends streams that nobody uses or reads, and those whose token is valid no more.
 // A verifier that cannot answer ends none.
 //
 // Tokens of services are left alone: they live for the moment in which a call
@@ -66,6 +66,32 @@ type keptStream struct {
 	// paused is until when, in Unix nanoseconds, a verifier that is away is not
 	// asked for each message.
 	paused atomic.Int64
+}
+
+// CutUnread cuts the stream whose context ctx is when one of its messages waits
+// for longer than d for the client to read. It is called in the stream's handler
+// and holds for the messages that are sent after; on a context of another kind it
+// does nothing.
+func CutUnread(ctx context.Context, d time.Duration) {
+	if v := visitOf(ctx); v != nil && v.cut != nil {
+		v.unread = d
+	}
+}
+
+// Send implements connect.StreamingHandlerConn.
+func (s *keptStream) Send(message any) error {
+	if s.visit.unread == 0 {
+		return s.StreamingHandlerConn.Send(message)
+	}
+	unread := time.AfterFunc(s.visit.unread, func() {
+		s.visit.cut(fault.New(fault.Deadline, commonv1.Reason_DEADLINE, "the client does not read the stream"))
+	})
+	err := s.StreamingHandlerConn.Send(message)
+	unread.Stop()
+	if f, ok := fault.As(context.Cause(s.ctx)); ok && err != nil {
+		return f
+	}
+	return err
 }
 
 // Receive implements connect.StreamingHandlerConn.

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"time"
 
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
@@ -18,8 +19,12 @@ type visit struct {
 	address string
 	// length of the body in bytes; -1 when the client does not say.
 	length int64
-	// end ends a stream with a cause; nil for unary calls.
-	end func(cause error)
+	// end ends a stream with a cause, and cut does for one whose client does not
+	// read; nil for unary calls.
+	end, cut func(cause error)
+	// unread is how long one message waits for the client to read; 0: as long as
+	// the stream lives.
+	unread time.Duration
 	// recheck asks again whether the caller's token is valid; nil when it is one
 	// that needs no asking.
 	recheck func(ctx context.Context) error

@@ -25,6 +25,7 @@ import (
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	"github.com/meridian-iam/meridian/services/authz/internal/assignment"
 	"github.com/meridian-iam/meridian/services/authz/internal/authzen"
+	"github.com/meridian-iam/meridian/services/authz/internal/budget"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
@@ -109,6 +110,7 @@ func New(o Options) (*Service, error) {
 			Pinned: pinned.New(pinned.Config{
 				Life: pinnedLife, MostLife: mostPinnedLife, MaxResults: maxPinned, MaxBytes: maxPinnedBytes, Clock: o.Clock,
 			}),
+			Sending: budget.New(maxSendingBytes, maxSendingBytes/4), Unread: config.StreamUnread,
 		},
 	}
 	s.authzen = &authzen.Service{Checks: s.checks, Lookups: s.lookups, PublicURL: config.PublicURL}
@@ -135,6 +137,10 @@ const (
 	maxPinned      = 4096
 	maxPinnedBytes = 256 << 20
 )
+
+// maxSendingBytes is what the lists have that are being streamed; one
+// organization has a quarter.
+const maxSendingBytes = 1 << 30
 
 // listLanes bounds the lists that are computed at once. One organization has
 // half of the processors at most.

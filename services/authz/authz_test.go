@@ -11,6 +11,7 @@ import (
 
 	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/bus"
@@ -63,6 +64,10 @@ type fixture struct {
 	config authz.Config
 	// region is where the service runs.
 	region string
+	// calls is the log of calls; nil: it is dropped. Metrics are those of the
+	// service that runs.
+	calls   *slog.Logger
+	metrics *prometheus.Registry
 
 	checks        authzv1connect.CheckServiceClient
 	lookups       authzv1connect.LookupServiceClient
@@ -174,9 +179,11 @@ func (f *fixture) startService(t testing.TB) {
 func (f *fixture) startServiceAt(t testing.TB, clock func() time.Time) {
 	t.Helper()
 	follower := project.NewFollower(project.Config{Bus: f.bus, Store: f.log, DB: f.db})
+	f.metrics = prometheus.NewRegistry()
 	service, err := authz.New(authz.Options{
 		Config: f.config, DB: f.db, Log: f.log, Follower: follower, Region: f.region, StreamHead: f.bus.Last,
 		Dir: filepath.Join(f.dir, "graphs"), Clock: clock, Logger: slog.New(slog.DiscardHandler),
+		Metrics: f.metrics,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +192,9 @@ func (f *fixture) startServiceAt(t testing.TB, clock func() time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := serve.New(serve.Options{Verifier: principal.NewCache(principal.CacheConfig{Upstream: caller{}}), ServiceKey: key, Telemetry: telemetry.Discard()})
+	server := serve.New(serve.Options{
+		Verifier: principal.NewCache(principal.CacheConfig{Upstream: caller{}}), ServiceKey: key, Telemetry: telemetry.Discard(), Log: f.calls,
+	})
 	service.Mount(server.Mount, server.HandlerOptions()...)
 	service.MountHTTP(server)
 	address, err := server.Listen(t.Context())

@@ -19,6 +19,10 @@ type Config struct {
 	// absent: 720h (30 days). Who asks for older ones is told to begin anew. The
 	// log itself keeps everything.
 	WatchRetention time.Duration `yaml:"watch_retention"`
+	// StreamUnread is how long one message of a streamed list waits for a client
+	// that does not read; absent: 30s. Then the stream is cut, since its list is
+	// in memory until it is read.
+	StreamUnread time.Duration `yaml:"stream_unread"`
 }
 
 func (c Config) withDefaults() Config {
@@ -33,6 +37,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.WatchRetention == 0 {
 		c.WatchRetention = 30 * 24 * time.Hour
+	}
+	if c.StreamUnread == 0 {
+		c.StreamUnread = 30 * time.Second
 	}
 	return c
 }

@@ -1,17 +1,22 @@
 package authz_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/meridian-iam/meridian/pkg/id"
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz"
 )
@@ -324,6 +329,53 @@ func TestStreamsOfLists(t *testing.T) {
 	})
 	if err != nil || !none.Receive() || !none.Msg().GetComplete() || len(none.Msg().GetObjects()) != 0 || none.Receive() {
 		t.Errorf("of nobody: %v, %v; want one message that is complete", none.Msg(), err)
+	}
+}
+
+// callLog passes on the lines that name a text.
+type callLog struct {
+	text  string
+	lines chan string
+}
+
+func (c *callLog) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), c.text) {
+		c.lines <- string(p)
+	}
+	return len(p), nil
+}
+
+// A client that opens a streamed list and does not read it is cut.
+func TestUnreadListsAreCut(t *testing.T) {
+	f := newFixture(t, authz.Config{StreamUnread: 300 * time.Millisecond})
+	org := f.organization(t)
+	message := &authzv1.ImportRelationshipsRequest{Organization: org}
+	for i := range 2000 {
+		message.Relationships = append(message.Relationships, relationship(fmt.Sprintf("document:%0240d", i), "reader", "user:anna"))
+	}
+	written, err := f.importAll(t, message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.stopService()
+	calls := &callLog{text: "StreamObjects", lines: make(chan string, 8)}
+	f.calls = slog.New(slog.NewTextHandler(calls, nil))
+	f.startService(t)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols, HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 1 << 16}}
+	defer transport.CloseIdleConnections()
+	client := authzv1connect.NewLookupServiceClient(&http.Client{Transport: transport}, f.address,
+		connect.WithInterceptors(bearer{}), connect.WithAcceptCompression("gzip", nil, nil))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := client.StreamObjects(ctx, &authzv1.StreamObjectsRequest{
+		Organization: org, Subject: "user:anna", Permission: "can_read", ResourceType: "document", Freshness: atLeast(written.GetRevision()),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if line := <-calls.lines; !strings.Contains(line, "reason=DEADLINE") || ctx.Err() != nil {
+		t.Errorf("the call ended with %s, want DEADLINE before the client's", line)
 	}
 }
 

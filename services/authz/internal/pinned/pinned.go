@@ -93,7 +93,7 @@ func (s *Store) Get(key Key) (*Result, bool) {
 // Put keeps a result, if it is small enough to be kept.
 func (s *Store) Put(key Key, r *Result) {
 	now := s.config.Clock()
-	added := &entry{key: key, result: r, bytes: size(r), used: now, over: now.Add(s.config.MostLife)}
+	added := &entry{key: key, result: r, bytes: Bytes(r.Found), used: now, over: now.Add(s.config.MostLife)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire()
@@ -177,12 +177,12 @@ func entryOf(element *list.Element) *entry {
 	return element.Value.(*entry) //nolint:forcetypeassert // the list holds entries only
 }
 
-// size estimates the memory of a result.
-func size(r *Result) int {
+// Bytes estimates the memory of a list.
+func Bytes(found []authzcore.Found) int {
 	const overhead, each = 512, 24
-	n := overhead + each*len(r.Found)
-	for i := range r.Found {
-		n += len(r.Found[i].Name)
+	n := overhead + each*len(found)
+	for i := range found {
+		n += len(found[i].Name)
 	}
 	return n
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/budget"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/pinned"
@@ -115,6 +116,37 @@ func TestListsAreBounded(t *testing.T) {
 		}
 		if err := page(); err != nil {
 			t.Errorf("after the others: %v", err)
+		}
+	})
+}
+
+// A list that is being sent counts against the budget until its client has read
+// it; more are refused, and a list that is sent or broken off gives its bytes back.
+func TestStreamsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, view := lookups(t)
+		s.Sending = budget.New(100_000, 50_000)
+		q := query{organization: organization, find: func(context.Context, *authzcore.View, authzcore.Circumstances) ([]authzcore.Found, error) {
+			return names(1000), nil // 36 bytes each
+		}}
+		stream := func(send func() error) error {
+			return s.streamOf(t.Context(), q, view, &commonv1.Evaluated{Sequence: 7},
+				func([]authzcore.Found, bool, *commonv1.Evaluated, string) error { return send() })
+		}
+		read := make(chan error)
+		done := make(chan error, 1)
+		go func() { done <- stream(func() error { return <-read }) }()
+		synctest.Wait()
+		if err := stream(func() error { return nil }); !fault.Is(err, commonv1.Reason_RATE_LIMITED) {
+			t.Errorf("a second list while the first is not read: %v, want RATE_LIMITED", err)
+		}
+		broken := errors.New("the client went away")
+		read <- broken
+		if err := <-done; !errors.Is(err, broken) || s.Sending.Bytes() != 0 {
+			t.Errorf("%v, and %d bytes are held; want none", err, s.Sending.Bytes())
+		}
+		if err := stream(func() error { return nil }); err != nil || s.Sending.Bytes() != 0 {
+			t.Errorf("after the first: %v, and %d bytes are held", err, s.Sending.Bytes())
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/budget"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/pinned"
@@ -22,7 +23,11 @@ type Lookups struct {
 	// at once.
 	Pinned *pinned.Store
 	Lanes  *lanes.Lanes
-	Clock  func() time.Time
+	// Sending bounds the lists that are being streamed, Unread how long one
+	// message waits for a client that does not read.
+	Sending *budget.Budget
+	Unread  time.Duration
+	Clock   func() time.Time
 }
 
 var _ authzv1connect.LookupServiceHandler = (*Lookups)(nil)
