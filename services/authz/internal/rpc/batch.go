@@ -22,14 +22,25 @@ func (s *Checks) BatchCheck(ctx context.Context, req *authzv1.BatchCheckRequest)
 		return nil, err
 	}
 	c.At = s.Clock()
-	items := req.GetItems()
-	results := make([]authzv1.BatchCheckResult, len(items))
-	out := &authzv1.BatchCheckResponse{
-		Results: make([]*authzv1.BatchCheckResult, len(items)), EvaluatedAt: evaluated, Model: view.Model().ID(),
+	results, err := s.items(ctx, view, c, req.GetItems(), req.GetRequireDecided())
+	if err != nil {
+		return nil, err
 	}
+	return &authzv1.BatchCheckResponse{Results: results, EvaluatedAt: evaluated, Model: view.Model().ID()}, nil
+}
+
+// items answers all items, or fails when the time is over.
+func (s *Checks) items(
+	ctx context.Context, view *authzcore.View, c authzcore.Circumstances, items []*authzv1.BatchCheckItem, required bool,
+) ([]*authzv1.BatchCheckResult, error) {
+	results := make([]authzv1.BatchCheckResult, len(items))
+	out := make([]*authzv1.BatchCheckResult, len(items))
 	for i, item := range items {
-		out.Results[i] = &results[i]
-		decided, err := s.item(ctx, view, c, item, req.GetRequireDecided())
+		if err := ctx.Err(); err != nil {
+			return nil, err // not every item looks at the time
+		}
+		out[i] = &results[i]
+		decided, err := s.item(ctx, view, c, item, required)
 		switch {
 		case err == nil:
 			results[i].Decision, results[i].MissingContext = decision(decided.Answer), decided.Missing
