@@ -1,15 +1,22 @@
 package authz_test
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/revision"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz"
 )
@@ -144,6 +151,37 @@ func TestCheckRefuses(t *testing.T) {
 			_, err := f.check(t.Context(), tc.org, tc.subject, tc.permission, tc.resource, nil)
 			wantReason(t, err, tc.want)
 		})
+	}
+}
+
+// Clients cannot send what is not UTF-8; what sends it nevertheless is refused
+// with a reason, in either encoding.
+func TestInvalidUTF8IsRefused(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org := f.organization(t)
+	binary, err := proto.Marshal(&authzv1.CheckRequest{Organization: org, Subject: "user:a?", Permission: "can_read", Resource: "document:plan"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, body := range map[string][]byte{
+		"application/proto": bytes.ReplaceAll(binary, []byte("a?"), []byte("a\xff")),
+		"application/json":  []byte(`{"organization":"` + org + `","subject":"user:a` + "\xff" + `","permission":"can_read","resource":"document:plan"}`),
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, f.address+authzv1connect.CheckServiceCheckProcedure, bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", kind)
+		request.Header.Set("Authorization", "Bearer test")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusBadRequest || !strings.Contains(string(answer), `"reason":"INVALID_FIELD"`) {
+			t.Errorf("%s: %d %s, %v; want 400 and INVALID_FIELD", kind, response.StatusCode, answer, err)
+		}
 	}
 }
 

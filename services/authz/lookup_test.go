@@ -404,9 +404,10 @@ func TestSDKWrites(t *testing.T) {
 	f := newFixture(t, authz.Config{})
 	org := f.organization(t)
 	client := meridian.New(f.address, "test")
-	for allowed, update := range map[bool]*authzv1.RelationshipUpdate{
-		true: meridian.Touch("document:plan", "reader", "user:zoe"), false: meridian.Delete("document:plan", "reader", "user:zoe"),
+	for i, update := range []*authzv1.RelationshipUpdate{
+		meridian.Touch("document:plan", "reader", "user:zoe"), meridian.Delete("document:plan", "reader", "user:zoe"),
 	} {
+		allowed := i == 0
 		revision, err := client.Write(t.Context(), org, update)
 		if err != nil {
 			t.Fatal(err)
