@@ -1,7 +1,6 @@
 package modeltest
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -9,57 +8,29 @@ import (
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 )
 
-// shared returns the folder with the project's shared vectors: MERIDIAN_SHARED,
-// else the folder shared beside the repository.
-func shared(t *testing.T) (folder string, found bool) {
-	t.Helper()
-	folder = os.Getenv("MERIDIAN_SHARED")
-	if folder == "" {
-		folder = beside(t, "shared")
-	}
-	folder = filepath.Join(folder, "vectors", "authz", "openfga-sample-stores")
-	info, err := os.Stat(folder)
-	return folder, err == nil && info.IsDir()
-}
-
-// beside returns the folder of a name beside the repository's.
-func beside(t *testing.T, name string) string {
-	t.Helper()
-	at, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(at, "go.work")); err == nil {
-			return filepath.Join(filepath.Dir(at), name)
-		}
-		if filepath.Dir(at) == at {
-			t.Fatal("no go.work above the test")
-		}
-		at = filepath.Dir(at)
-	}
-}
+// samples are OpenFGA's sample stores, each in a folder of its own.
+const samples = "testdata/sample-stores"
 
 // TestSampleStores runs OpenFGA's sample stores.
 func TestSampleStores(t *testing.T) {
-	folder, found := shared(t)
-	if !found {
-		t.Logf("NOT TESTED: the sample stores are absent (%s); MERIDIAN_SHARED names the folder that has vectors/", folder)
-		return
+	stores, err := filepath.Glob(filepath.Join(samples, "*", "*.fga.yaml"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	Test(t, folder)
+	folders := map[string]bool{}
+	for _, file := range stores {
+		folders[filepath.Dir(file)] = true
+	}
+	if len(folders) != 20 {
+		t.Errorf("%d folders have a store, want 20", len(folders))
+	}
+	Test(t, samples)
 }
 
 // TestEveryPart: every relation's definition is found in the text, says the same
 // when it is written again, and can be taken apart.
 func TestEveryPart(t *testing.T) {
-	folders := []string{"testdata/good", "testdata/coverage"}
-	if folder, found := shared(t); found {
-		folders = append(folders, folder)
-	} else {
-		t.Logf("NOT TESTED with the sample stores: they are absent (%s)", folder)
-	}
-	stores, err := load(t.Context(), folders, Options{})
+	stores, err := load(t.Context(), []string{"testdata/good", "testdata/coverage", samples}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
