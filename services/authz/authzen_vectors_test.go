@@ -7,15 +7,28 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/services/authz"
 )
 
+// notTested: published decisions are absent.
+var notTested atomic.Bool
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if notTested.Load() {
+		fmt.Println("NOT TESTED: AuthZEN's published decisions are absent; MERIDIAN_SHARED names the folder that has vectors")
+	}
+	os.Exit(code)
+}
+
 // vectors reads the published decisions of AuthZEN's interoperability events from
 // the folder of shared vectors: $MERIDIAN_SHARED, or shared beside the
-// repository. Where they are not, nothing is tested, and the output says so.
+// repository. Where they are not, nothing is tested, and the end of the output
+// says so.
 func vectors(t *testing.T, name string, into any) bool {
 	t.Helper()
 	shared := os.Getenv("MERIDIAN_SHARED")
@@ -24,6 +37,7 @@ func vectors(t *testing.T, name string, into any) bool {
 	}
 	content, err := os.ReadFile(filepath.Join(shared, "vectors", "authzen", name))
 	if os.IsNotExist(err) {
+		notTested.Store(true)
 		t.Logf("NOT TESTED: the published decisions %s are not on this machine (set MERIDIAN_SHARED): %v", name, err)
 		return false
 	}
