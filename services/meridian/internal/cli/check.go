@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -42,20 +43,10 @@ missing: give them with --context. Exit code: 0 allow, 1 deny or conditional,
   meridian check user:zoe can_select table:orders --with 'table:orders#reader@user:zoe'
   meridian check user:anna can_select table:orders --json | jq .decision`,
 	}
-	freshness := freshnessFlags(cmd)
-	circumstances := circumstancesFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		under, err := circumstances()
-		if err != nil {
-			return err
-		}
-		client, organization, err := a.inOrganization()
-		if err != nil {
-			return err
-		}
-		answer, err := client.Checks.Check(cmd.Context(), &authzv1.CheckRequest{
-			Organization: organization, Subject: args[0], Permission: args[1], Resource: args[2],
-			Freshness: freshness(), Circumstances: under,
+	return a.asks(cmd, func(ctx context.Context, q question, args []string) error {
+		answer, err := q.Checks.Check(ctx, &authzv1.CheckRequest{
+			Organization: q.organization, Subject: args[0], Permission: args[1], Resource: args[2],
+			Freshness: q.freshness, Circumstances: q.under,
 		})
 		if err != nil {
 			return err
@@ -68,8 +59,7 @@ missing: give them with --context. Exit code: 0 allow, 1 deny or conditional,
 			a.missing(answer.GetMissingContext())
 		}
 		return verdict(answer.GetDecision(), err)
-	}
-	return cmd
+	})
 }
 
 // age is a duration for people.
@@ -107,20 +97,10 @@ func (a *App) explain() *cobra.Command {
   meridian explain user:mallory can_run pipe:orders-from-kafka
   meridian explain user:anna can_select table:orders --context '{"ip": "10.0.0.7"}'`,
 	}
-	freshness := freshnessFlags(cmd)
-	circumstances := circumstancesFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		under, err := circumstances()
-		if err != nil {
-			return err
-		}
-		client, organization, err := a.inOrganization()
-		if err != nil {
-			return err
-		}
-		answer, err := client.Checks.Explain(cmd.Context(), &authzv1.ExplainRequest{
-			Organization: organization, Subject: args[0], Permission: args[1], Resource: args[2],
-			Freshness: freshness(), Circumstances: under,
+	return a.asks(cmd, func(ctx context.Context, q question, args []string) error {
+		answer, err := q.Checks.Explain(ctx, &authzv1.ExplainRequest{
+			Organization: q.organization, Subject: args[0], Permission: args[1], Resource: args[2],
+			Freshness: q.freshness, Circumstances: q.under,
 		})
 		if err != nil {
 			return err
@@ -138,8 +118,7 @@ func (a *App) explain() *cobra.Command {
 		}
 		a.missing(answer.GetMissingContext())
 		return verdict(answer.GetDecision(), err)
-	}
-	return cmd
+	})
 }
 
 var answers = map[authzv1.Decision]authzcore.Answer{

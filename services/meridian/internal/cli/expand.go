@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -17,18 +18,9 @@ func (a *App) expand() *cobra.Command {
 		Example: `  meridian expand table:orders can_select
   meridian expand table:orders can_select --json`,
 	}
-	freshness, circumstances := freshnessFlags(cmd), circumstancesFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		under, err := circumstances()
-		if err != nil {
-			return err
-		}
-		client, organization, err := a.inOrganization()
-		if err != nil {
-			return err
-		}
-		answer, err := client.Lookups.Expand(cmd.Context(), &authzv1.ExpandRequest{
-			Organization: organization, Resource: args[0], Permission: args[1], Freshness: freshness(), Circumstances: under,
+	return a.asks(cmd, func(ctx context.Context, q question, args []string) error {
+		answer, err := q.Lookups.Expand(ctx, &authzv1.ExpandRequest{
+			Organization: q.organization, Resource: args[0], Permission: args[1], Freshness: q.freshness, Circumstances: q.under,
 		})
 		if err != nil {
 			return err
@@ -38,8 +30,7 @@ func (a *App) expand() *cobra.Command {
 		}
 		a.node(answer.GetRoot(), "", "")
 		return nil
-	}
-	return cmd
+	})
 }
 
 // node draws a part of a definition and what is under it.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -53,28 +54,18 @@ func (a *App) listObjects() *cobra.Command {
   meridian list objects user:anna can_select table --limit 10 --json
   meridian list objects user:anna can_select table --context '{"ip": "10.0.0.7"}'`,
 	}
-	freshness, circumstances := freshnessFlags(cmd), circumstancesFlags(cmd)
 	limit, told := a.limitFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		under, err := circumstances()
-		if err != nil {
-			return err
-		}
-		client, organization, err := a.inOrganization()
-		if err != nil {
-			return err
-		}
+	return a.asks(cmd, func(ctx context.Context, q question, args []string) error {
 		more, err := list(a, []string{"RESOURCE", "DECISION"}, *limit, func(cursor string) ([]found, string, error) {
-			answer, err := client.Lookups.ListObjects(cmd.Context(), &authzv1.ListObjectsRequest{
-				Organization: organization, Subject: args[0], Permission: args[1], ResourceType: args[2],
-				Freshness: freshness(), Circumstances: under, PageSize: pageOf(*limit), Cursor: cursor,
+			answer, err := q.Lookups.ListObjects(ctx, &authzv1.ListObjectsRequest{
+				Organization: q.organization, Subject: args[0], Permission: args[1], ResourceType: args[2],
+				Freshness: q.freshnessOf(cursor), Circumstances: q.under, PageSize: pageOf(*limit), Cursor: cursor,
 			})
 			return foundOf("resource", answer.GetObjects(), answer.GetConditional()), answer.GetNextCursor(), whole(answer.GetIncompleteReason(), err)
 		}, found.row)
 		told(more)
 		return err
-	}
-	return cmd
+	})
 }
 
 // found is one resource or subject of a list.
@@ -111,29 +102,19 @@ func (a *App) listSubjects() *cobra.Command {
   meridian list subjects table:orders can_select group --relation member
   meridian list subjects table:orders can_select user --json`,
 	}
-	freshness, circumstances := freshnessFlags(cmd), circumstancesFlags(cmd)
 	relation := cmd.Flags().String("relation", "", "list usersets TYPE:id#RELATION instead")
 	limit, told := a.limitFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		under, err := circumstances()
-		if err != nil {
-			return err
-		}
-		client, organization, err := a.inOrganization()
-		if err != nil {
-			return err
-		}
+	return a.asks(cmd, func(ctx context.Context, q question, args []string) error {
 		more, err := list(a, []string{"SUBJECT", "DECISION"}, *limit, func(cursor string) ([]found, string, error) {
-			answer, err := client.Lookups.ListSubjects(cmd.Context(), &authzv1.ListSubjectsRequest{
-				Organization: organization, Resource: args[0], Permission: args[1], SubjectType: args[2], SubjectRelation: *relation,
-				Freshness: freshness(), Circumstances: under, PageSize: pageOf(*limit), Cursor: cursor,
+			answer, err := q.Lookups.ListSubjects(ctx, &authzv1.ListSubjectsRequest{
+				Organization: q.organization, Resource: args[0], Permission: args[1], SubjectType: args[2], SubjectRelation: *relation,
+				Freshness: q.freshnessOf(cursor), Circumstances: q.under, PageSize: pageOf(*limit), Cursor: cursor,
 			})
 			return foundOf("subject", answer.GetSubjects(), answer.GetConditional()), answer.GetNextCursor(), whole(answer.GetIncompleteReason(), err)
 		}, found.row)
 		told(more)
 		return err
-	}
-	return cmd
+	})
 }
 
 func (a *App) listActions() *cobra.Command {
@@ -143,25 +124,15 @@ func (a *App) listActions() *cobra.Command {
 		Example: `  meridian list actions user:anna table:orders
   meridian list actions user:anna table:orders --json | jq -r .permission`,
 	}
-	freshness, circumstances := freshnessFlags(cmd), circumstancesFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		under, err := circumstances()
-		if err != nil {
-			return err
-		}
-		client, organization, err := a.inOrganization()
-		if err != nil {
-			return err
-		}
-		_, err = list(a, []string{"PERMISSION", "DECISION", "MISSING"}, 0, func(string) ([]*authzv1.Action, string, error) {
-			answer, err := client.Lookups.ListActions(cmd.Context(), &authzv1.ListActionsRequest{
-				Organization: organization, Subject: args[0], Resource: args[1], Freshness: freshness(), Circumstances: under,
+	return a.asks(cmd, func(ctx context.Context, q question, args []string) error {
+		_, err := list(a, []string{"PERMISSION", "DECISION", "MISSING"}, 0, func(string) ([]*authzv1.Action, string, error) {
+			answer, err := q.Lookups.ListActions(ctx, &authzv1.ListActionsRequest{
+				Organization: q.organization, Subject: args[0], Resource: args[1], Freshness: q.freshness, Circumstances: q.under,
 			})
 			return answer.GetActions(), "", err
 		}, func(x *authzv1.Action) []string {
 			return []string{x.GetPermission(), word(x.GetDecision()), strings.Join(x.GetMissingContext(), ", ")}
 		})
 		return err
-	}
-	return cmd
+	})
 }
