@@ -59,7 +59,11 @@ type LookupServiceClient interface {
 	//
 	// Errors: those of Check, INVALID_FIELD (cursor).
 	ListObjects(context.Context, *v1.ListObjectsRequest) (*v1.ListObjectsResponse, error)
-	// StreamObjects is ListObjects in one stream, at one revision.
+	// StreamObjects is ListObjects in one stream, at one revision. A client that
+	// does not read a message for 30 s is cut.
+	//
+	// Errors: those of Check, RATE_LIMITED (lists that clients read slowly hold too
+	// much memory).
 	StreamObjects(context.Context, *v1.StreamObjectsRequest) (*connect.ServerStreamForClient[v1.StreamObjectsResponse], error)
 	// ListSubjects lists the subjects of a type that have a permission on a
 	// resource, sorted. A wildcard subject is listed as type:*; subjects that
@@ -67,7 +71,7 @@ type LookupServiceClient interface {
 	//
 	// Errors: those of Check, INVALID_FIELD (cursor).
 	ListSubjects(context.Context, *v1.ListSubjectsRequest) (*v1.ListSubjectsResponse, error)
-	// StreamSubjects is ListSubjects in one stream, at one revision.
+	// StreamSubjects is ListSubjects in one stream, as StreamObjects is ListObjects.
 	StreamSubjects(context.Context, *v1.StreamSubjectsRequest) (*connect.ServerStreamForClient[v1.StreamSubjectsResponse], error)
 	// ListActions lists the permissions and relations that a subject has on a
 	// resource, sorted.
@@ -198,7 +202,11 @@ type LookupServiceHandler interface {
 	//
 	// Errors: those of Check, INVALID_FIELD (cursor).
 	ListObjects(context.Context, *v1.ListObjectsRequest) (*v1.ListObjectsResponse, error)
-	// StreamObjects is ListObjects in one stream, at one revision.
+	// StreamObjects is ListObjects in one stream, at one revision. A client that
+	// does not read a message for 30 s is cut.
+	//
+	// Errors: those of Check, RATE_LIMITED (lists that clients read slowly hold too
+	// much memory).
 	StreamObjects(context.Context, *v1.StreamObjectsRequest, *connect.ServerStream[v1.StreamObjectsResponse]) error
 	// ListSubjects lists the subjects of a type that have a permission on a
 	// resource, sorted. A wildcard subject is listed as type:*; subjects that
@@ -206,7 +214,7 @@ type LookupServiceHandler interface {
 	//
 	// Errors: those of Check, INVALID_FIELD (cursor).
 	ListSubjects(context.Context, *v1.ListSubjectsRequest) (*v1.ListSubjectsResponse, error)
-	// StreamSubjects is ListSubjects in one stream, at one revision.
+	// StreamSubjects is ListSubjects in one stream, as StreamObjects is ListObjects.
 	StreamSubjects(context.Context, *v1.StreamSubjectsRequest, *connect.ServerStream[v1.StreamSubjectsResponse]) error
 	// ListActions lists the permissions and relations that a subject has on a
 	// resource, sorted.
