@@ -82,6 +82,10 @@ const maxGathered = 1_000_000
 // gathering goes from a resource down to all subjects that it may lead to. It
 // takes the operands of intersections for alternatives, so what it finds must
 // be asked about, unless it met none.
+//
+// What an exclusion takes away matters where a wildcard may be what it takes
+// away from: whom a second exclusion exempts is named only there. A subject that
+// is only taken away from has nothing that its wildcard has not.
 type gathering struct {
 	c *checker
 	v *View
@@ -92,11 +96,28 @@ type gathering struct {
 	// usersets.
 	kind, wild int
 	gen        uint32
-	queue      []visit
+	queue      []inquiry
 	refs       map[uint32]bool
 	worst      verdict
 	// looked counts the stored subjects that were looked at.
 	looked int
+}
+
+// inquiry is a question on the way of a gathering. taken: it lies under an odd
+// number of subtractions, where it takes away.
+type inquiry struct {
+	object uint32
+	state  int32
+	taken  bool
+}
+
+// key is that of the question in seen.
+func (q inquiry) key() uint64 {
+	key := visitKey(q.state, q.object)
+	if q.taken {
+		key |= 1 << 63
+	}
+	return key
 }
 
 func (v *View) gathering(ctx context.Context, p *Parsed, under *Circumstances) *gathering {
@@ -118,7 +139,7 @@ func (g *gathering) run() ([]string, error) {
 	}
 	g.c.gen++
 	g.gen = g.c.gen
-	g.ask(g.p.relation.start, start)
+	g.ask(inquiry{object: start, state: g.p.relation.start})
 	for head := 0; head < len(g.queue) && g.worst == denied; head++ {
 		g.visit(g.queue[head])
 	}
@@ -156,79 +177,87 @@ func (g *gathering) names() []string {
 }
 
 // ask adds a question unless it was asked, or leads to no subject looked for.
-func (g *gathering) ask(n int32, object uint32) {
-	st := g.c.model.states[n]
-	if !st.reach.has(g.kind) && (g.wild < 0 || !st.reach.has(g.wild)) || !g.c.seen.add(visitKey(n, object), g.gen, g.c.base) {
+func (g *gathering) ask(at inquiry) {
+	st := g.c.model.states[at.state]
+	if !st.reach.has(g.kind) && !g.open(st.reach) || !g.c.seen.add(at.key(), g.gen, g.c.base) {
 		return
 	}
 	if len(g.queue) >= maxGathered {
 		g.worst = tooWide
 		return
 	}
-	g.queue = append(g.queue, visit{object: object, state: n})
-	if g.p.set != nil && st.asks(g.p.typ.id, g.p.set.id) {
-		g.refs[object] = true
+	g.queue = append(g.queue, at)
+	if !at.taken && g.p.set != nil && st.asks(g.p.typ.id, g.p.set.id) {
+		g.refs[at.object] = true
 	}
 }
 
-func (g *gathering) visit(at visit) {
+// open says whether a wildcard can be among the subjects that a part can have.
+func (g *gathering) open(reach bitset) bool { return g.wild >= 0 && reach.has(g.wild) }
+
+func (g *gathering) visit(at inquiry) {
 	st := g.c.model.states[at.state]
 	for next := g.v.nodes.at(at.object).sets; next != 0; {
 		in := next - 1
 		s := g.v.sets.at(in)
 		next = s.next
 		if e := st.entry(s.relation); e != nil && s.members.n > 0 {
-			g.members(e, in, s)
+			g.members(e, in, s, at.taken)
 		}
 	}
 	for _, e := range st.exprs {
 		g.sure = false
-		g.expr(e, at.object)
+		g.expr(e, at)
 	}
 }
 
-// expr asks everything that can make an intersection or exclusion true.
-func (g *gathering) expr(e *expr, object uint32) {
-	switch e.op {
-	case opState:
-		g.ask(e.state, object)
-	case opUnion, opIntersection, opExclusion:
-		for _, o := range e.operands {
-			if o != e.subtract {
-				g.expr(o, object)
-			}
+// expr asks everything on which an intersection or exclusion depends.
+func (g *gathering) expr(e *expr, at inquiry) {
+	if e.op == opState {
+		at.state = e.state
+		g.ask(at)
+	}
+	for _, o := range e.operands {
+		switch {
+		case o != e.subtract:
+			g.expr(o, at)
+		case g.open(e.reach):
+			g.expr(o, inquiry{object: at.object, taken: !at.taken})
 		}
 	}
 }
 
-func (g *gathering) members(e *entry, in uint32, s *set) {
+func (g *gathering) members(e *entry, in uint32, s *set, taken bool) {
+	if taken && len(e.hops) == 0 && !g.v.hasFlagged(s.members) {
+		return // objects that are taken away from
+	}
 	g.v.each(s.members, func(ref uint32) bool {
 		if g.looked++; g.looked%polled == 0 && g.c.poll() {
 			g.worst = stopped
 		}
 		if ref&setFlag != 0 {
-			g.userset(e, in, s, ref)
+			g.userset(e, in, s, ref, taken)
 		} else {
-			g.object(e, in, s, ref)
+			g.object(e, in, s, ref, taken)
 		}
 		return g.worst == denied
 	})
 }
 
-func (g *gathering) userset(e *entry, in uint32, s *set, ref uint32) {
+func (g *gathering) userset(e *entry, in uint32, s *set, ref uint32, taken bool) {
 	if e.rule == nil {
 		return
 	}
 	m := g.v.sets.at(ref &^ setFlag)
 	rule := e.rule.set(pair(m.typ, m.relation))
 	if rule != nil && g.member(e.rule, in, s, ref, rule.kind) {
-		g.ask(rule.state, m.object)
+		g.ask(inquiry{object: m.object, state: rule.state, taken: taken})
 	}
 }
 
-func (g *gathering) object(e *entry, in uint32, s *set, ref uint32) {
+func (g *gathering) object(e *entry, in uint32, s *set, ref uint32, taken bool) {
 	o := g.v.nodes.at(ref)
-	if e.rule != nil && g.p.set == nil && o.typ == g.p.typ.id && !g.refs[ref] {
+	if !taken && e.rule != nil && g.p.set == nil && o.typ == g.p.typ.id && !g.refs[ref] {
 		kind := g.kind
 		if string(g.v.idBytes(o)) == wildcard {
 			kind = g.wild
@@ -239,7 +268,7 @@ func (g *gathering) object(e *entry, in uint32, s *set, ref uint32) {
 	}
 	for _, h := range e.hops {
 		if h.typ == o.typ && g.member(e.through, in, s, ref, h.kind) {
-			g.ask(h.state, ref)
+			g.ask(inquiry{object: ref, state: h.state, taken: taken})
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
@@ -58,6 +59,48 @@ func TestLists(t *testing.T) {
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// A wildcard that is taken away from everybody can be left to somebody whom only
+// the subtracted side names. Whom that side only takes away from is not listed
+// beside the wildcard.
+func TestListSubjectsUnderExclusions(t *testing.T) {
+	const model = `type user
+type group
+  relations
+    define member: [user]
+type folder
+  relations
+    define exempt: [user, group#member]
+type doc
+  relations
+    define folder: [folder]
+    define public: [user:*]
+    define embargo: [user:*, user]
+    define pardon: embargo but not exempt from folder
+    define banned: [user]
+    define viewer: public but not pardon
+    define twice: viewer but not banned
+    define thrice: public but not (public but not twice)
+`
+	v := graphOf(t, model,
+		"doc:1#public@user:*", "doc:1#embargo@user:*", "doc:1#folder@folder:1", "folder:1#exempt@user:ann", "folder:1#exempt@group:1#member",
+		"group:1#member@user:bob", "doc:1#banned@user:bob", "doc:1#banned@user:cid",
+		"doc:2#public@user:*", "doc:2#embargo@user:dan", "doc:2#folder@folder:2", "folder:2#exempt@user:dan",
+	).View()
+	for question, want := range map[string]string{
+		"doc:1 viewer": "[{user:ann false} {user:bob false}]",
+		"doc:1 twice":  "[{user:ann false}]",
+		"doc:1 thrice": "[{user:ann false}]",
+		"doc:1 pardon": "[{user:* false}]",
+		"doc:2 viewer": "[{user:* false} {user:dan false}]",
+	} {
+		resource, permission, _ := strings.Cut(question, " ")
+		list, err := v.ListSubjects(t.Context(), authzcore.SubjectQuery{Resource: resource, Permission: permission, Type: "user"}, authzcore.Circumstances{})
+		if got := fmt.Sprint(list); got != want || err != nil {
+			t.Errorf("%s: %s, %v; want %s", question, got, err, want)
 		}
 	}
 }

@@ -21,6 +21,7 @@ func randomModel(r *rand.Rand) string {
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
 	for _, t := range types[2:] {
 		fmt.Fprintf(&b, "type %s\n  relations\n    define p: [%s]\n    define q: [%s, %s%s]\n", t, pick(types[2:]), pick(types[2:]), pick(types[2:]), with(r, conditions))
+		fmt.Fprintf(&b, "    define w: [user:*, user%s]\n    define u: [user%s]\n", with(r, conditions), with(r, conditions))
 		for _, rel := range relations {
 			fmt.Fprintf(&b, "    define %s: %s\n", rel, randomRewrite(r, types, relations, 2, true, conditions))
 		}
@@ -93,8 +94,10 @@ func evaluateNaively(t Terms, under Circumstances) answer {
 func randomRewrite(r *rand.Rand, types, relations []string, depth int, direct, conditions bool) string {
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
 	leaf := func() string {
-		switch r.IntN(4) {
+		switch r.IntN(8) {
 		case 0:
+			return []string{"u", "w"}[r.IntN(2)]
+		case 1, 2:
 			return pick(relations) + " from " + []string{"p", "q"}[r.IntN(2)]
 		default:
 			return pick(relations)
@@ -121,7 +124,7 @@ func randomRewrite(r *rand.Rand, types, relations []string, depth int, direct, c
 		}
 		return leaf()
 	}
-	switch r.IntN(7) {
+	switch r.IntN(8) {
 	case 0, 1:
 		return first + " or " + operand()
 	case 2:
@@ -130,6 +133,9 @@ func randomRewrite(r *rand.Rand, types, relations []string, depth int, direct, c
 		return first + " and " + operand()
 	case 4:
 		return first + " but not " + operand()
+	case 5:
+		// Who is exempt from what everybody is denied.
+		return "w but not (" + operand() + " but not " + pick([]string{"u", leaf()}) + ")"
 	default:
 		return first
 	}
@@ -206,7 +212,7 @@ func (w *world) subject() string {
 	switch {
 	case len(relations) > 0 && w.r.IntN(2) == 0:
 		return s + "#" + relations[w.r.IntN(len(relations))]
-	case w.r.IntN(8) == 0:
+	case w.r.IntN(4) == 0:
 		return typ + ":*"
 	default:
 		return s
