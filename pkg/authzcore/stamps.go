@@ -14,10 +14,15 @@ type stamp struct {
 	value uint32
 }
 
+// home is where a key of a generation belongs.
+func (t *stamps) home(key uint64, gen uint32) uint64 {
+	return (key + uint64(gen)*0xd6e8feb86659fd93) * 0x9e3779b97f4a7c15 >> 32 & uint64(len(t.slots)-1)
+}
+
 // slot returns where a key of a generation is or belongs.
 func (t *stamps) slot(key uint64, gen, base uint32) *stamp {
 	mask := uint64(len(t.slots) - 1)
-	for i := (key ^ uint64(gen)<<52) * 0x9e3779b97f4a7c15 >> 20 & mask; ; i = (i + 1) & mask {
+	for i := t.home(key, gen); ; i = (i + 1) & mask {
 		s := &t.slots[i]
 		if s.gen < base || s.gen == gen && s.key == key {
 			return s
