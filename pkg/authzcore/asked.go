@@ -57,18 +57,9 @@ const (
 	unknown
 	// broken: the condition cannot be evaluated.
 	broken
+	// ended: the context did, before the condition was evaluated.
+	ended
 )
-
-// holds says whether a relationship with these terms holds.
-func (a *asked) holds(ctx context.Context, m *Model, t *terms) outcome {
-	if t.Expires != 0 && a.clock() >= t.Expires {
-		return unmet
-	}
-	if t.condition == 0 {
-		return met
-	}
-	return a.condition(ctx, m.conditions[t.condition], t)
-}
 
 // condition evaluates a condition with the relationship's own values and, for
 // what they leave open, the question's.
@@ -83,6 +74,8 @@ func (a *asked) condition(ctx context.Context, of *condition, t *terms) outcome 
 	}
 	ok, err := of.evaluate(ctx, values)
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return ended
 	case err != nil:
 		return a.fail(err)
 	case ok:
@@ -181,5 +174,29 @@ func (c *checker) outcome(r *rule, in, ref uint32, kind int) outcome {
 	if !r.allows(kind, t.condition) {
 		return unmet
 	}
-	return c.under.holds(c.ctx, c.model, t)
+	return c.holds(t)
+}
+
+// holds says whether a relationship with these terms holds. A condition counts
+// as a visit; one that is not evaluated any more is not met.
+func (c *checker) holds(t *terms) outcome {
+	if t.Expires != 0 && c.under.clock() >= t.Expires {
+		return unmet
+	}
+	if t.condition == 0 {
+		return met
+	}
+	if c.count(); c.evaluated%polledConditions == 0 {
+		c.poll()
+	}
+	c.evaluated++
+	if c.halted || c.spent {
+		return unmet
+	}
+	x := c.under.condition(c.ctx, c.model.conditions[t.condition], t)
+	if x == ended {
+		c.halted = true
+		return unmet
+	}
+	return x
 }

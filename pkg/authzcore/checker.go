@@ -39,8 +39,12 @@ type checker struct {
 	groups groups
 	// base is the first generation of this check, gen the newest.
 	base, gen uint32
-	visits    int
-	// ctx is looked at every polled visits; halted remembers that it ended.
+	// visits counts against Limits.Visits; spent remembers that they were not
+	// enough. evaluated counts the conditions.
+	visits, evaluated int
+	spent             bool
+	// ctx is looked at every polled visits and every polledConditions; halted
+	// remembers that it ended.
 	ctx    context.Context //nolint:containedctx // lives as long as one check
 	halted bool
 	// head is the place in queue of the visit under way. tracing keeps in trace
@@ -74,7 +78,8 @@ func (v *View) acquire(p *Parsed) *checker {
 	c.view, c.model, c.kind = v, v.model, p.kind
 	c.base = c.gen + 1
 	c.gen = c.base
-	c.visits, c.stack, c.floor, c.low = 0, 0, 0, noLow
+	c.evaluated, c.stack, c.floor, c.low = 0, 0, 0, noLow
+	c.refill()
 	c.ctx, c.halted, c.tracing, c.trace, c.mood = nil, false, false, nil, mood{}
 	c.queue = c.queue[:0]
 	c.flips = v.guards.n > 0
@@ -89,7 +94,8 @@ func (c *checker) again(m mood) *checker {
 	c.mood = m
 	c.base = c.gen + 1
 	c.gen = c.base
-	c.visits, c.stack, c.floor, c.low = 0, 0, 0, noLow
+	c.stack, c.floor, c.low = 0, 0, noLow
+	c.refill()
 	c.queue = c.queue[:0]
 	c.groups.reset()
 	c.under.lacking = nil

@@ -11,7 +11,7 @@ var (
 	// ErrTooDeep: the answer lies further away than Limits.Depth steps.
 	ErrTooDeep = errors.New("evaluation goes deeper than the limit")
 	// ErrTooWide: an object has more sub-questions than Limits.Breadth, or the
-	// whole check visits more than Limits.Visits.
+	// whole check visits or evaluates more than Limits.Visits.
 	ErrTooWide = errors.New("evaluation visits more objects than the limit")
 	// ErrCycle: relationships make a permission depend on its own absence.
 	ErrCycle = errors.New("a permission depends on its own absence")

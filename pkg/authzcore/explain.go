@@ -92,6 +92,7 @@ func (v *View) Explain(ctx context.Context, q Question, under Circumstances) (Ex
 	if x.engine.halted {
 		return Explanation{}, ctx.Err()
 	}
+	x.truncated = x.truncated || x.engine.spent
 	if root == nil || root.Allowed != ok {
 		// Cut before the path was found: the decision stands without it.
 		root = &Step{Kind: StepUnion, Question: q.Resource + "#" + q.Permission, Allowed: ok}

@@ -84,7 +84,7 @@ func (x *explainer) lean(out *Step, in, ref uint32) {
 	}
 	out.Condition = t.Condition
 	c.under.lacking = nil
-	if c.under.holds(c.ctx, c.model, t) == unknown {
+	if c.holds(t) == unknown {
 		out.Missing = c.under.missing()
 	}
 }

@@ -56,7 +56,8 @@ type Limits struct {
 	Depth int
 	// Breadth is how many sub-questions one object may raise; 1,000.
 	Breadth int
-	// Visits is how many sub-questions one check may ask in all; 100,000.
+	// Visits is how many sub-questions one check may ask, and conditions it may
+	// evaluate, in all; 100,000.
 	Visits int
 	// gather is how many of the subject's groups are gathered; past it, usersets
 	// are asked one by one.

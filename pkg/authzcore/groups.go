@@ -66,13 +66,13 @@ func (c *checker) climb(ref uint32, kind int, depth int32) {
 			if r == nil || !r.pure || !r.rule.kinds.has(kind) {
 				continue
 			}
-			switch c.climbs(r.rule, n, s, ref, kind) {
-			case unmet:
-				continue
-			case unknown, broken:
+			x := c.climbs(r.rule, n, s, ref, kind)
+			if x == unknown || x == broken || c.halted || c.spent {
 				g.overflow = true
 				return
-			case met:
+			}
+			if x == unmet {
+				continue
 			}
 			if !g.add(n, c.base) {
 				continue

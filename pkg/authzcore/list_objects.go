@@ -181,7 +181,10 @@ func (w *walk) count() bool {
 	if w.lookups++; w.lookups > maxLookups {
 		w.ended = tooWide
 	}
-	if w.lookups%polled == 0 && w.c.poll() {
+	if w.lookups%polled == 0 {
+		w.c.poll()
+	}
+	if w.c.halted {
 		w.ended = stopped
 	}
 	return w.ended == denied
@@ -196,7 +199,7 @@ func (w *walk) holds(n *needs, object uint32) bool {
 			if o == n.operand {
 				continue
 			}
-			c.visits = 0
+			c.refill()
 			var x verdict
 			if o == n.expr.subtract {
 				c.flip()
@@ -211,6 +214,13 @@ func (w *walk) holds(n *needs, object uint32) bool {
 		}
 	}
 	return true
+}
+
+// member says whether a ref that a set holds counts. What it looks at counts
+// against no limit but that of the walk.
+func (w *walk) member(r *rule, in uint32, s *set, ref uint32, kind int) bool {
+	w.c.refill()
+	return w.c.member(r, in, s, ref, kind)
 }
 
 // held follows a ref of a kind to the sets that hold it.
@@ -230,7 +240,7 @@ func (w *walk) heldIn(in, ref uint32, kind int) {
 		w.last, w.lastPair = w.v.model.pairs[p], p
 	}
 	r := w.last
-	if r == nil || !w.route.useful.has(r.ordinal) || !r.rule.kinds.has(kind) || !w.c.member(r.rule, in, s, ref, kind) {
+	if r == nil || !w.route.useful.has(r.ordinal) || !r.rule.kinds.has(kind) || !w.member(r.rule, in, s, ref, kind) {
 		return
 	}
 	for _, n := range r.leads.stored {
@@ -273,7 +283,7 @@ func (w *walk) related(at reached) {
 				if x.tupleset.id != s.relation || x.to.typ.id != s.typ || !w.route.useful.has(x.to.ordinal) {
 					continue
 				}
-				if w.c.member(x.tupleset.rule, in, s, at.object, kind) && w.holds(x.needs, s.object) {
+				if w.member(x.tupleset.rule, in, s, at.object, kind) && w.holds(x.needs, s.object) {
 					w.reach(s.object, x.to)
 				}
 			}

@@ -232,13 +232,16 @@ func (g *gathering) members(e *entry, in uint32, s *set, taken bool) {
 		return // objects that are taken away from
 	}
 	g.v.each(s.members, func(ref uint32) bool {
-		if g.looked++; g.looked%polled == 0 && g.c.poll() {
-			g.worst = stopped
+		if g.looked++; g.looked%polled == 0 {
+			g.c.poll()
 		}
 		if ref&setFlag != 0 {
 			g.userset(e, in, s, ref, taken)
 		} else {
 			g.object(e, in, s, ref, taken)
+		}
+		if g.c.halted {
+			g.worst = stopped
 		}
 		return g.worst == denied
 	})
@@ -273,6 +276,8 @@ func (g *gathering) object(e *entry, in uint32, s *set, ref uint32, taken bool) 
 	}
 }
 
+// member says whether a stored subject counts; see walk.member.
 func (g *gathering) member(r *rule, in uint32, s *set, ref uint32, kind int) bool {
+	g.c.refill()
 	return g.c.member(r, in, s, ref, kind)
 }

@@ -7,12 +7,37 @@ const noLow = ^uint32(0)
 // polled is how many visits lie between two looks at the context.
 const polled = 1024
 
-// poll says whether the check must stop because its context ended.
-func (c *checker) poll() bool {
-	if c.ctx != nil && c.ctx.Err() != nil {
+// polledConditions is how many conditions do: each may cost as much as some
+// hundred visits.
+const polledConditions = 16
+
+// poll looks whether the context ended.
+func (c *checker) poll() {
+	if !c.halted && c.ctx != nil && c.ctx.Err() != nil {
 		c.halted = true
 	}
-	return c.halted
+}
+
+// count counts a visit.
+func (c *checker) count() {
+	if c.visits++; c.visits > c.view.limits.Visits {
+		c.spent = true
+	}
+}
+
+// refill allows all visits again, for the next of several questions.
+func (c *checker) refill() { c.visits, c.spent = 0, false }
+
+// over is the error of a check that must not go on; else denied.
+func (c *checker) over() verdict {
+	switch {
+	case c.halted:
+		return stopped
+	case c.spent:
+		return tooWide
+	default:
+		return denied
+	}
 }
 
 // search answers whether the subject is in a state of an object. It walks
@@ -28,12 +53,10 @@ func (c *checker) search(start int32, object uint32, depth int32) verdict {
 	c.queue = append(c.queue, visit{object: object, state: start, depth: depth})
 	worst := denied
 	for head := first; head < len(c.queue); head++ {
-		if c.visits++; c.visits > c.view.limits.Visits {
-			worst = worst.or(tooWide)
-			break
+		if c.count(); c.visits%polled == 0 {
+			c.poll()
 		}
-		if c.halted || c.visits%polled == 0 && c.poll() {
-			worst = worst.or(stopped)
+		if c.halted || c.spent {
 			break
 		}
 		c.head = head
@@ -44,7 +67,7 @@ func (c *checker) search(start int32, object uint32, depth int32) verdict {
 		}
 	}
 	c.queue = c.queue[:first]
-	return worst
+	return worst.or(c.over())
 }
 
 // keepTrace keeps the visits from the first of a search to one of it.
@@ -167,6 +190,9 @@ func (c *checker) hop(e *entry, in uint32, s *set, at visit, first int, gen uint
 					worst = worst.or(c.enqueue(h.state, ref, at.depth+1, first, gen))
 				}
 			}
+			if c.halted || c.spent {
+				return worst
+			}
 		}
 	}
 	return worst
@@ -191,6 +217,9 @@ func (c *checker) forward(r *rule, in uint32, s *set, at visit, first int, gen u
 			}
 			if c.member(r, in, s, ref, rule.kind) {
 				worst = worst.or(c.enqueue(rule.state, m.object, at.depth+1, first, gen))
+			}
+			if c.halted || c.spent {
+				return worst
 			}
 		}
 	}
