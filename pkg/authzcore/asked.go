@@ -62,26 +62,26 @@ const (
 )
 
 // condition evaluates a condition with the relationship's own values and, for
-// what they leave open, the question's.
-func (a *asked) condition(ctx context.Context, of *condition, t *terms) outcome {
+// what they leave open, the question's. An unknown one comes with the parameters
+// that it lacks, a broken one with its error.
+func (a *asked) condition(ctx context.Context, of *condition, t *terms) (x outcome, missing []string, err error) {
 	values, missing, err := of.merge(t.cast(of), a.cast(of))
 	switch {
 	case err != nil:
-		return a.fail(err)
+		return broken, nil, err
 	case missing != nil:
-		a.lack(missing)
-		return unknown
+		return unknown, missing, nil
 	}
 	ok, err := of.evaluate(ctx, values)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return ended
+		return ended, nil, nil
 	case err != nil:
-		return a.fail(err)
+		return broken, nil, err
 	case ok:
-		return met
+		return met, nil, nil
 	default:
-		return unmet
+		return unmet, nil, nil
 	}
 }
 
@@ -107,11 +107,10 @@ func (a *asked) lack(missing []string) {
 	}
 }
 
-func (a *asked) fail(err error) outcome {
+func (a *asked) fail(err error) {
 	if a.failure == nil || err.Error() < a.failure.Error() {
 		a.failure = err
 	}
-	return broken
 }
 
 // mood is what counts as met.
@@ -164,39 +163,60 @@ func (c *checker) member(r *rule, in uint32, s *set, ref uint32, kind int) bool 
 
 // outcome says whether a member of a guarded set is one.
 func (c *checker) outcome(r *rule, in, ref uint32, kind int) outcome {
-	t := c.view.termsOf(in, ref)
-	if t == nil {
-		if r.plain.has(kind) {
-			return met
-		}
+	t, allowed := c.view.allowedTerms(r, in, ref, kind)
+	switch {
+	case !allowed:
 		return unmet
+	case t == nil:
+		return met
+	default:
+		return c.holds(t)
 	}
-	if !r.allows(kind, t.condition) {
-		return unmet
-	}
-	return c.holds(t)
 }
 
-// holds says whether a relationship with these terms holds. A condition counts
-// as a visit; one that is not evaluated any more is not met.
+// allowedTerms returns the terms of a member of a guarded set, nil for none, and
+// whether the rule allows the member with them.
+func (v *View) allowedTerms(r *rule, in, ref uint32, kind int) (t *terms, allowed bool) {
+	if t = v.termsOf(in, ref); t == nil {
+		return nil, r.plain.has(kind)
+	}
+	return t, r.allows(kind, t.condition)
+}
+
+// holds says whether a relationship with these terms holds, and keeps what its
+// condition lacks or fails with.
 func (c *checker) holds(t *terms) outcome {
+	x, missing, err := c.judge(t)
+	switch x {
+	case unknown:
+		c.under.lack(missing)
+	case broken:
+		c.under.fail(err)
+	default:
+	}
+	return x
+}
+
+// judge says whether a relationship with these terms holds. A condition counts
+// as a visit; one that is not evaluated any more is not met.
+func (c *checker) judge(t *terms) (x outcome, missing []string, err error) {
 	if t.Expires != 0 && c.under.clock() >= t.Expires {
-		return unmet
+		return unmet, nil, nil
 	}
 	if t.condition == 0 {
-		return met
+		return met, nil, nil
 	}
 	if c.count(); c.evaluated%polledConditions == 0 {
 		c.poll()
 	}
 	c.evaluated++
 	if c.halted || c.spent {
-		return unmet
+		return unmet, nil, nil
 	}
-	x := c.under.condition(c.ctx, c.model.conditions[t.condition], t)
+	x, missing, err = c.under.condition(c.ctx, c.model.conditions[t.condition], t)
 	if x == ended {
 		c.halted = true
-		return unmet
+		return unmet, nil, nil
 	}
-	return x
+	return x, missing, err
 }

@@ -82,6 +82,7 @@ func TestConditionsStop(t *testing.T) {
 	for name, question := range map[string]func(context.Context, authzcore.Circumstances) error{
 		"related objects": decide("user:u view doc:1"),
 		"usersets":        decide("user:u reader doc:teams"),
+		"own groups":      decide("user:busy safe doc:busy"),
 		"shared groups":   decide("user:member reader doc:groups"),
 		"an explanation": func(ctx context.Context, under authzcore.Circumstances) error {
 			_, err := v.Explain(ctx, ask("user:u view doc:1"), under)

@@ -153,7 +153,7 @@ func (t *trail) stored(at int, r *relationDef) *Step {
 // any when depth is below 0.
 func (t *trail) group(out *Step, r *relationDef, in uint32, depth int32) *Step {
 	s := t.view.sets.at(in)
-	for _, g := range t.engine.groups.list {
+	for _, g := range t.engine.groups.sure.list {
 		rule := r.rule.set(g.pair)
 		if depth >= 0 && g.depth != depth || rule == nil || !t.view.contains(s.members, g.set|setFlag) ||
 			!t.counts(r, in, g.set|setFlag, rule.kind) {

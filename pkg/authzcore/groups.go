@@ -1,16 +1,25 @@
 package authzcore
 
 // groups are the sets that hold the subject through direct relationships only,
-// at any distance, as far as the model and the circumstances allow each of them.
+// at any distance, as far as the model allows each of them.
 type groups struct {
 	gathered bool
-	// overflow: there are too many, or conditions on the way are not decided.
+	// overflow: there are too many.
 	overflow bool
-	list     []groupSet
-	known    stamps
+	// sure are those that hold it whatever the circumstances leave open, doubtful
+	// those that may: conditions on the way are not decided. What is doubtful is
+	// asked one by one where the resource leads to it, so that a condition
+	// matters, and counts as lacking, only there.
+	sure, doubtful groupList
 	// last is the relation of lastPair: groups are mostly of one kind.
 	last     *relationDef
 	lastPair uint32
+}
+
+// groupList are groups in the order in which they were found.
+type groupList struct {
+	list  []groupSet
+	known stamps
 }
 
 type groupSet struct {
@@ -22,14 +31,18 @@ type groupSet struct {
 
 func (g *groups) reset() {
 	g.gathered, g.overflow = false, false
-	clear(g.list)
-	g.list = g.list[:0]
+	g.sure.reset()
+	g.doubtful.reset()
 	g.last, g.lastPair = nil, 0
 }
 
+func (g *groupList) reset() {
+	clear(g.list)
+	g.list = g.list[:0]
+}
+
 // gather finds the subject's groups, once per check. It returns false when
-// there are too many, when they nest deeper than the limit, or when it depends
-// on more than the circumstances say.
+// there are too many or when they nest deeper than the limit.
 func (c *checker) gather() bool {
 	g := &c.groups
 	if g.gathered {
@@ -37,22 +50,29 @@ func (c *checker) gather() bool {
 	}
 	g.gathered = true
 	if c.hasSubject {
-		c.climb(c.subject, c.kind, 1)
+		c.climb(c.subject, c.kind, 1, &g.sure)
 	}
 	if c.hasAnyone {
-		c.climb(c.anyone, c.anyoneKind, 1)
+		c.climb(c.anyone, c.anyoneKind, 1, &g.sure)
 	}
-	for i := 0; i < len(g.list) && !g.overflow; i++ {
-		from := g.list[i]
-		if c.view.sets.at(from.set).heldBy.groups.n > 0 {
-			c.climb(from.set|setFlag, c.model.setKind(from.relation), from.depth+1)
-		}
-	}
+	c.climbAll(&g.sure)
+	c.climbAll(&g.doubtful)
 	return !g.overflow
 }
 
-// climb adds the groups that hold a ref of a kind.
-func (c *checker) climb(ref uint32, kind int, depth int32) {
+// climbAll adds the groups that hold those of a list, and those that hold them.
+func (c *checker) climbAll(from *groupList) {
+	for i := 0; i < len(from.list) && !c.groups.overflow; i++ {
+		x := from.list[i]
+		if c.view.sets.at(x.set).heldBy.groups.n > 0 {
+			c.climb(x.set|setFlag, c.model.setKind(x.relation), x.depth+1, from)
+		}
+	}
+}
+
+// climb adds the groups that hold a ref of a kind: to a list if they do so for
+// sure, else to the doubtful ones.
+func (c *checker) climb(ref uint32, kind int, depth int32, to *groupList) {
 	g := &c.groups
 	var single [1]uint32
 	sets := c.view.whole(c.view.heldBy(ref).groups, &single)
@@ -66,41 +86,63 @@ func (c *checker) climb(ref uint32, kind int, depth int32) {
 			if r == nil || !r.pure || !r.rule.kinds.has(kind) {
 				continue
 			}
-			x := c.climbs(r.rule, n, s, ref, kind)
-			if x == unknown || x == broken || c.halted || c.spent {
-				g.overflow = true
+			to := to
+			switch c.climbs(r.rule, n, s, ref, kind) {
+			case met:
+			case unmet:
+				if c.halted || c.spent {
+					g.overflow = true
+					return
+				}
+				continue
+			default:
+				to = &g.doubtful
+			}
+			if !c.enter(to, groupSet{set: n, depth: depth, relation: r, pair: g.lastPair}) {
 				return
 			}
-			if x == unmet {
-				continue
-			}
-			if !g.add(n, c.base) {
-				continue
-			}
-			if len(g.list) == c.view.limits.gather || int(depth) >= c.view.limits.Depth {
-				g.overflow = true
-				return
-			}
-			g.list = append(g.list, groupSet{set: n, depth: depth, relation: r, pair: g.lastPair})
 		}
 	}
 }
 
-// climbs says whether a ref is a member of a set that holds it.
-func (c *checker) climbs(r *rule, in uint32, s *set, ref uint32, kind int) outcome {
-	if s.guarded > 0 {
-		return c.outcome(r, in, ref, kind)
+// enter adds a group to a list, once. It returns false when there are too many.
+func (c *checker) enter(to *groupList, x groupSet) bool {
+	g := &c.groups
+	if to == &g.doubtful && g.sure.has(x.set, c.base) || !to.add(x.set, c.base) {
+		return true
 	}
-	if r.plain.has(kind) {
+	if len(g.sure.list)+len(g.doubtful.list) == c.view.limits.gather || int(x.depth) >= c.view.limits.Depth {
+		g.overflow = true
+		return false
+	}
+	to.list = append(to.list, x)
+	return true
+}
+
+// climbs says whether a ref is a member of a set that holds it. What conditions
+// lack is not kept: nothing leads to the set yet.
+func (c *checker) climbs(r *rule, in uint32, s *set, ref uint32, kind int) outcome {
+	if s.guarded == 0 {
+		if r.plain.has(kind) {
+			return met
+		}
+		return unmet
+	}
+	t, allowed := c.view.allowedTerms(r, in, ref, kind)
+	switch {
+	case !allowed:
+		return unmet
+	case t == nil:
 		return met
 	}
-	return unmet
+	x, _, _ := c.judge(t)
+	return x
 }
 
 // inGroups says whether a set holds one of the subject's groups, of a kind that
 // the rule allows.
 func (c *checker) inGroups(r *rule, in uint32, s *set) bool {
-	g := &c.groups
+	g := &c.groups.sure
 	if len(g.list) == 0 {
 		return false
 	}
@@ -132,7 +174,7 @@ func (c *checker) inGroups(r *rule, in uint32, s *set) bool {
 }
 
 // add enters a group and says whether it is new.
-func (g *groups) add(set, base uint32) bool {
+func (g *groupList) add(set, base uint32) bool {
 	if len(g.list) < scanned {
 		for _, x := range g.list {
 			if x.set == set {
@@ -149,7 +191,7 @@ func (g *groups) add(set, base uint32) bool {
 	return g.known.add(uint64(set), base, base)
 }
 
-func (g *groups) has(set, base uint32) bool {
+func (g *groupList) has(set, base uint32) bool {
 	if len(g.list) <= scanned {
 		for _, x := range g.list {
 			if x.set == set {

@@ -17,11 +17,12 @@ func randomModel(r *rand.Rand) string {
 	relations := []string{"a", "b", "c", "d"}
 	var b strings.Builder
 	b.WriteString("model\n  schema 1.1\ntype user\ntype bot\n")
-	conditions := r.IntN(2) == 0
+	conditions := r.IntN(3) > 0
 	pick := func(from []string) string { return from[r.IntN(len(from))] }
 	for _, t := range types[2:] {
 		fmt.Fprintf(&b, "type %s\n  relations\n    define p: [%s]\n    define q: [%s, %s%s]\n", t, pick(types[2:]), pick(types[2:]), pick(types[2:]), with(r, conditions))
 		fmt.Fprintf(&b, "    define w: [user:*, user%s]\n    define u: [user%s]\n", with(r, conditions), with(r, conditions))
+		fmt.Fprintf(&b, "    define m: [user%s, user%s, %s#m%s]\n", with(r, conditions), with(r, conditions), pick(types[2:]), with(r, conditions))
 		for _, rel := range relations {
 			fmt.Fprintf(&b, "    define %s: %s\n", rel, randomRewrite(r, types, relations, 2, true, conditions))
 		}
@@ -43,13 +44,16 @@ condition both(x: int, y: bool) {
 condition ratio(x: int) {
   10 / x > 5
 }
+condition flag(y: bool) {
+  y
+}
 `
 
 func with(r *rand.Rand, conditions bool) string {
 	if !conditions || r.IntN(2) > 0 {
 		return ""
 	}
-	return " with " + []string{"big", "both", "ratio"}[r.IntN(3)]
+	return " with " + []string{"big", "both", "ratio", "flag"}[r.IntN(4)]
 }
 
 // evaluateNaively knows testConditions by heart.
@@ -69,6 +73,12 @@ func evaluateNaively(t Terms, under Circumstances) answer {
 	}
 	x, isNumber := value("x").(float64)
 	y, isBool := value("y").(bool)
+	switch {
+	case t.Condition == "flag" && !isBool:
+		return maybe
+	case t.Condition == "flag":
+		return truth(y)
+	}
 	if value("x") != nil && !isNumber {
 		return failure
 	}
@@ -85,10 +95,28 @@ func evaluateNaively(t Terms, under Circumstances) answer {
 		}
 		met = 10/int(x) > 5
 	}
-	if met {
+	return truth(met)
+}
+
+func truth(ok bool) answer {
+	if ok {
 		return yes
 	}
 	return no
+}
+
+// lacking are the parameters that terms need and nobody gave.
+func lacking(t Terms, under Circumstances) []string {
+	own, _ := DecodeContext(t.Context)
+	var out []string
+	for _, name := range map[string][]string{"big": {"x"}, "both": {"x", "y"}, "ratio": {"x"}, "flag": {"y"}}[t.Condition] {
+		_, settled := own[name]
+		_, given := under.Context[name]
+		if !settled && !given {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func randomRewrite(r *rand.Rand, types, relations []string, depth int, direct, conditions bool) string {
@@ -96,7 +124,7 @@ func randomRewrite(r *rand.Rand, types, relations []string, depth int, direct, c
 	leaf := func() string {
 		switch r.IntN(8) {
 		case 0:
-			return []string{"u", "w"}[r.IntN(2)]
+			return pick([]string{"u", "w", "m"})
 		case 1, 2:
 			return pick(relations) + " from " + []string{"p", "q"}[r.IntN(2)]
 		default:
@@ -112,7 +140,7 @@ func randomRewrite(r *rand.Rand, types, relations []string, depth int, direct, c
 			case 0:
 				subject = types[r.IntN(2)] + ":*"
 			case 1, 2:
-				subject = pick(types[2:]) + "#" + pick(relations)
+				subject = pick(types[2:]) + "#" + pick([]string{"m", pick(relations)})
 			}
 			allowed = append(allowed, subject+with(r, conditions))
 		}
@@ -230,10 +258,10 @@ func (w *world) terms() Terms {
 	if names := w.model.Conditions(); len(names) > 0 && w.r.IntN(2) == 0 {
 		t.Condition = names[w.r.IntN(len(names))]
 		context := map[string]any{}
-		if w.r.IntN(2) == 0 {
+		if t.Condition != "flag" && w.r.IntN(2) == 0 {
 			context["x"] = float64(w.r.IntN(4))
 		}
-		if t.Condition == "both" && w.r.IntN(2) == 0 {
+		if (t.Condition == "both" || t.Condition == "flag") && w.r.IntN(2) == 0 {
 			context["y"] = w.r.IntN(2) == 0
 		}
 		t.Context, _ = EncodeContext(context)
@@ -249,7 +277,7 @@ func (w *world) circumstances() Circumstances {
 	case 1, 2, 3:
 		context["x"] = float64(w.r.IntN(4))
 	}
-	if w.r.IntN(2) == 0 {
+	if w.r.IntN(3) == 0 {
 		context["y"] = w.r.IntN(2) == 0
 	}
 	return Circumstances{Context: context, At: now}
@@ -291,7 +319,7 @@ func (w *world) mutate(t testing.TB) {
 	var changes []Change
 	n := 1 + w.r.IntN(6)
 	if len(w.drawn) == 0 {
-		n += 25
+		n += 60
 	}
 	for range n {
 		if len(w.drawn) > 0 && w.r.IntN(3) == 0 {

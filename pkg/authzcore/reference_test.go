@@ -44,6 +44,8 @@ const (
 	cycle
 	failure
 	maybe
+	// adverse, of terms: yes where that does harm, under a subtraction, else no.
+	adverse
 )
 
 // asking is the questions being asked, how many of them were asked before the
@@ -150,7 +152,7 @@ func (f *reference) members(p asking, object string, rel *relationDef, fn func(s
 		if !slices.Contains(rel.restrictions, restriction{typ, relation, id == "*", terms.Condition}) {
 			continue
 		}
-		if x := f.holds(terms); x == yes || x == maybe && p.hopeful || x == failure && p.brave {
+		if x := f.holds(terms); x == yes || x == maybe && p.hopeful || x == failure && p.brave || x == adverse && !p.hopeful {
 			out = either(out, fn(subject))
 		}
 	}

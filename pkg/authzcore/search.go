@@ -154,6 +154,7 @@ func (c *checker) stored(e *entry, in uint32, s *set, at visit, first int, gen u
 			} else if c.inGroups(r, in, s) {
 				return allowed
 			}
+			forward = forward || len(c.groups.doubtful.list) > 0
 		}
 		if forward {
 			worst = c.forward(r, in, s, at, first, gen, breadth)
@@ -209,7 +210,7 @@ func (c *checker) forward(r *rule, in uint32, s *set, at visit, first int, gen u
 		for _, ref := range refs {
 			m := c.view.sets.at(ref &^ setFlag)
 			rule := r.set(pair(m.typ, m.relation))
-			if rule == nil || rule.pure && !overflow {
+			if rule == nil || rule.pure && !overflow && !c.groups.doubtful.has(ref&^setFlag, c.base) {
 				continue
 			}
 			if *breadth--; *breadth < 0 {
