@@ -33,12 +33,14 @@ type checker struct {
 	reached []reached
 	naming  naming
 
-	queue  []visit
-	seen   stamps
-	memo   stamps
-	groups groups
-	// base is the first generation of this check, gen the newest.
-	base, gen uint32
+	queue []visit
+	// seen has what searches asked, memo the answers of exprs, and met what a list
+	// reached or asked.
+	seen, memo, met stamps
+	groups          groups
+	// base is the first generation of this check, fresh that of the question
+	// under way, gen the newest.
+	base, fresh, gen uint32
 	// visits counts against Limits.Visits; spent remembers that they were not
 	// enough. evaluated counts the conditions.
 	visits, evaluated int
@@ -79,7 +81,7 @@ func (v *View) acquire(p *Parsed) *checker {
 	c.base = c.gen + 1
 	c.gen = c.base
 	c.evaluated, c.stack, c.floor, c.low = 0, 0, 0, noLow
-	c.refill()
+	c.next()
 	c.ctx, c.halted, c.tracing, c.trace, c.mood = nil, false, false, nil, mood{}
 	c.queue = c.queue[:0]
 	c.flips = v.guards.n > 0
@@ -95,7 +97,7 @@ func (c *checker) again(m mood) *checker {
 	c.base = c.gen + 1
 	c.gen = c.base
 	c.stack, c.floor, c.low = 0, 0, noLow
-	c.refill()
+	c.next()
 	c.queue = c.queue[:0]
 	c.groups.reset()
 	c.under.lacking = nil
@@ -130,8 +132,14 @@ func (c *checker) release() {
 	c.view, c.model, c.ctx, c.trace = nil, nil, nil, nil
 	clear(c.reached) // a checker at rest holds no model
 	c.reached = c.reached[:0]
-	if len(c.seen.slots)+len(c.memo.slots)+cap(c.queue)+cap(c.reached) > 1<<17 {
+	if c.size() > 1<<17 {
 		return // a rare large check must not keep its memory
 	}
 	names.scratch.Put(c)
+}
+
+// size is about how many times 16 bytes the checker keeps.
+func (c *checker) size() int {
+	return len(c.seen.slots) + len(c.memo.slots) + len(c.met.slots) + cap(c.queue) + cap(c.reached) +
+		c.groups.sure.size() + c.groups.doubtful.size() + c.naming.size()
 }

@@ -36,6 +36,8 @@ func (g *groups) reset() {
 	g.last, g.lastPair = nil, 0
 }
 
+func (g *groupList) size() int { return 2*cap(g.list) + len(g.known.slots) }
+
 func (g *groupList) reset() {
 	clear(g.list)
 	g.list = g.list[:0]

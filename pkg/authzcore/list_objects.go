@@ -133,6 +133,7 @@ func (w *walk) pass() []uint32 {
 	c.gen++
 	w.gen, w.trouble, w.ended, w.lookups = c.gen, denied, denied, 0
 	w.found, c.naming.objects = c.naming.objects[:0], nil
+	clear(c.reached) // nothing is left of it beyond its length
 	c.reached = c.reached[:0]
 	if c.isSet {
 		w.reach(c.own, w.p.set)
@@ -164,7 +165,7 @@ func (w *walk) counts(x verdict) bool {
 
 // reach adds a relation of an object, once.
 func (w *walk) reach(object uint32, r *relationDef) {
-	if !w.route.useful.has(r.ordinal) || !w.c.seen.add(uint64(r.ordinal)<<32|uint64(object), w.gen, w.c.base) {
+	if !w.route.useful.has(r.ordinal) || !w.c.met.add(uint64(r.ordinal)<<32|uint64(object), w.gen, w.gen) {
 		return
 	}
 	if w.route.onward.has(r.ordinal) {
@@ -199,7 +200,7 @@ func (w *walk) holds(n *needs, object uint32) bool {
 			if o == n.operand {
 				continue
 			}
-			c.refill()
+			c.next()
 			var x verdict
 			if o == n.expr.subtract {
 				c.flip()
@@ -219,7 +220,7 @@ func (w *walk) holds(n *needs, object uint32) bool {
 // member says whether a ref that a set holds counts. What it looks at counts
 // against no limit but that of the walk.
 func (w *walk) member(r *rule, in uint32, s *set, ref uint32, kind int) bool {
-	w.c.refill()
+	w.c.next()
 	return w.c.member(r, in, s, ref, kind)
 }
 
@@ -329,4 +330,9 @@ type naming struct {
 	names []string
 	// objects is nil while a pass has it; a second pass makes its own.
 	objects []uint32
+}
+
+// size is about how many times 16 bytes it keeps.
+func (n *naming) size() int {
+	return cap(n.keys) + cap(n.other) + cap(n.names) + cap(n.ends)/2 + cap(n.objects)/4 + cap(n.text)/16
 }

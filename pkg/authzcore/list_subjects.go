@@ -179,7 +179,7 @@ func (g *gathering) names() []string {
 // ask adds a question unless it was asked, or leads to no subject looked for.
 func (g *gathering) ask(at inquiry) {
 	st := g.c.model.states[at.state]
-	if !st.reach.has(g.kind) && !g.open(st.reach) || !g.c.seen.add(at.key(), g.gen, g.c.base) {
+	if !st.reach.has(g.kind) && !g.open(st.reach) || !g.c.met.add(at.key(), g.gen, g.gen) {
 		return
 	}
 	if len(g.queue) >= maxGathered {
@@ -278,6 +278,6 @@ func (g *gathering) object(e *entry, in uint32, s *set, ref uint32, taken bool) 
 
 // member says whether a stored subject counts; see walk.member.
 func (g *gathering) member(r *rule, in uint32, s *set, ref uint32, kind int) bool {
-	g.c.refill()
+	g.c.next()
 	return g.c.member(r, in, s, ref, kind)
 }

@@ -25,8 +25,9 @@ func (c *checker) count() {
 	}
 }
 
-// refill allows all visits again, for the next of several questions.
-func (c *checker) refill() { c.visits, c.spent = 0, false }
+// next begins the next of several questions: all visits are allowed again, and
+// what searches asked is forgotten.
+func (c *checker) next() { c.visits, c.spent, c.fresh = 0, false, c.gen+1 }
 
 // over is the error of a check that must not go on; else denied.
 func (c *checker) over() verdict {
@@ -254,11 +255,11 @@ func (c *checker) enqueue(state int32, object uint32, depth int32, first int, ge
 		}
 		if len(asked) == scanned {
 			for i := range asked {
-				c.seen.add(visitKey(asked[i].state, asked[i].object), gen, c.base)
+				c.seen.add(visitKey(asked[i].state, asked[i].object), gen, c.fresh)
 			}
-			c.seen.add(visitKey(state, object), gen, c.base)
+			c.seen.add(visitKey(state, object), gen, c.fresh)
 		}
-	} else if !c.seen.add(visitKey(state, object), gen, c.base) {
+	} else if !c.seen.add(visitKey(state, object), gen, c.fresh) {
 		return denied
 	}
 	if int(depth) > c.view.limits.Depth {

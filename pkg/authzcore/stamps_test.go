@@ -1,9 +1,6 @@
 package authzcore
 
-import (
-	"fmt"
-	"testing"
-)
+import "testing"
 
 // displaced is how far entries are from where they belong, on average.
 func (t *stamps) displaced() float64 {
@@ -46,58 +43,5 @@ func TestStampsSpread(t *testing.T) {
 				t.Errorf("%d entries are %.1f slots away from theirs", table.used, far)
 			}
 		})
-	}
-}
-
-// A list that asks the same folders for every document looks at about as many
-// slots as it makes questions.
-func TestOperandSearchesDoNotCrowd(t *testing.T) {
-	names := NewNames()
-	m, err := Compile(names, []File{{Path: "model.fga", Content: `model
-  schema 1.1
-type user
-type folder
-  relations
-    define parent: [folder]
-    define owner: [user]
-    define ok: owner or ok from parent
-type doc
-  relations
-    define parent: [folder]
-    define viewer: [user]
-    define can: viewer and ok from parent
-`}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	changes := []Change{{Relationship: Relationship{Resource: "folder:20", Relation: "owner", Subject: "user:u"}}}
-	add := func(resource, relation, subject string) {
-		changes = append(changes, Change{Relationship: Relationship{Resource: resource, Relation: relation, Subject: subject}})
-	}
-	for i := range 20 {
-		add(fmt.Sprintf("folder:%d", i), "parent", fmt.Sprintf("folder:%d", i+1))
-	}
-	for i := range 2000 {
-		doc := fmt.Sprintf("doc:%d", i)
-		add(doc, "viewer", "user:u")
-		add(doc, "parent", "folder:0")
-	}
-	g := NewGraph(names)
-	if err := g.Apply(1, changes, m); err != nil {
-		t.Fatal(err)
-	}
-	v := g.View()
-	p, err := m.Parse(Question{Subject: "user:u", Permission: "can", Resource: "doc:x"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := v.walk(t.Context(), &p, &Circumstances{At: now})
-	defer w.c.release()
-	list, err := w.list()
-	if err != nil || len(list) != 2000 {
-		t.Fatalf("%d documents, %v", len(list), err)
-	}
-	if far := w.c.seen.displaced(); far > 2 {
-		t.Errorf("%d entries are %.1f slots away from theirs", w.c.seen.used, far)
 	}
 }
