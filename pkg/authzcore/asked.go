@@ -210,12 +210,12 @@ func (c *checker) judge(t *terms) (x outcome, missing []string, err error) {
 		c.poll()
 	}
 	c.evaluated++
-	if c.halted || c.spent {
+	if c.over != denied {
 		return unmet, nil, nil
 	}
 	x, missing, err = c.under.condition(c.ctx, c.model.conditions[t.condition], t)
 	if x == ended {
-		c.halted = true
+		c.over = stopped
 		return unmet, nil, nil
 	}
 	return x, missing, err

@@ -29,7 +29,8 @@ type checker struct {
 	// flips: some relationships have terms, so the mood matters.
 	flips bool
 
-	// reached and naming are those of a list.
+	// lists: the question is one for a list, which reached and naming are of.
+	lists   bool
 	reached []reached
 	naming  naming
 
@@ -41,14 +42,13 @@ type checker struct {
 	// base is the first generation of this check, fresh that of the question
 	// under way, gen the newest.
 	base, fresh, gen uint32
-	// visits counts against Limits.Visits; spent remembers that they were not
-	// enough. evaluated counts the conditions.
+	// visits counts against Limits.Visits, evaluated the conditions.
 	visits, evaluated int
-	spent             bool
-	// ctx is looked at every polled visits and every polledConditions; halted
-	// remembers that it ended.
-	ctx    context.Context //nolint:containedctx // lives as long as one check
-	halted bool
+	// ctx is looked at every polled visits and every polledConditions.
+	ctx context.Context //nolint:containedctx // lives as long as one check
+	// over is why the check must not go on: stopped when its context ended,
+	// tooWide when the visits were not enough; else denied.
+	over verdict
 	// head is the place in queue of the visit under way. tracing keeps in trace
 	// the visits that led the last search to its yes, from its start on.
 	head    int
@@ -80,9 +80,9 @@ func (v *View) acquire(p *Parsed) *checker {
 	c.view, c.model, c.kind = v, v.model, p.kind
 	c.base = c.gen + 1
 	c.gen = c.base
-	c.evaluated, c.stack, c.floor, c.low = 0, 0, 0, noLow
+	c.evaluated, c.over, c.stack, c.floor, c.low = 0, denied, 0, 0, noLow
 	c.next()
-	c.ctx, c.halted, c.tracing, c.trace, c.mood = nil, false, false, nil, mood{}
+	c.ctx, c.lists, c.tracing, c.trace, c.mood = nil, false, false, nil, mood{}
 	c.queue = c.queue[:0]
 	c.flips = v.guards.n > 0
 	c.setSubject(p)
@@ -132,7 +132,7 @@ func (c *checker) release() {
 	c.view, c.model, c.ctx, c.trace = nil, nil, nil, nil
 	clear(c.reached) // a checker at rest holds no model
 	c.reached = c.reached[:0]
-	if c.size() > 1<<17 {
+	if len(c.seen.slots)+len(c.memo.slots)+cap(c.queue) > 1<<17 || c.lists && c.size() > 1<<17 {
 		return // a rare large check must not keep its memory
 	}
 	names.scratch.Put(c)

@@ -89,10 +89,10 @@ func (v *View) Explain(ctx context.Context, q Question, under Circumstances) (Ex
 		resource = phantom
 	}
 	root := x.question(p.relation, resource, !ok)
-	if x.engine.halted {
+	if x.engine.over == stopped {
 		return Explanation{}, ctx.Err()
 	}
-	x.truncated = x.truncated || x.engine.spent
+	x.truncated = x.truncated || x.engine.over == tooWide
 	if root == nil || root.Allowed != ok {
 		// Cut before the path was found: the decision stands without it.
 		root = &Step{Kind: StepUnion, Question: q.Resource + "#" + q.Permission, Allowed: ok}
@@ -162,7 +162,7 @@ func (x *explainer) spend(n int) bool {
 	if x.engine.visits/polled != before {
 		x.engine.poll()
 	}
-	return !x.engine.halted
+	return x.engine.over != stopped
 }
 
 // step counts a step. It returns nil when there is no room.

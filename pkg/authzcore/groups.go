@@ -30,6 +30,9 @@ type groupSet struct {
 }
 
 func (g *groups) reset() {
+	if !g.gathered {
+		return
+	}
 	g.gathered, g.overflow = false, false
 	g.sure.reset()
 	g.doubtful.reset()
@@ -92,7 +95,7 @@ func (c *checker) climb(ref uint32, kind int, depth int32, to *groupList) {
 			switch c.climbs(r.rule, n, s, ref, kind) {
 			case met:
 			case unmet:
-				if c.halted || c.spent {
+				if c.over != denied {
 					g.overflow = true
 					return
 				}

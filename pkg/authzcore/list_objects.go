@@ -82,7 +82,7 @@ type reached struct {
 
 func (v *View) walk(ctx context.Context, p *Parsed, under *Circumstances) *walk {
 	c := v.acquire(p)
-	c.ctx = ctx
+	c.ctx, c.lists = ctx, true
 	c.under.set(under)
 	return &walk{c: c, v: v, p: p, target: p.relation, route: v.model.routeTo(p.relation)}
 }
@@ -185,7 +185,7 @@ func (w *walk) count() bool {
 	if w.lookups%polled == 0 {
 		w.c.poll()
 	}
-	if w.c.halted {
+	if w.c.over == stopped {
 		w.ended = stopped
 	}
 	return w.ended == denied

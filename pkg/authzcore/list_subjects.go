@@ -123,7 +123,7 @@ func (q inquiry) key() uint64 {
 func (v *View) gathering(ctx context.Context, p *Parsed, under *Circumstances) *gathering {
 	c := v.acquire(p)
 	// What is found too much is found out later.
-	c.ctx, c.mood = ctx, mood{hopeful: true, brave: true}
+	c.ctx, c.lists, c.mood = ctx, true, mood{hopeful: true, brave: true}
 	c.under.set(under)
 	g := &gathering{c: c, v: v, p: p, sure: true, kind: p.kind, wild: -1, refs: map[uint32]bool{}}
 	if p.set == nil {
@@ -240,7 +240,7 @@ func (g *gathering) members(e *entry, in uint32, s *set, taken bool) {
 		} else {
 			g.object(e, in, s, ref, taken)
 		}
-		if g.c.halted {
+		if g.c.over == stopped {
 			g.worst = stopped
 		}
 		return g.worst == denied

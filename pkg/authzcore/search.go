@@ -13,31 +13,24 @@ const polledConditions = 16
 
 // poll looks whether the context ended.
 func (c *checker) poll() {
-	if !c.halted && c.ctx != nil && c.ctx.Err() != nil {
-		c.halted = true
+	if c.over != stopped && c.ctx != nil && c.ctx.Err() != nil {
+		c.over = stopped
 	}
 }
 
 // count counts a visit.
 func (c *checker) count() {
 	if c.visits++; c.visits > c.view.limits.Visits {
-		c.spent = true
+		c.over = max(c.over, tooWide)
 	}
 }
 
 // next begins the next of several questions: all visits are allowed again, and
 // what searches asked is forgotten.
-func (c *checker) next() { c.visits, c.spent, c.fresh = 0, false, c.gen+1 }
-
-// over is the error of a check that must not go on; else denied.
-func (c *checker) over() verdict {
-	switch {
-	case c.halted:
-		return stopped
-	case c.spent:
-		return tooWide
-	default:
-		return denied
+func (c *checker) next() {
+	c.visits, c.fresh = 0, c.gen+1
+	if c.over == tooWide {
+		c.over = denied
 	}
 }
 
@@ -57,7 +50,7 @@ func (c *checker) search(start int32, object uint32, depth int32) verdict {
 		if c.count(); c.visits%polled == 0 {
 			c.poll()
 		}
-		if c.halted || c.spent {
+		if c.over != denied {
 			break
 		}
 		c.head = head
@@ -68,7 +61,7 @@ func (c *checker) search(start int32, object uint32, depth int32) verdict {
 		}
 	}
 	c.queue = c.queue[:first]
-	return worst.or(c.over())
+	return worst.or(c.over)
 }
 
 // keepTrace keeps the visits from the first of a search to one of it.
@@ -192,7 +185,7 @@ func (c *checker) hop(e *entry, in uint32, s *set, at visit, first int, gen uint
 					worst = worst.or(c.enqueue(h.state, ref, at.depth+1, first, gen))
 				}
 			}
-			if c.halted || c.spent {
+			if c.over != denied {
 				return worst
 			}
 		}
@@ -220,7 +213,7 @@ func (c *checker) forward(r *rule, in uint32, s *set, at visit, first int, gen u
 			if c.member(r, in, s, ref, rule.kind) {
 				worst = worst.or(c.enqueue(rule.state, m.object, at.depth+1, first, gen))
 			}
-			if c.halted || c.spent {
+			if c.over != denied {
 				return worst
 			}
 		}
