@@ -21,15 +21,20 @@ type ExpandNode struct {
 	Nodes    []*ExpandNode
 }
 
-// maxExpanded bounds the stored subjects in an expansion.
-const maxExpanded = 10_000
+// maxExpanded bounds the stored subjects in an expansion, and maxExpandedBytes
+// their names and contexts together.
+const (
+	maxExpanded      = 10_000
+	maxExpandedBytes = 1 << 20
+)
 
 // Expand shows one level of what a permission of a resource is made of.
 // Relationships that the model does not allow any more, or that have expired,
 // are left out; those under conditions are not, whatever the context.
 //
 // Errors: *InputError, *TypeUnknownError, *RelationUnknownError, ErrNoModel,
-// ErrTooWide for more than 10,000 subjects, ctx.Err().
+// ErrTooWide for more than 10,000 subjects or more than 1 MiB of names and
+// contexts, ctx.Err().
 func (v *View) Expand(ctx context.Context, resource, permission string, under Circumstances) (*ExpandNode, error) {
 	if v.model == nil {
 		return nil, ErrNoModel
@@ -65,6 +70,7 @@ type expander struct {
 	known    bool
 	under    asked
 	count    int
+	bytes    int
 	err      error
 }
 
@@ -74,9 +80,10 @@ func (x *expander) node(r *relationDef, w *rewrite) *ExpandNode {
 	case rewriteThis:
 		out.Kind = StepDirect
 		x.stored(r, func(ref uint32, terms Terms) {
-			out.Relationships = append(out.Relationships, Relationship{
-				Resource: x.resource, Relation: r.name, Subject: string(x.texts.appendRef(nil, ref)), Terms: terms,
-			})
+			found := Relationship{Resource: x.resource, Relation: r.name, Subject: string(x.texts.appendRef(nil, ref)), Terms: terms}
+			if x.room(len(found.Resource) + len(found.Relation) + len(found.Subject) + len(terms.Condition) + len(terms.Context)) {
+				out.Relationships = append(out.Relationships, found)
+			}
 		})
 		slices.SortFunc(out.Relationships, func(a, b Relationship) int { return compare(a.Subject, b.Subject) })
 	case rewriteComputed:
@@ -85,7 +92,9 @@ func (x *expander) node(r *relationDef, w *rewrite) *ExpandNode {
 		out.Kind, out.Tupleset = StepFrom, w.tupleset
 		x.stored(r.typ.byName[w.tupleset], func(ref uint32, _ Terms) {
 			if t := x.view.model.types[x.view.nodes.at(ref).typ]; t.byName[w.relation] != nil {
-				out.Usersets = append(out.Usersets, x.texts.object(ref)+"#"+w.relation)
+				if set := x.texts.object(ref) + "#" + w.relation; x.room(len(set)) {
+					out.Usersets = append(out.Usersets, set)
+				}
 			}
 		})
 		slices.Sort(out.Usersets)
@@ -98,6 +107,14 @@ func (x *expander) node(r *relationDef, w *rewrite) *ExpandNode {
 		}
 	}
 	return out
+}
+
+// room counts bytes of the answer. It returns false when there are too many.
+func (x *expander) room(bytes int) bool {
+	if x.bytes += bytes; x.bytes > maxExpandedBytes {
+		x.err = ErrTooWide
+	}
+	return x.err == nil
 }
 
 // stored calls fn for the stored subjects of a relation that count.
@@ -115,6 +132,9 @@ func (x *expander) stored(r *relationDef, fn func(ref uint32, terms Terms)) {
 			x.err = ErrTooWide
 		} else if x.count%polled == 0 {
 			x.err = x.ctx.Err()
+		}
+		if x.err != nil {
+			return false
 		}
 		kind, known := x.view.kindOf(ref)
 		t := x.view.termsOf(in, ref)

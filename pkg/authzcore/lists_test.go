@@ -125,3 +125,28 @@ func TestListSubjectsEnds(t *testing.T) {
 		t.Errorf("%d subjects, %v", len(list), err)
 	}
 }
+
+// An expansion is bounded in bytes too: contexts may be large.
+func TestExpandIsBounded(t *testing.T) {
+	g := graphOf(t, office)
+	long := `{"from":"` + strings.Repeat("9", 30<<10) + `"}`
+	var relationships []authzcore.Relationship
+	for i := range 40 {
+		relationships = append(relationships, when(fmt.Sprintf("folder:few#viewer@group:%d#member", i), ""))
+		r := when(fmt.Sprintf("folder:long#viewer@group:%d#member", i), "")
+		r.Terms.Context = long
+		relationships = append(relationships, r)
+	}
+	changes := make([]authzcore.Change, len(relationships))
+	for i, r := range relationships {
+		changes[i].Relationship = r
+	}
+	if err := g.Apply(2, changes, nil); err != nil {
+		t.Fatal(err)
+	}
+	for resource, want := range map[string]error{"folder:few": nil, "folder:long": authzcore.ErrTooWide} {
+		if _, err := g.View().Expand(t.Context(), resource, "viewer", authzcore.Circumstances{}); !errors.Is(err, want) {
+			t.Errorf("%s: %v; want %v", resource, err, want)
+		}
+	}
+}
