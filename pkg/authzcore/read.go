@@ -3,6 +3,7 @@ package authzcore
 import (
 	"bytes"
 	"container/heap"
+	"context"
 	"slices"
 	"strings"
 )
@@ -13,16 +14,22 @@ type Filter struct {
 	Resource, Relation, Subject string
 }
 
+// Anchored says whether the resource or the subject is full, so that reading
+// follows what is stored of it and not the size of the graph.
+func (f Filter) Anchored() bool {
+	return strings.Contains(f.Resource, ":") || strings.Contains(f.Subject, ":")
+}
+
 // Read returns up to limit relationships that match a filter and come after a
 // relationship (the zero one: from the start), and whether there are more. The
 // order is that of the bytes of resource, relation and subject.
 //
-// The cost follows the resource's or subject's own relationships when one of
-// them is full, else the size of the graph.
+// The cost follows the resource's or subject's own relationships when the filter
+// is Anchored, else the size of the graph.
 //
-// Errors: *InputError with field resource, relation or subject.
-func (v *View) Read(f Filter, after Relationship, limit int) ([]Relationship, bool, error) {
-	m, err := v.matcher(f)
+// Errors: *InputError with field resource, relation or subject; ctx.Err().
+func (v *View) Read(ctx context.Context, f Filter, after Relationship, limit int) ([]Relationship, bool, error) {
+	m, err := v.matcher(ctx, f)
 	if err != nil {
 		return nil, false, err
 	}
@@ -34,6 +41,9 @@ func (v *View) Read(f Filter, after Relationship, limit int) ([]Relationship, bo
 		page.offer(in, s, ref)
 		return true
 	})
+	if m.ended != nil {
+		return nil, false, m.ended
+	}
 	out := page.sorted()
 	if len(out) > limit {
 		return out[:limit], true, nil
@@ -43,15 +53,15 @@ func (v *View) Read(f Filter, after Relationship, limit int) ([]Relationship, bo
 
 // All calls yield for every relationship, in no order, until it returns false.
 func (v *View) All(yield func(Relationship) bool) {
-	_ = v.Each(Filter{}, yield) // the empty filter has no error
+	_ = v.Each(context.Background(), Filter{}, yield) // the empty filter has no error
 }
 
 // Each calls yield for every relationship that matches a filter, in no order,
 // until it returns false. The cost is as Read's.
 //
-// Errors: *InputError with field resource, relation or subject.
-func (v *View) Each(f Filter, yield func(Relationship) bool) error {
-	m, err := v.matcher(f)
+// Errors: *InputError with field resource, relation or subject; ctx.Err().
+func (v *View) Each(ctx context.Context, f Filter, yield func(Relationship) bool) error {
+	m, err := v.matcher(ctx, f)
 	if err != nil || m.nothing {
 		return err
 	}
@@ -61,12 +71,17 @@ func (v *View) Each(f Filter, yield func(Relationship) bool) error {
 		r.Terms = v.termsValue(in, s, ref)
 		return yield(r)
 	})
-	return nil
+	return m.ended
 }
 
 // matcher is a filter with its names and ids resolved.
 type matcher struct {
 	view *View
+	// ctx is looked at every polled relationships and sets that are looked at;
+	// ended is its error.
+	ctx    context.Context //nolint:containedctx // lives as long as one read
+	looked int
+	ended  error
 	// nothing: a name or id that the graph has never seen.
 	nothing                   bool
 	resourceType, subjectType uint16
@@ -75,8 +90,8 @@ type matcher struct {
 	hasResource, hasSubject   bool
 }
 
-func (v *View) matcher(f Filter) (*matcher, error) {
-	m := &matcher{view: v}
+func (v *View) matcher(ctx context.Context, f Filter) (*matcher, error) {
+	m := &matcher{view: v, ctx: ctx}
 	if err := m.resolveResource(f.Resource); err != nil {
 		return nil, err
 	}
@@ -176,7 +191,18 @@ func (m *matcher) scan(fn func(in uint32, s *set, ref uint32) bool) {
 	}
 }
 
+// look counts what is looked at. It returns false when the context ended.
+func (m *matcher) look() bool {
+	if m.looked++; m.looked%polled == 0 {
+		m.ended = m.ctx.Err()
+	}
+	return m.ended == nil
+}
+
 func (m *matcher) scanSet(in uint32, fn func(in uint32, s *set, ref uint32) bool) (more bool) {
+	if !m.look() {
+		return false
+	}
 	s := m.view.sets.at(in)
 	if m.relation != 0 && s.relation != m.relation || m.resourceType != 0 && s.typ != m.resourceType {
 		return true
@@ -186,6 +212,9 @@ func (m *matcher) scanSet(in uint32, fn func(in uint32, s *set, ref uint32) bool
 	}
 	more = true
 	m.view.each(s.members, func(ref uint32) bool {
+		if more = m.look(); !more {
+			return false
+		}
 		if m.subjectType == 0 || m.view.typeOf(ref) == m.subjectType {
 			more = fn(in, s, ref)
 		}

@@ -1,6 +1,7 @@
 package authzcore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -77,7 +78,7 @@ func TestReadPages(t *testing.T) {
 			for more := true; more; {
 				var page []authzcore.Relationship
 				var err error
-				if page, more, err = g.View().Read(f, after, limit); err != nil {
+				if page, more, err = g.View().Read(t.Context(), f, after, limit); err != nil {
 					t.Fatal(err)
 				}
 				if more && len(page) != limit {
@@ -99,7 +100,7 @@ func TestReadRefuses(t *testing.T) {
 	v := graphOf(t, teams).View()
 	for _, f := range []authzcore.Filter{{Resource: "doc:"}, {Resource: "doc:*"}, {Resource: "1"}, {Relation: "a b"}, {Subject: "user:a b"}, {Subject: "us er"}, {Subject: "a:b#"}} {
 		var input *authzcore.InputError
-		if _, _, err := v.Read(f, authzcore.Relationship{}, 10); !errors.As(err, &input) {
+		if _, _, err := v.Read(t.Context(), f, authzcore.Relationship{}, 10); !errors.As(err, &input) {
 			t.Errorf("%+v: %v", f, err)
 		}
 	}
@@ -181,3 +182,30 @@ func TestExplainIsCut(t *testing.T) {
 		t.Errorf("the tree has %d steps", n)
 	}
 }
+
+// A read that must look at the whole graph ends with its context.
+func TestReadEnds(t *testing.T) {
+	var many []string
+	for i := range 20_000 {
+		many = append(many, fmt.Sprintf("doc:%d#a@user:u", i))
+	}
+	v := graphOf(t, teams, many...).View()
+	for name, read := range map[string]func(context.Context) error{
+		"a page": func(ctx context.Context) error {
+			return second2(v.Read(ctx, authzcore.Filter{Resource: "doc"}, authzcore.Relationship{}, 10))
+		},
+		"nothing": func(ctx context.Context) error {
+			return second2(v.Read(ctx, authzcore.Filter{Subject: "group"}, authzcore.Relationship{}, 10))
+		},
+		"all": func(ctx context.Context) error {
+			return v.Each(ctx, authzcore.Filter{}, func(authzcore.Relationship) bool { return true })
+		},
+	} {
+		ctx := &ending{Context: t.Context(), left: 3}
+		if err := read(ctx); !errors.Is(err, context.DeadlineExceeded) || ctx.late != 1 {
+			t.Errorf("%s: %v, looked at %d times after the end", name, err, ctx.late)
+		}
+	}
+}
+
+func second2[A, B any](_ A, _ B, err error) error { return err }

@@ -108,7 +108,7 @@ func TestSnapshotHasTerms(t *testing.T) {
 		t.Fatal(err)
 	}
 	everything := func(v *authzcore.View) []string {
-		found, _, err := v.Read(authzcore.Filter{}, authzcore.Relationship{}, 100)
+		found, _, err := v.Read(t.Context(), authzcore.Filter{}, authzcore.Relationship{}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,8 +91,9 @@ func New(o Options) (*Service, error) {
 		Clock: o.Clock, Log: o.Logger, Metrics: o.Metrics,
 	})
 	assigner := &assignment.Assigner{Log: o.Log, Models: registry, Graphs: all}
+	turns := lanes.New(listLanes())
 	relationships := &rpc.Relationships{
-		DB: o.DB, Log: o.Log, Models: registry, Graphs: all, Follower: o.Follower, Clock: o.Clock,
+		DB: o.DB, Log: o.Log, Models: registry, Graphs: all, Lanes: turns, Follower: o.Follower, Clock: o.Clock,
 		WatchRetention: config.WatchRetention,
 	}
 	s := &Service{
@@ -106,7 +107,7 @@ func New(o Options) (*Service, error) {
 		roles:         &rpc.Roles{Relationships: relationships, Clock: o.Clock},
 		checks:        &rpc.Checks{Graphs: all, Clock: o.Clock, Log: o.Logger},
 		lookups: &rpc.Lookups{
-			Graphs: all, Clock: o.Clock, Lanes: lanes.New(listLanes()),
+			Graphs: all, Clock: o.Clock, Lanes: turns,
 			Pinned: pinned.New(pinned.Config{
 				Life: pinnedLife, MostLife: mostPinnedLife, MaxResults: maxPinned, MaxBytes: maxPinnedBytes, Clock: o.Clock,
 			}),

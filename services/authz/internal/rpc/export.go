@@ -49,13 +49,16 @@ type export struct {
 func (e *export) all(ctx context.Context, view *authzcore.View, filter authzcore.Filter) error {
 	var failed error
 	matched := false
-	err := view.Each(filter, func(r authzcore.Relationship) bool {
+	err := view.Each(ctx, filter, func(r authzcore.Relationship) bool {
 		matched = true
 		if failed = e.add(r); failed == nil {
 			failed = ended(ctx)
 		}
 		return failed == nil
 	})
+	if ctx.Err() != nil && failed == nil {
+		return ended(ctx)
+	}
 	if err != nil {
 		return engineFault(err, "filter.")
 	}

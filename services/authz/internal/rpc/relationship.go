@@ -22,6 +22,7 @@ import (
 	"github.com/meridian-iam/meridian/services/authz/internal/assignment"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
+	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
@@ -34,6 +35,8 @@ type Relationships struct {
 	Log    *eventlog.Store
 	Models *models.Registry
 	Graphs *graphs.Registry
+	// Lanes bounds how many look at a whole graph at once; lists share it.
+	Lanes *lanes.Lanes
 	// Follower feeds watchers.
 	Follower *project.Follower
 	Clock    func() time.Time
@@ -237,6 +240,17 @@ func (s *Relationships) assigned(
 
 const standardRelationships = 100
 
+// turn waits for the organization's turn to read what only a look at the whole
+// graph finds; leave ends it.
+//
+// Errors: RATE_LIMITED.
+func (s *Relationships) turn(ctx context.Context, organization string, f authzcore.Filter) (leave func(), err error) {
+	if f.Anchored() {
+		return func() {}, nil
+	}
+	return s.Lanes.Enter(ctx, organization)
+}
+
 // ReadRelationships implements RelationshipService.
 func (s *Relationships) ReadRelationships(
 	ctx context.Context, req *authzv1.ReadRelationshipsRequest,
@@ -257,7 +271,12 @@ func (s *Relationships) ReadRelationships(
 	if parts := strings.Split(position, "\n"); len(parts) == 3 {
 		after = authzcore.Relationship{Resource: parts[0], Relation: parts[1], Subject: parts[2]}
 	}
-	found, more, err := view.Read(f, after, page.Size(req.GetPageSize(), standardRelationships))
+	leave, err := s.turn(ctx, req.GetOrganization(), f)
+	if err != nil {
+		return nil, err
+	}
+	found, more, err := view.Read(ctx, f, after, page.Size(req.GetPageSize(), standardRelationships))
+	leave()
 	if err != nil {
 		return nil, engineFault(err, "filter.")
 	}

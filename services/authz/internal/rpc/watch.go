@@ -126,7 +126,12 @@ func (s *Relationships) watchable(ctx context.Context, w *watch) error {
 		if err != nil {
 			return err
 		}
-		found, _, err := view.Read(f, authzcore.Relationship{}, 1)
+		leave, err := s.turn(ctx, w.organization, f)
+		if err != nil {
+			return err
+		}
+		found, _, err := view.Read(ctx, f, authzcore.Relationship{}, 1)
+		leave()
 		switch {
 		case err != nil:
 			return engineFault(err, fmt.Sprintf("filters[%d].", i))
