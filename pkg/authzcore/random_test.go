@@ -179,6 +179,8 @@ type world struct {
 	ids    int
 	seq    uint64
 	under  Circumstances
+	// tight: the limits are so small that questions go over them.
+	tight bool
 	// all relationships ever drawn.
 	drawn []Relationship
 	// answers counts what was compared.
@@ -210,7 +212,11 @@ func newWorld(t testing.TB, source string, m *Model, r *rand.Rand) *world {
 	t.Helper()
 	w := &world{r: r, source: source, model: m, graph: NewGraph(m.names), naive: newReference(m, 0), ids: 2 + r.IntN(3)}
 	w.naive.holds = func(terms Terms) answer { return evaluateNaively(terms, w.under) }
-	w.graph.SetLimits(Limits{Depth: 1000, gather: []int{0, 0, 1, 3}[r.IntN(4)]})
+	limits := Limits{Depth: 1000, gather: []int{0, 0, 1, 3}[r.IntN(4)]}
+	if w.tight = r.IntN(4) == 0; w.tight {
+		limits.Depth, limits.Breadth, limits.Visits = 2+r.IntN(6), 1+r.IntN(6), 5+r.IntN(60)
+	}
+	w.graph.SetLimits(limits)
 	if r.IntN(3) > 0 {
 		w.apply(t, nil, m)
 	}
