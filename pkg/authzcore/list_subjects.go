@@ -270,7 +270,7 @@ func (g *gathering) object(e *entry, in uint32, s *set, ref uint32, taken bool) 
 		}
 	}
 	for _, h := range e.hops {
-		if h.typ == o.typ && g.member(e.through, in, s, ref, h.kind) {
+		if h.typ == o.typ && string(g.v.idBytes(o)) != wildcard && g.member(e.through, in, s, ref, h.kind) {
 			g.ask(inquiry{object: ref, state: h.state, taken: taken})
 		}
 	}
