@@ -82,6 +82,10 @@ bench: .tools/stamp ## run benchmarks BENCH (.) COUNT (1) times, into bench.txt
 bench-peers: ## measure OpenFGA and Meridian side by side: PRESET RUNS SECONDS OUT
 	go run ./e2e/load/cmd/peers -preset $(PRESET) -runs $(RUNS) -seconds $(SECONDS) -out '$(OUT)'
 
+.PHONY: drill
+drill: ## break three regions in nine ways; reports into e2e/drills/reports
+	infra/tools/drill.sh
+
 .PHONY: e2e
 e2e: ## run the end-to-end tests only, uncached
 	go test -count=1 ./e2e/...
