@@ -44,8 +44,8 @@ type Promises struct {
 // Scenarios returns all drills, in the order in which `drill all` does them.
 func Scenarios() []Scenario {
 	return []Scenario{
-		{RelayCrash, "the relay of a region is killed; another region's takes its lease", Promises{WriteRTO: time.Second, CheckRTO: 10 * time.Second, Settle: 15 * time.Second, Budget: 0.05}},
-		{NATSLoss, "the NATS cluster of a region is killed, and started again with its disk", Promises{WriteRTO: time.Second, CheckRTO: 10 * time.Second, Settle: 15 * time.Second, Budget: 0.10}},
+		{RelayCrash, "the relay of a region is killed; another region's takes its lease", Promises{WriteRTO: 10 * time.Second, CheckRTO: 10 * time.Second, Settle: 15 * time.Second, Budget: 0.05}},
+		{NATSLoss, "the NATS cluster of a region is killed, and started again with its disk", Promises{WriteRTO: 10 * time.Second, CheckRTO: 10 * time.Second, Settle: 15 * time.Second, Budget: 0.10}},
 		{SlowLink, fmt.Sprintf("all links are %d times as slow, and their delays vary by half", slowFactor), Promises{Settle: 15 * time.Second, Budget: 0.10}},
 		{RegionIsolation, "all links of a region are cut; its processes go on", Promises{Settle: 45 * time.Second, Budget: 0.30}},
 		{RegionLoss, "the links of a region are cut and, a second later, all its processes killed", Promises{Settle: 45 * time.Second, Budget: 0.30}},
