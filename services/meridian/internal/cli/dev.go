@@ -24,7 +24,7 @@ func (a *App) dev() *cobra.Command {
 			"  meridian dev --regions us-east,eu-west,ap-south",
 	}
 	listen := cmd.Flags().String("listen", "127.0.0.1:8080", "host:port; port 0 takes a free one")
-	regions := cmd.Flags().StringSlice("regions", nil, "run several regions, each with its services and NATS as processes, and real delays between them")
+	regions := cmd.Flags().StringSlice("regions", nil, "run regions, each with its services and NATS as processes, and real delays between them")
 	servers := cmd.Flags().Int("nats-servers", 1, "servers of each region's NATS cluster, with --regions: 1 or 3")
 	far := cmd.Flags().Duration("database-delay", time.Millisecond, "one-way delay from each region to the database, with --regions")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -103,6 +103,10 @@ func (a *App) welcomeRegions(ready dev.Ready, d *topology.Deployment) {
 		fmt.Fprintln(a.stdout)
 	}
 	me := program(a)
+	if len(d.Regions) == 1 {
+		fmt.Fprintf(a.stdout, "\nThe demo organization is %s. Try:\n\n  %s check user:anna can_select table:orders\n", ready.Organization, me)
+		return
+	}
 	last := d.Regions[len(d.Regions)-1]
 	fmt.Fprintf(a.stdout, `
 The demo organization, %[2]s, has its home in %[3]s. Write there, read elsewhere:

@@ -102,6 +102,9 @@ func (a *App) runDrills(ctx context.Context, args []string, f drillFlags) (err e
 	if err != nil {
 		return err
 	}
+	if f.target == "" && len(f.regions) < 2 {
+		return fmt.Errorf("--regions: a drill needs at least two, not %q", f.regions)
+	}
 	if f.seed == 0 {
 		f.seed = rand.Uint64()
 	}

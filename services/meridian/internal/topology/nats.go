@@ -17,10 +17,6 @@ const natsUser = "meridian"
 
 // natsConfig is the configuration of one NATS server: that of
 // infra/nats/meridian.conf without TLS, on free ports of this machine.
-//
-// A gateway advertises an address that nobody listens on. Else the servers would
-// tell each other where they really are, and find a way around a link that is
-// cut.
 const natsConfig = `server_name: %[1]s
 logtime: true
 listen: %[2]s
@@ -55,18 +51,26 @@ accounts {
   SYS { users: [ { user: system, password: %[6]q } ] }
 }
 system_account: SYS
-cluster {
-  name: %[7]s
-  listen: %[8]s
+`
+
+// natsCluster makes a server one of several. JetStream elects no leader among
+// one server, so a region of one server that has no others lacks it.
+//
+// A gateway advertises an address that nobody listens on. Else the servers would
+// tell each other where they really are, and find a way around a link that is
+// cut.
+const natsCluster = `cluster {
+  name: %[1]s
+  listen: %[2]s
   no_advertise: true
-  routes: [ %[9]s ]
+  routes: [ %[3]s ]
 }
 gateway {
-  name: %[7]s
-  listen: %[10]s
+  name: %[1]s
+  listen: %[4]s
   advertise: "127.0.0.1:1"
   reject_unknown_cluster: true
-  gateways: [ %[11]s ]
+  gateways: [ %[5]s ]
 }
 `
 
@@ -77,6 +81,10 @@ type natsServer struct {
 }
 
 func (s natsServer) config(d *Deployment, r *Region) string {
+	alone := fmt.Sprintf(natsConfig, r.Name+"-"+s.name, s.client, d.path(r.Name, s.name), natsUser, d.secrets.application, d.secrets.system)
+	if len(d.Regions) == 1 && len(r.nats) == 1 {
+		return alone
+	}
 	var routes, gateways []string
 	// A server among its own routes is how JetStream counts the cluster.
 	for _, member := range r.nats {
@@ -92,8 +100,7 @@ func (s natsServer) config(d *Deployment, r *Region) string {
 		}
 		gateways = append(gateways, fmt.Sprintf("{ name: %s, urls: [ %s ] }", other.Name, strings.Join(urls, ", ")))
 	}
-	return fmt.Sprintf(natsConfig, r.Name+"-"+s.name, s.client, d.path(r.Name, s.name), natsUser, d.secrets.application, d.secrets.system,
-		r.Name, s.cluster, strings.Join(routes, ", "), s.gateway, strings.Join(gateways, ", "))
+	return alone + fmt.Sprintf(natsCluster, r.Name, s.cluster, strings.Join(routes, ", "), s.gateway, strings.Join(gateways, ", "))
 }
 
 // secrets are the passwords of one run.

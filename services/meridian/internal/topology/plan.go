@@ -1,7 +1,7 @@
-// Package topology runs a deployment of several regions on this machine: for
-// each region its services as processes of their own and a NATS cluster, one
-// database for all of them, and between them links with the delays of the real
-// world, which can be cut, slowed and healed.
+// Package topology runs a deployment of several regions on this machine, or of
+// one: for each region its services as processes of their own and a NATS
+// cluster, one database for all of them, and between them links with the delays
+// of the real world, which can be cut, slowed and healed.
 //
 // PostgreSQL, when it stands for the CockroachDB cluster, is one server. It is
 // near to every region, because the rows of an organization have their
@@ -10,6 +10,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -25,7 +26,8 @@ type Plan struct {
 	Binary string
 	// Binaries are those of single regions, where they differ.
 	Binaries map[string]string
-	// Regions, the platform's home first. At least two.
+	// Regions, the platform's home first. One is a deployment, too: the same
+	// processes, without links to others.
 	Regions []string
 	// Servers of each region's NATS cluster: 1 or 3; 0 means 1.
 	Servers int
@@ -103,8 +105,8 @@ func (p Plan) binary(of string) string {
 }
 
 func (p Plan) check() error {
-	if len(p.Regions) < 2 {
-		return fmt.Errorf("regions: %q are fewer than two; one region is `meridian dev` alone", p.Regions)
+	if len(p.Regions) == 0 {
+		return errors.New("regions: there must be at least one")
 	}
 	if p.Servers != 1 && p.Servers != 3 {
 		return fmt.Errorf("servers: a NATS cluster has 1 or 3 servers, not %d", p.Servers)
