@@ -31,7 +31,7 @@ func Family(pid int) time.Duration {
 		return 0
 	}
 	sum := ticks(f[11]) + ticks(f[12]) + ticks(f[13]) + ticks(f[14])
-	for _, child := range children(pid) {
+	for _, child := range Children(pid) {
 		sum += Process(child)
 	}
 	return sum
@@ -61,7 +61,7 @@ func Resident(pid int) uint64 { return kibibytes(pid, "status", "VmRSS:") }
 // pages that several share are counted once.
 func Proportional(pid int) uint64 {
 	sum := kibibytes(pid, "smaps_rollup", "Pss:")
-	for _, child := range children(pid) {
+	for _, child := range Children(pid) {
 		sum += kibibytes(child, "smaps_rollup", "Pss:")
 	}
 	return sum
@@ -76,7 +76,8 @@ func stat(pid int) []string {
 	return strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
 }
 
-func children(parent int) []int {
+// Children are the processes that a process started and that run.
+func Children(parent int) []int {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return nil
@@ -92,6 +93,15 @@ func children(parent int) []int {
 		}
 	}
 	return found
+}
+
+// Command returns the program of a process and its arguments.
+func Command(pid int) []string {
+	content, err := os.ReadFile(file(pid, "cmdline"))
+	if err != nil || len(content) == 0 {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(string(content), "\x00"), "\x00")
 }
 
 // kibibytes reads a line "name n kB" of a process's file, as bytes.

@@ -3,6 +3,7 @@ package usage_test
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -51,9 +52,28 @@ func TestFamily(t *testing.T) {
 	}
 }
 
+// A child is found, with what it was called with.
+func TestChildren(t *testing.T) {
+	child := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = child.Process.Kill()
+		_ = child.Wait()
+	})
+	if !slices.Contains(usage.Children(os.Getpid()), child.Process.Pid) {
+		t.Errorf("the child %d is none of %v", child.Process.Pid, usage.Children(os.Getpid()))
+	}
+	if got := usage.Command(child.Process.Pid); !slices.Equal(got, []string{"sleep", "60"}) {
+		t.Errorf("its command is %q", got)
+	}
+}
+
 func TestNoProcess(t *testing.T) {
 	const none = 1 << 30
-	if usage.Process(none) != 0 || usage.Family(none) != 0 || usage.Resident(none) != 0 || usage.Proportional(none) != 0 {
+	if usage.Process(none) != 0 || usage.Family(none) != 0 || usage.Resident(none) != 0 || usage.Proportional(none) != 0 ||
+		usage.Children(none) != nil || usage.Command(none) != nil {
 		t.Error("a process that is not there used something")
 	}
 }
