@@ -25,7 +25,7 @@ func (d *drill) report(ctx context.Context, scenario Scenario, ops []history.Op,
 	}
 	r.Functions = report.Functions(ops, fault, function)
 	r.Budget = report.NewBudget(r.Functions, scenario.Promises.Budget)
-	r.Latencies = report.Latencies(before(ops, fault), r.Delays)
+	r.Latencies = report.Latencies(measured(ops, fault), r.Delays)
 	r.Staleness = report.Staleness{Bound: report.Millis(stalenessBound), Samples: d.samples}
 	d.Step("verifying all copies in all regions")
 	converged := d.now()
@@ -68,9 +68,12 @@ func (d *drill) delays() []report.Delay {
 	return out
 }
 
-// before are the operations that ended before the fault began.
-func before(ops []history.Op, fault time.Duration) []history.Op {
-	return slices.DeleteFunc(slices.Clone(ops), func(op history.Op) bool { return op.End > fault })
+// measured are the operations of those who measure propagation, before the fault
+// began: the others do not ask often enough.
+func measured(ops []history.Op, fault time.Duration) []history.Op {
+	return slices.DeleteFunc(slices.Clone(ops), func(op history.Op) bool {
+		return op.End > fault || !strings.HasPrefix(op.Client, spread)
+	})
 }
 
 // function says which function of the system an operation belongs to.
