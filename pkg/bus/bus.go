@@ -58,6 +58,7 @@ type Bus struct {
 	back    hooks
 	line    line
 	writes  writes
+	denied  denied
 	unheal  func() // nil without an embedded server
 	// completing: missing mirrors are looked after.
 	completing atomic.Bool
@@ -71,7 +72,7 @@ const connectTimeout = 15 * time.Second
 // exists with weaker guarantees than ours.
 //
 // Errors: BUS_UNAVAILABLE when NATS cannot be reached; anything else is a
-// mistake in the configuration.
+// mistake in the configuration, as a user without the permissions that are needed.
 func Open(ctx context.Context, c Config, log *slog.Logger) (*Bus, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("bus configuration: %w", err)
@@ -128,7 +129,17 @@ func (b *Bus) start(ctx context.Context) error {
 	if b.js, err = jetstream.New(conn); err != nil {
 		return fmt.Errorf("jetstream: %w", err)
 	}
-	return b.ensureAll(ctx)
+	// What is refused is not answered: without this, it would take until the
+	// deadline.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	b.denied.tell(stop)
+	defer b.denied.tell(nil)
+	err = b.ensureAll(ctx)
+	if refused := b.denied.err(); err != nil && refused != nil {
+		return refused
+	}
+	return err
 }
 
 // connect returns a connection that reconnects for ever. While it is cut,
@@ -171,11 +182,15 @@ func (b *Bus) disconnected(_ *nats.Conn, err error) {
 
 func (b *Bus) reconnected(*nats.Conn) {
 	b.log.Info("bus connection is back")
+	b.denied.clear()
 	b.line.up()
 	b.back.call()
 }
 
 func (b *Bus) asyncError(_ *nats.Conn, sub *nats.Subscription, err error) {
+	if b.refused(err) {
+		return
+	}
 	subject := ""
 	if sub != nil {
 		subject = sub.Subject
@@ -198,11 +213,15 @@ func (b *Bus) ClientURL() string {
 	return b.config.URL
 }
 
-// Ready returns BUS_UNAVAILABLE when the connection is cut at the moment, or
-// when the last publish of this process failed.
+// Ready returns BUS_UNAVAILABLE when the connection is cut at the moment, when
+// the last publish of this process failed, or when NATS refused its user
+// something since the connection is up.
 func (b *Bus) Ready(context.Context) error {
 	if !b.conn.IsConnected() {
 		return unavailable("the event bus cannot be reached", nil)
+	}
+	if err := b.denied.err(); err != nil {
+		return unavailable(err.Error(), nil)
 	}
 	if _, err := b.writes.failing(time.Now()); err != nil {
 		return unavailable("the event bus takes no writes", err)

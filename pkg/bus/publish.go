@@ -45,6 +45,9 @@ func (b *Bus) Publish(ctx context.Context, r eventlog.Recorded) (streamSequence 
 			b.log.ErrorContext(ctx, "stream is absent and cannot be made", slog.String("error", err.Error()))
 		}
 	}
+	if refused := b.denied.err(); refused != nil {
+		return 0, unavailable(refused.Error(), fmt.Errorf("publish %s: %w", m.Subject, err))
+	}
 	return 0, unavailable("the event bus did not acknowledge", fmt.Errorf("publish %s: %w", m.Subject, err))
 }
 

@@ -110,6 +110,8 @@ func (b *Bus) ensureAll(ctx context.Context) error {
 	for _, of := range b.config.Mirrors {
 		if !b.exists(ctx, MirrorName(of, b.region)) && !b.exists(ctx, StreamName(of)) {
 			missing = true
+			b.log.WarnContext(ctx, "mirror waits for its origin: that region has no stream, or is away",
+				slog.String("mirror", MirrorName(of, b.region)), slog.String("of", of))
 			continue
 		}
 		if err := b.ensure(ctx, b.mirrorConfig(of)); err != nil {

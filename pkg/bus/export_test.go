@@ -1,0 +1,4 @@
+package bus
+
+// ConnectTimeout bounds Open.
+const ConnectTimeout = connectTimeout
