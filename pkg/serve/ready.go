@@ -51,6 +51,7 @@ type result struct {
 	at     time.Time
 	ok     bool
 	reason string
+	detail string
 }
 
 // checkState is one line of /readyz.
@@ -60,6 +61,8 @@ type checkState struct {
 	State string `json:"state"`
 	// Reason is the fault's, when it is failing.
 	Reason string `json:"reason,omitempty"`
+	// Detail is the fault's, for people.
+	Detail string `json:"detail,omitempty"`
 	// AgeSeconds since the result; -1 when there is none.
 	AgeSeconds float64 `json:"age_seconds"`
 }
@@ -110,7 +113,7 @@ func (h *health) once(ctx context.Context, c *check) {
 	if err != nil {
 		now.reason = "UNKNOWN"
 		if f, ok := fault.As(err); ok {
-			now.reason = f.Reason.String()
+			now.reason, now.detail = f.Reason.String(), f.Detail
 		}
 	}
 	before := c.last.Swap(now)
@@ -139,7 +142,7 @@ func (h *health) states() (states []checkState, ready bool) {
 		state := checkState{Name: c.name, State: "pending", AgeSeconds: -1}
 		if last := c.last.Load(); last != nil {
 			age := h.clock().Sub(last.at)
-			state.AgeSeconds, state.Reason = age.Seconds(), last.reason
+			state.AgeSeconds, state.Reason, state.Detail = age.Seconds(), last.reason, last.detail
 			switch {
 			case age > checkStale:
 				state.State = "stale"

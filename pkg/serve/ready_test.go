@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/serve"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
 func TestHangingCheckDelaysNothing(t *testing.T) {
@@ -51,6 +53,13 @@ func TestReadinessFollowsChecks(t *testing.T) {
 				}
 				return nil
 			})
+			s.Ready("bus", func(context.Context) error {
+				if broken.Load() {
+					return fault.New(fault.Unavailable, commonv1.Reason_BUS_UNAVAILABLE, "grant the user more").
+						Because(errors.New("nats://user:password@host"))
+				}
+				return nil
+			})
 		},
 	})
 	ready := func(want int) func() bool {
@@ -63,8 +72,15 @@ func TestReadinessFollowsChecks(t *testing.T) {
 	if !waitFor(t, ready(http.StatusServiceUnavailable)) {
 		t.Fatal("still ready")
 	}
-	if _, body := fetch(t, s.url+"/readyz"); strings.Contains(body, "password") {
-		t.Errorf("the error's text is shown: %s", body)
+	said := func() bool {
+		_, body := fetch(t, s.url+"/readyz")
+		if strings.Contains(body, "password") {
+			t.Fatalf("the error's text is shown: %s", body)
+		}
+		return strings.Contains(body, `"reason":"BUS_UNAVAILABLE","detail":"grant the user more"`)
+	}
+	if !waitFor(t, said) {
+		t.Error("the fault's detail is not shown")
 	}
 	admin := "http://" + s.AdminAddr().String()
 	for path, want := range map[string]int{"/metrics": 200, "/debug/pprof/cmdline": 200, "/livez": 200} {
