@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meridian-iam/meridian/pkg/region"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/serve"
 	"github.com/meridian-iam/meridian/pkg/telemetry"
@@ -157,14 +158,28 @@ func (c Config) databaseURL() (secret.String, error) {
 	return secret.NewString(strings.TrimSpace(string(url))), nil
 }
 
+// malformed says what is wrong with the first name that is not a region's.
+func malformed(regions []string) error {
+	for _, name := range regions {
+		if err := region.Check(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c Config) check() error {
 	switch {
 	case c.Region == "":
 		return fmt.Errorf("region: is required, as eu-west")
+	case region.Check(c.Region) != nil:
+		return fmt.Errorf("region: %w", region.Check(c.Region))
 	case !slices.Contains(c.Regions, c.Region):
 		return fmt.Errorf("regions: %q does not contain this node's region %q", c.Regions, c.Region)
 	case len(unique(c.Regions)) != len(c.Regions):
 		return fmt.Errorf("regions: %q names a region twice", c.Regions)
+	case malformed(c.Regions) != nil:
+		return fmt.Errorf("regions: %w", malformed(c.Regions))
 	case c.DataDir == "":
 		return fmt.Errorf("data_dir: is required")
 	case c.Keys.ServiceFile == "":

@@ -109,14 +109,17 @@ func (p Plan) check() error {
 		return errors.New("regions: there must be at least one")
 	}
 	if p.Servers != 1 && p.Servers != 3 {
-		return fmt.Errorf("servers: a NATS cluster has 1 or 3 servers, not %d", p.Servers)
+		return fmt.Errorf("nats-servers: a region's NATS cluster has 1 or 3 servers, not %d", p.Servers)
 	}
 	for i, name := range p.Regions {
 		if err := region.Check(name); err != nil {
 			return fmt.Errorf("regions: %w", err)
 		}
-		if name == Database || slices.Contains(p.Regions[:i], name) {
-			return fmt.Errorf("regions: %q is there already", name)
+		if slices.Contains(p.Regions[:i], name) {
+			return fmt.Errorf("regions: %q is named twice; name each region once", name)
+		}
+		if name == Database {
+			return fmt.Errorf("regions: %q is the place of the database here; choose another name", name)
 		}
 	}
 	return nil
