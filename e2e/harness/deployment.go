@@ -86,6 +86,8 @@ type Node struct {
 
 	// Address is host:port.
 	Address string
+	// DataDir is the folder that it keeps snapshots in.
+	DataDir string
 
 	config string
 }
@@ -96,7 +98,7 @@ func (d *Deployment) Node(t testing.TB, name, more string) *Node {
 	t.Helper()
 	address := freeAddress(t)
 	more = strings.TrimRight(more, "\n") + "\nserver:\n  listen: " + address + "\n"
-	return &Node{Address: address, config: d.Config(t, name, more)}
+	return &Node{Address: address, DataDir: filepath.Join(d.dir, name), config: d.Config(t, name, more)}
 }
 
 // freeAddress returns an address of this machine that nobody listens on.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 )
 
@@ -17,6 +19,8 @@ type Ready struct {
 	AdminToken   string `json:"admin_token"`
 	Organization string `json:"organization"`
 	PID          int    `json:"pid"`
+	// Regions are the URLs of the regions, when there are several.
+	Regions map[string]string `json:"regions"`
 }
 
 // Dev is a running `meridian dev`.
@@ -66,4 +70,35 @@ func (d *Dev) Client() *meridian.Client { return meridian.New(d.URL, d.AdminToke
 func (d *Dev) Run(t testing.TB, args ...string) Result {
 	t.Helper()
 	return Run(t, append([]string{"--dir", d.Dir}, args...)...)
+}
+
+// RegionFile is a file or folder of one of several regions.
+func (d *Dev) RegionFile(region string, parts ...string) string {
+	return filepath.Join(append([]string{d.Dir, "regions", region}, parts...)...)
+}
+
+// Node describes a further node of a region, with the configuration of the
+// region's authz process but for its folder, its port, and what change does.
+func (d *Dev) Node(t testing.TB, region string, change func(config map[string]any)) *Node {
+	t.Helper()
+	content, err := os.ReadFile(d.RegionFile(region, "authz.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := map[string]any{}
+	if err := yaml.Unmarshal(content, &config); err != nil {
+		t.Fatal(err)
+	}
+	dir, address := t.TempDir(), freeAddress(t)
+	n := &Node{Address: address, DataDir: filepath.Join(dir, "data"), config: filepath.Join(dir, "node.yaml")}
+	config["data_dir"] = n.DataDir
+	config["server"] = map[string]any{"listen": address}
+	if change != nil {
+		change(config)
+	}
+	if content, err = yaml.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	write(t, n.config, string(content))
+	return n
 }
