@@ -38,6 +38,9 @@ type Config struct {
 	Sweep time.Duration
 	// Lease is how long a relay that died keeps others waiting. 5 s.
 	Lease time.Duration
+	// Yield is how long publishing may fail before this relay gives its lease to a
+	// relay of another region; 0 means for ever: there is no other.
+	Yield time.Duration
 	// StopWithin bounds the last round after Run's context ended. 5 s.
 	StopWithin time.Duration
 	// Page is how many appends are read at once. 500.
@@ -78,6 +81,7 @@ type Relay struct {
 	adopted  bool
 	fill     eventlog.Fill
 	failures int
+	yield    yield
 	// idleUntil is when to try again after failures.
 	idleUntil time.Time
 	back      atomic.Bool // the bus is: try at once
@@ -187,6 +191,9 @@ func outlast(ctx context.Context, by time.Duration) (context.Context, context.Ca
 
 // turn is what one nudge or tick causes. stop says when to begin nothing new.
 func (r *Relay) turn(stop, work context.Context, tick bool) {
+	if r.back.Load() {
+		r.resume()
+	}
 	if !r.lead(work) {
 		return
 	}
@@ -199,18 +206,19 @@ func (r *Relay) turn(stop, work context.Context, tick bool) {
 		return
 	}
 	if err := r.adopt(stop, work); err != nil {
-		r.settle(err)
+		r.settle(work, err)
 		return
 	}
 	clock, drained, err := r.drain(stop, work)
 	if err == nil && drained && (tick || r.c.Clock().Sub(r.beaten) >= r.c.Sweep/2) {
 		err = r.beat(work, clock)
 	}
-	r.settle(err)
+	r.settle(work, err)
 }
 
-// settle decides when to try again.
-func (r *Relay) settle(err error) {
+// settle decides when to try again, and whether another should.
+func (r *Relay) settle(ctx context.Context, err error) {
+	r.yielding(ctx, err)
 	if err == nil {
 		r.failures = 0
 		return

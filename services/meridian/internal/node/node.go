@@ -121,6 +121,10 @@ func (n *Node) openBus(ctx context.Context) error {
 	return nil
 }
 
+// yieldAfter is how long a region's bus may fail before another region relays for
+// it: longer than the election of a leader takes.
+const yieldAfter = 10 * time.Second
+
 func (n *Node) openLog(context.Context) error {
 	key, err := eventlog.LoadRegionalKey(n.config.Keys.RegionalFile)
 	if err != nil {
@@ -141,9 +145,13 @@ func (n *Node) openLog(context.Context) error {
 		return fmt.Errorf("name of this host: %w", err)
 	}
 	holder := fmt.Sprintf("%s/%d/%s", host, os.Getpid(), uuid.NewString())
+	yield := time.Duration(0)
+	if len(n.config.others()) > 0 {
+		yield = yieldAfter
+	}
 	for _, region := range append([]string{n.config.Region}, n.config.others()...) {
 		r := relay.New(relay.Config{
-			DB: n.db, Store: n.log, Bus: n.bus, Region: region, Holder: holder,
+			DB: n.db, Store: n.log, Bus: n.bus, Region: region, Holder: holder, Yield: yield,
 			Clock: n.clock, Metrics: n.telemetry.Registry, Log: n.telemetry.Log,
 		})
 		n.relays = append(n.relays, r)
