@@ -12,12 +12,14 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
-// smallDisk mounts a file system of its own, which only root may.
-func smallDisk(t *testing.T, size string) string {
+// smallDisk mounts a file system at a folder, which only root may.
+func smallDisk(t *testing.T, dir, size string) string {
 	t.Helper()
-	dir := t.TempDir()
 	if os.Geteuid() != 0 {
 		t.Skip("only root may mount the small disk that this test fills")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
 		t.Fatal(err)
@@ -65,7 +67,7 @@ func (zeros) Read(p []byte) (int, error) {
 
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, "256m")
+	dir := smallDisk(t, t.TempDir(), "256m")
 	d := harness.StartDev(t, dir)
 	o := open(t, d.Client(), "full")
 	w := startWriters(t, o, "disk")

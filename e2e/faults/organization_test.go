@@ -38,8 +38,14 @@ type organization struct {
 
 func open(t *testing.T, c *meridian.Client, slug string) organization {
 	t.Helper()
+	return openAt(t, c, slug, "")
+}
+
+// openAt makes one that is at home in a region; empty: where the client calls.
+func openAt(t *testing.T, c *meridian.Client, slug, home string) organization {
+	t.Helper()
 	created, err := c.Organizations.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{
-		Slug: slug, Name: slug, IdempotencyKey: "create-" + slug,
+		Slug: slug, Name: slug, HomeRegion: home, IdempotencyKey: "create-" + slug,
 	})
 	if err != nil {
 		t.Fatal(err)

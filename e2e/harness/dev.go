@@ -102,3 +102,21 @@ func (d *Dev) Node(t testing.TB, region string, change func(config map[string]an
 	write(t, n.config, string(content))
 	return n
 }
+
+// BusURL is where the services of one of several regions reach their NATS.
+func (d *Dev) BusURL(t testing.TB, region string) string {
+	t.Helper()
+	content, err := os.ReadFile(d.RegionFile(region, "authz.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Bus struct {
+			URL string `yaml:"url"`
+		} `yaml:"bus"`
+	}
+	if err := yaml.Unmarshal(content, &config); err != nil {
+		t.Fatal(err)
+	}
+	return config.Bus.URL
+}

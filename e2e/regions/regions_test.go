@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/meridian-iam/meridian/e2e/harness"
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
@@ -224,19 +222,7 @@ func (d deployment) stream(t *testing.T, region, stream, log string) []*nats.Msg
 // nats connects to a region's NATS as its services do.
 func (d deployment) nats(t *testing.T, region string) jetstream.JetStream {
 	t.Helper()
-	content, err := os.ReadFile(d.RegionFile(region, "authz.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var config struct {
-		Bus struct {
-			URL string `yaml:"url"`
-		} `yaml:"bus"`
-	}
-	if err := yaml.Unmarshal(content, &config); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := nats.Connect(config.Bus.URL)
+	conn, err := nats.Connect(d.BusURL(t, region))
 	if err != nil {
 		t.Fatalf("NATS of %s: %v", region, err)
 	}
