@@ -228,6 +228,6 @@ func (r *Relay) settle(ctx context.Context, err error) {
 	pause := min(50*time.Millisecond<<min(r.failures, 7), 5*time.Second)
 	pause = pause/2 + rand.N(pause/2)
 	r.idleUntil = r.c.Clock().Add(pause)
-	r.c.Log.Warn("relay round failed", slog.String("error", err.Error()),
+	r.c.Log.WarnContext(ctx, "relay round failed", slog.String("error", err.Error()),
 		slog.Int("failures", r.failures), slog.Duration("retry_after", pause))
 }
