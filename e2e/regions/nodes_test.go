@@ -95,14 +95,17 @@ func (d deployment) testRegionRemoved(t *testing.T) {
 	n.Start(t)
 	organization := d.organization(t, south, south, "region-removed")
 	client := n.Client(d.AdminToken)
-	for i := range 5 {
+	for i := range 6 {
+		// Writes need not know where the home region is, either.
+		writer := []*meridian.Client{d.in(south), client}[i%2]
 		user := fmt.Sprintf("user:removed-%d", i)
 		written := time.Now()
-		revision := write(t, d.in(south), organization, user)
-		if i%2 == 0 {
+		revision := write(t, writer, organization, user)
+		if i < 2 {
 			allowed(t, client, organization, user, revision)
 		}
 		arrives(t, client, organization, user, written)
+		arrives(t, d.in(east), organization, user, written)
 	}
 	n.Stop(t)
 }

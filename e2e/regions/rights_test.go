@@ -33,6 +33,14 @@ func TestNATSAccountWithoutRights(t *testing.T) {
 	}
 	mentions(t, n.Output(), "permissions", "publish to $JS.API.", "bus.url")
 
+	as("nobody")
+	n = d.Node(t, "nobody", "")
+	n.Launch(t)
+	if code := n.ExitCode(t); code != 2 {
+		t.Errorf("without a user: exit code %d, want 2", code)
+	}
+	mentions(t, n.Output(), "BUS_UNAVAILABLE", "Authorization Violation")
+
 	// It starts, serves and takes writes: they are committed. It is not ready, and
 	// says why.
 	as("mute")
