@@ -9,8 +9,8 @@ import (
 
 func TestValid(t *testing.T) {
 	for name, want := range map[string]bool{
-		"eu-west": true, "local": true, "r2": true, strings.Repeat("a", 32): true,
-		"": false, "EU": false, "eu_west": false, "2r": false, "-a": false, "a.b": false, "a b": false, "a/b": false,
+		"eu-west": true, "local": true, "r2": true, "a": true, strings.Repeat("a", 32): true,
+		"": false, "EU": false, "eu_west": false, "2r": false, "-a": false, "a-": false, "eu-west-": false, "a.b": false, "a b": false, "a/b": false,
 		"us-mirror-eu": false, strings.Repeat("a", 33): false,
 	} {
 		if got := region.Valid(name); got != want {

@@ -545,11 +545,11 @@ const file_meridian_identity_v1_organization_service_proto_rawDesc = "" +
 	"\vhome_region\x18\x04 \x01(\tR\n" +
 	"homeRegion\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xa0\x02\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xa3\x02\n" +
 	"\x19CreateOrganizationRequest\x129\n" +
 	"\x04slug\x18\x01 \x01(\tB%\xbaH\"r \x18?2\x1c^[a-z0-9](-?[a-z0-9]){1,62}$R\x04slug\x12>\n" +
-	"\x04name\x18\x02 \x01(\tB*\xbaH'r%\x10\x01\x18\xc8\x012\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12I\n" +
-	"\vhome_region\x18\x03 \x01(\tB(\xbaH%r#2!^([a-z][a-z0-9-]{0,30}[a-z0-9])?$R\n" +
+	"\x04name\x18\x02 \x01(\tB*\xbaH'r%\x10\x01\x18\xc8\x012\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12L\n" +
+	"\vhome_region\x18\x03 \x01(\tB+\xbaH(r&2$^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$R\n" +
 	"homeRegion\x12=\n" +
 	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x80\x01\n" +
 	"\x1aCreateOrganizationResponse\x12F\n" +
@@ -565,10 +565,10 @@ const file_meridian_identity_v1_organization_service_proto_rawDesc = "" +
 	"\x19ListOrganizationsResponse\x12H\n" +
 	"\rorganizations\x18\x01 \x03(\v2\".meridian.identity.v1.OrganizationR\rorganizations\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\xe1\x01\n" +
+	"nextCursor\"\xe4\x01\n" +
 	"\x0fMoveHomeRequest\x12G\n" +
-	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12F\n" +
-	"\vhome_region\x18\x02 \x01(\tB%\xbaH\"r 2\x1e^[a-z][a-z0-9-]{0,30}[a-z0-9]$R\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12I\n" +
+	"\vhome_region\x18\x02 \x01(\tB(\xbaH%r#2!^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$R\n" +
 	"homeRegion\x12=\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"v\n" +
 	"\x10MoveHomeResponse\x12F\n" +
