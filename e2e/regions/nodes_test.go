@@ -109,3 +109,33 @@ func (d deployment) testRegionRemoved(t *testing.T) {
 	}
 	n.Stop(t)
 }
+
+// A region is taken out of every configuration while organizations are at home
+// there. Their reads and writes go on, by the events table; who operates it is
+// told; and MoveHome is the way out.
+func TestRegionThatNobodyRuns(t *testing.T) {
+	t.Parallel()
+	d := harness.StartDeployment(t)
+	n := d.Node(t, "both", "regions: [eu-west, us-east]\n")
+	n.Start(t)
+	organization := makeOrganization(t, n.Client(d.Token), east, "left-behind")
+	n.Stop(t)
+
+	n = d.Node(t, "one", "regions: [eu-west]\n")
+	n.Start(t)
+	client := n.Client(d.Token)
+	for i := range 3 {
+		user := fmt.Sprintf("user:left-%d", i)
+		written := time.Now()
+		allowed(t, client, organization, user, write(t, client, organization, user))
+		arrives(t, client, organization, user, written)
+	}
+	logged(t, n, "events wait for regions that this node does not know", east)
+	if _, err := client.Organizations.MoveHome(calls(t), &identityv1.MoveHomeRequest{
+		Organization: organization, HomeRegion: harness.Region, IdempotencyKey: "home",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	user := "user:moved"
+	allowed(t, client, organization, user, write(t, client, organization, user))
+}

@@ -116,7 +116,11 @@ type document
 // organization makes one, with the model, through a region.
 func (d deployment) organization(t *testing.T, through, home, slug string) string {
 	t.Helper()
-	c := d.in(through)
+	return makeOrganization(t, d.in(through), home, slug)
+}
+
+func makeOrganization(t *testing.T, c *meridian.Client, home, slug string) string {
+	t.Helper()
 	created, err := c.Organizations.CreateOrganization(calls(t), &identityv1.CreateOrganizationRequest{
 		Slug: slug, Name: slug, HomeRegion: home, IdempotencyKey: "create-" + slug,
 	})

@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,6 +68,29 @@ const deleteOutbox = `WITH held AS (
 SELECT count(*) FROM filled`
 
 const countOutbox = `SELECT count(*), min(recorded_at) FROM log.outbox WHERE home_region = $1`
+
+// nextOutbox finds the region after another by the primary key.
+const nextOutbox = `SELECT home_region FROM log.outbox WHERE home_region > $1 ORDER BY home_region LIMIT 1`
+
+// maxOutboxes is how many regions Outboxes names at most.
+const maxOutboxes = 100
+
+// Outboxes names the regions whose outbox has entries, sorted, at most 100.
+//
+// Errors: DATABASE_UNAVAILABLE.
+func (s *Store) Outboxes(ctx context.Context) (regions []string, err error) {
+	pool := s.db.Pool()
+	for next := ""; len(regions) < maxOutboxes; regions = append(regions, next) {
+		err := pool.QueryRow(ctx, nextOutbox, next).Scan(&next)
+		if errors.Is(err, pgx.ErrNoRows) {
+			break
+		}
+		if err != nil {
+			return nil, failed(pool, "look for outboxes", err)
+		}
+	}
+	return regions, nil
+}
 
 // Outbox returns a region's entries that were not marked as published, the
 // oldest first and each log in order, with their events: up to limit (1 to

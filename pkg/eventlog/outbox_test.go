@@ -3,6 +3,7 @@ package eventlog_test
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -260,4 +261,26 @@ func TestAsOfDoesNotCoverOpenTransactions(t *testing.T) {
 	if pending, _ := f.outbox(t, 10); len(pending) != 1 {
 		t.Errorf("committed: %d entries", len(pending))
 	}
+}
+
+func TestOutboxesNamesRegionsWithEntries(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	want := func(regions ...string) {
+		t.Helper()
+		if got, err := f.Outboxes(t.Context()); err != nil || !slices.Equal(got, regions) {
+			t.Errorf("outboxes of %v, %v; want %v", got, err, regions)
+		}
+	}
+	want()
+	for _, home := range []string{"us", region, "ap", region} {
+		err := f.db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+			_, err := f.Append(ctx, tx, eventlog.Append{Log: newLog(), HomeRegion: home, Actor: operator(), Events: manyNamed(2)})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	want("ap", region, "us")
 }

@@ -176,11 +176,12 @@ func TestReadsSayWhenTheDatabaseIsAway(t *testing.T) {
 			_, err := f.MarkPublished(t.Context(), region, eventlog.Publisher{}, []eventlog.Pending{{Log: log, First: 1}})
 			return err
 		},
-		"fill":    func(sqldb.Querier) error { _, _, err := f.Fill(t.Context(), region, "LOG"); return err },
-		"filled":  func(sqldb.Querier) error { return f.RecordFill(t.Context(), region, eventlog.Fill{Stream: "LOG"}) },
-		"backlog": func(sqldb.Querier) error { _, _, err := f.Backlog(t.Context(), region); return err },
-		"acquire": func(sqldb.Querier) error { _, _, err := f.Acquire(t.Context(), region, "a", 1e9, true); return err },
-		"sweep":   func(sqldb.Querier) error { _, err := f.Sweep(t.Context(), 1); return err },
+		"fill":     func(sqldb.Querier) error { _, _, err := f.Fill(t.Context(), region, "LOG"); return err },
+		"filled":   func(sqldb.Querier) error { return f.RecordFill(t.Context(), region, eventlog.Fill{Stream: "LOG"}) },
+		"outboxes": func(sqldb.Querier) error { _, err := f.Outboxes(t.Context()); return err },
+		"backlog":  func(sqldb.Querier) error { _, _, err := f.Backlog(t.Context(), region); return err },
+		"acquire":  func(sqldb.Querier) error { _, _, err := f.Acquire(t.Context(), region, "a", 1e9, true); return err },
+		"sweep":    func(sqldb.Querier) error { _, err := f.Sweep(t.Context(), 1); return err },
 	} {
 		t.Run(name, func(t *testing.T) { wantReason(t, call(pool), commonv1.Reason_DATABASE_UNAVAILABLE) })
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -157,7 +158,38 @@ func (n *Node) openLog(context.Context) error {
 		n.relays = append(n.relays, r)
 		n.onRun(r.Run)
 	}
+	n.onRun(n.lookForStrays)
 	return nil
+}
+
+// straysEvery is how often the outboxes of regions that this node does not know
+// are looked for.
+const straysEvery = 5 * time.Second
+
+// lookForStrays says when events wait for a region that is not in the
+// configuration: until a relay knows it, only the events table has them.
+func (n *Node) lookForStrays(ctx context.Context) error {
+	ticker := time.NewTicker(straysEvery)
+	defer ticker.Stop()
+	for said := ""; ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		outboxes, err := n.log.Outboxes(ctx)
+		if err != nil {
+			continue // the relay says so
+		}
+		strays := slices.DeleteFunc(outboxes, func(region string) bool { return slices.Contains(n.config.Regions, region) })
+		if now := strings.Join(strays, ", "); now != said {
+			said = now
+			if now != "" {
+				n.telemetry.Log.WarnContext(ctx, "events wait for regions that this node does not know: name them in `regions`; until then only the events table has them",
+					slog.String("regions", now))
+			}
+		}
+	}
 }
 
 // nudge wakes the relay of a region after a commit: the region's own directly
