@@ -18,8 +18,8 @@ func (d deployment) testJourney(t *testing.T) {
 		organization := d.organization(t, names()[(i+1)%len(names())], home, "journey-"+home)
 		for _, writer := range names() {
 			user := "user:" + writer
-			written := time.Now()
 			revision := write(t, d.in(writer), organization, user)
+			written := time.Now()
 			for _, reader := range names() {
 				allowed(t, d.in(reader), organization, user, revision)
 				arrives(t, d.in(reader), organization, user, written)

@@ -66,8 +66,8 @@ func (d deployment) testRegionAdded(t *testing.T) {
 	}
 	for _, writer := range []*meridian.Client{n.Client(d.AdminToken), d.in(south)} {
 		user = "user:after-" + string(rune('a'+len(user)))
-		written := time.Now()
 		revision := write(t, writer, organization, user)
+		written := time.Now()
 		for _, reader := range names() {
 			allowed(t, d.in(reader), organization, user, revision)
 			arrives(t, d.in(reader), organization, user, written)
@@ -99,8 +99,8 @@ func (d deployment) testRegionRemoved(t *testing.T) {
 		// Writes need not know where the home region is, either.
 		writer := []*meridian.Client{d.in(south), client}[i%2]
 		user := fmt.Sprintf("user:removed-%d", i)
-		written := time.Now()
 		revision := write(t, writer, organization, user)
+		written := time.Now()
 		if i < 2 {
 			allowed(t, client, organization, user, revision)
 		}
@@ -126,8 +126,9 @@ func TestRegionThatNobodyRuns(t *testing.T) {
 	client := n.Client(d.Token)
 	for i := range 3 {
 		user := fmt.Sprintf("user:left-%d", i)
+		revision := write(t, client, organization, user)
 		written := time.Now()
-		allowed(t, client, organization, user, write(t, client, organization, user))
+		allowed(t, client, organization, user, revision)
 		arrives(t, client, organization, user, written)
 	}
 	logged(t, n, "events wait for regions that this node does not know", east)

@@ -180,6 +180,7 @@ var errNotYet = errors.New("not yet")
 
 // arrives asks without a revision until the answer has a write. Until then every
 // answer must own up to its age: a write that it lacks is younger than that.
+// written is when it was acknowledged.
 func arrives(t *testing.T, c *meridian.Client, organization, user string, written time.Time) {
 	t.Helper()
 	harness.Eventually(t, "an answer has "+user, func() error {
