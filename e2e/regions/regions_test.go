@@ -35,6 +35,7 @@ func names() []string { return []string{east, west, south} }
 type deployment struct{ *harness.Dev }
 
 func TestRegions(t *testing.T) {
+	t.Parallel()
 	d := deployment{harness.StartDev(t, t.TempDir(), "--regions", strings.Join(names(), ","))}
 	// All of it ends with `meridian dev`, before its folder is removed.
 	t.Cleanup(func() { d.Stop(t) })
