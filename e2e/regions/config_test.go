@@ -29,7 +29,6 @@ func TestDevRefusesRegions(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"one":          {[]string{"--regions", "us-east"}, []string{"regions:", "us-east", "at least two", "meridian dev"}},
 		"twice":        {[]string{"--regions", "us-east,eu-west,us-east"}, []string{"regions:", "us-east", "once"}},
 		"no name":      {[]string{"--regions", "us-east,"}, []string{"regions:", `""`, "lower-case"}},
 		"upper case":   {[]string{"--regions", "us-east,EU-West"}, []string{"regions:", "EU-West", "lower-case"}},
