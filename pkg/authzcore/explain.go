@@ -27,7 +27,8 @@ const (
 	StepUnion
 	StepIntersection
 	StepExclusion
-	// StepCycle: a question that is being asked already.
+	// StepCycle: a question that is being asked already. It has an answer where a
+	// subtraction lies between.
 	StepCycle
 )
 
@@ -115,16 +116,20 @@ type explainer struct {
 	steps     int
 	work      int
 	truncated bool
-	// onPath are the questions being asked.
-	onPath map[explained]bool
+	// onPath are the questions being asked, with the subtractions that they are
+	// under, counted from 1; subtractions is how many the next one is under.
+	onPath       map[explained]int
+	subtractions int
 	// undecided counts the questions that the engine answered with an error.
 	undecided int
 }
 
-// explained is one question of an explanation.
+// explained is one question of an explanation. In another mood it is another
+// question, as for the engine.
 type explained struct {
 	object   uint32
 	relation *relationDef
+	mood     mood
 }
 
 // mode is what is known of a definition before it is explained.
@@ -147,7 +152,7 @@ func newExplainer(ctx context.Context, v *View, p *Parsed, under *Circumstances)
 	c := v.acquire(p)
 	c.under.set(under)
 	c.ctx, c.tracing = ctx, true
-	return &explainer{view: v, parsed: p, engine: c, texts: v.texts(), onPath: map[explained]bool{}}
+	return &explainer{view: v, parsed: p, engine: c, texts: v.texts(), onPath: map[explained]int{}, subtractions: 1}
 }
 
 // spend counts n refs that are looked at. It returns false when the budget is
@@ -201,9 +206,9 @@ func (x *explainer) own(r *relationDef, object uint32) bool {
 // to be no. A question that the engine answers with yes gives an allowed step
 // or, when it is true only through a question on the path, a cycle.
 func (x *explainer) question(r *relationDef, object uint32, deny bool) *Step {
-	key := explained{object, r}
-	if x.onPath[key] {
-		return x.step(StepCycle, r, object, false)
+	key := explained{object, r, x.engine.mood}
+	if under := x.onPath[key]; under > 0 {
+		return x.again(r, object, under < x.subtractions)
 	}
 	if x.own(r, object) {
 		return x.step(StepDirect, r, object, true)
@@ -221,9 +226,34 @@ func (x *explainer) question(r *relationDef, object uint32, deny bool) *Step {
 			return x.step(StepCycle, r, object, false)
 		}
 	}
-	x.onPath[key] = true
+	x.onPath[key] = x.subtractions
 	out := x.rewrite(r, object, r.rewrite, m)
 	delete(x.onPath, key)
+	return out
+}
+
+// again explains a question that is being asked. By itself it adds nothing; but
+// what a subtraction on the way takes away depends on its answer.
+func (x *explainer) again(r *relationDef, object uint32, subtracted bool) *Step {
+	out := x.step(StepCycle, r, object, false)
+	if out == nil || !subtracted {
+		return out
+	}
+	v := x.holds(r, object)
+	if v > allowed {
+		x.undecided++
+		return out
+	}
+	out.Allowed = v == allowed
+	x.engine.flip()
+	other := x.holds(r, object) == allowed
+	x.engine.flip()
+	switch {
+	case out.Allowed && other:
+		out.Answer = Allow
+	case out.Allowed || other:
+		out.Answer = Conditional
+	}
 	return out
 }
 

@@ -11,6 +11,9 @@ func (s *Step) Unmet() bool {
 
 // settle sets the answers of a step and of all under it.
 func (s *Step) settle() Answer {
+	if s.Kind == StepCycle {
+		return s.Answer // is the engine's
+	}
 	answers := make([]Answer, len(s.Steps))
 	for i, under := range s.Steps {
 		answers[i] = under.settle()

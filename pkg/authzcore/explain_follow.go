@@ -22,11 +22,11 @@ func (x *explainer) follow(r *relationDef, w *rewrite) *Step {
 	if len(t.visits) == 0 {
 		return nil
 	}
-	key := explained{t.visits[0].object, r}
-	if x.onPath[key] {
+	key := explained{t.visits[0].object, r, x.engine.mood}
+	if x.onPath[key] > 0 {
 		return t.rewrite(0, r, w)
 	}
-	x.onPath[key] = true
+	x.onPath[key] = x.subtractions
 	out := t.rewrite(0, r, w)
 	delete(x.onPath, key)
 	return out
@@ -38,11 +38,11 @@ func (t *trail) question(at int, r *relationDef) *Step {
 	if t.own(r, object) {
 		return t.step(StepDirect, r, object, true)
 	}
-	key, tried := explained{object, r}, trailQuestion{at, r}
-	if t.onPath[key] || t.failed[tried] {
+	key, tried := explained{object, r, t.engine.mood}, trailQuestion{at, r}
+	if t.onPath[key] > 0 || t.failed[tried] {
 		return nil
 	}
-	t.onPath[key] = true
+	t.onPath[key] = t.subtractions
 	out := t.rewrite(at, r, r.rewrite)
 	delete(t.onPath, key)
 	t.failed[tried] = out == nil

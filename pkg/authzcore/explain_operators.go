@@ -65,6 +65,8 @@ func (x *explainer) exclusion(r *relationDef, object uint32, w *rewrite) *Step {
 // subtract explains what an exclusion takes away: why it certainly does, or
 // else why it may or does not. decided is false when a part had no answer.
 func (x *explainer) subtract(r *relationDef, object uint32, w *rewrite) (out *Step, decided bool) {
+	x.subtractions++
+	defer func() { x.subtractions-- }()
 	if x.engine.flips && !x.engine.mood.hopeful {
 		start := x.steps
 		if certain := x.operand(r, object, w); certain == nil || certain.Allowed {

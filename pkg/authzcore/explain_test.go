@@ -151,3 +151,46 @@ func TestExplainShowsWhatDoesNotHold(t *testing.T) {
 		}
 	}
 }
+
+// An exclusion under another asks the same question as if conditions that lack
+// parameters were met and as if they were not: these are two questions.
+func TestExplainUnderTwoExclusions(t *testing.T) {
+	v := relate(t, graphOf(t, `type user
+type folder
+  relations
+    define parent: [folder]
+    define everyone: [user:*]
+    define lifted: [user with hours]
+    define barred: [user]
+    define strict: everyone but not (barred but not lifted)
+    define open: [user] or (everyone but not (open from parent but not lifted))
+condition hours(hour: int) {
+  hour < 18
+}
+`),
+		rel("folder:1#everyone@user:*"), rel("folder:2#everyone@user:*"), rel("folder:1#barred@user:ann"), rel("folder:2#barred@user:ann"),
+		when("folder:1#lifted@user:ann", ""), rel("folder:1#parent@folder:1"), rel("folder:2#parent@folder:1"))
+	for question, want := range map[string][]string{
+		"user:ann strict folder:1": {
+			"? folder:1#strict  (but not)\n", "└─ but not ─ ? folder:1#strict  (but not)\n", "   └─ but not ─ ? folder:1#strict  (computed)\n",
+			"folder:1#lifted@user:ann with hours, which lacks hour\n",
+		},
+		"user:ann strict folder:2": {
+			"✗ folder:2#strict  (but not)\n", "└─ but not ─ ✓ folder:2#strict  (but not)\n", "   └─ but not ─ ✗ folder:2#strict  (computed)\n",
+		},
+		// Its own parent: open in one mood is asked on the way to open in the other.
+		"user:ann open folder:1": {
+			"? folder:1#open  (or)\n", "└─ ? folder:1#open  (but not)\n", "? folder:1#open  (asked already)\n",
+		},
+		"user:ann open folder:2": {
+			"? folder:2#open  (or)\n", "└─ ? folder:2#open  (but not)\n", "├─ ? folder:2#open  (from)  folder:2#parent@folder:1\n",
+		},
+	} {
+		got := drawn(t, v, question, authzcore.Circumstances{})
+		for _, line := range want {
+			if !strings.Contains(got, line) {
+				t.Errorf("%s:\n%swant:\n%s", question, got, line)
+			}
+		}
+	}
+}
