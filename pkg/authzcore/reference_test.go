@@ -18,19 +18,6 @@ type reference struct {
 	holds func(Terms) answer
 }
 
-// answer is no, yes, maybe or an error.
-type answer int
-
-const (
-	no answer = iota
-	yes
-	cycle
-	failure
-	maybe
-	// adverse, of terms: yes where that does harm, under a subtraction, else no.
-	adverse
-)
-
 // asking is the questions being asked, how many of them were asked before the
 // last subtraction, and whether terms that are maybe, or fail, count as yes.
 type asking struct {
@@ -42,20 +29,14 @@ type asking struct {
 // decide is maybe if the answer depends on how the maybes turn out, and failure
 // if on the failures.
 func (f *reference) decide(q Question) answer {
-	out := f.check(q, asking{}, q.Resource, q.Permission)
-	if out != no {
+	ask := func(p asking) answer { return f.check(q, p, q.Resource, q.Permission) }
+	if out := ask(asking{}); out != no {
 		return out
 	}
-	if out = f.check(q, asking{hopeful: true, brave: true}, q.Resource, q.Permission); out != yes {
+	if out := ask(asking{hopeful: true, brave: true}); out != yes {
 		return out
 	}
-	switch out = f.check(q, asking{hopeful: true}, q.Resource, q.Permission); out {
-	case yes:
-		return maybe
-	case no:
-		return failure
-	}
-	return out
+	return [...]answer{no: failure, yes: maybe, cycle: cycle}[ask(asking{hopeful: true})]
 }
 
 func (f *reference) check(q Question, p asking, object, relation string) answer {
@@ -77,6 +58,9 @@ func (f *reference) check(q Question, p asking, object, relation string) answer 
 	}
 	typ, _, _ := strings.Cut(object, ":")
 	rel := f.schema.byName[typ].byName[relation]
+	if rel == nil {
+		return no // of what a tupleset leads to
+	}
 	p.asked = append(slices.Clip(p.asked), key)
 	return f.rewrite(q, p, object, rel, rel.rewrite)
 }
@@ -89,7 +73,9 @@ func (f *reference) rewrite(q Question, p asking, object string, rel *relationDe
 	case rewriteComputed:
 		return f.check(q, p, object, w.relation)
 	case rewriteFrom:
-		return f.from(q, p, object, rel, w)
+		return f.members(p, object, rel.typ.byName[w.tupleset], func(subject string) answer {
+			return f.check(q, p, subject, w.relation)
+		})
 	case rewriteUnion:
 		for _, c := range w.children {
 			out = either(out, f.rewrite(q, p, object, rel, c))
@@ -102,11 +88,11 @@ func (f *reference) rewrite(q Question, p asking, object string, rel *relationDe
 	default:
 		out = f.rewrite(q, p, object, rel, w.children[0])
 		p.floor, p.hopeful, p.brave = len(p.asked), !p.hopeful, !p.brave
-		if x := f.rewrite(q, p, object, rel, w.children[1]); x <= yes {
-			out = both(out, yes-x)
-		} else {
-			out = both(out, x)
+		x := f.rewrite(q, p, object, rel, w.children[1])
+		if x <= yes {
+			x = yes - x
 		}
+		return both(out, x)
 	}
 	return out
 }
@@ -153,15 +139,5 @@ func (f *reference) direct(q Question, p asking, object string, rel *relationDef
 			return f.check(q, p, set, relation)
 		}
 		return no
-	})
-}
-
-func (f *reference) from(q Question, p asking, object string, rel *relationDef, w *rewrite) answer {
-	return f.members(p, object, rel.typ.byName[w.tupleset], func(subject string) answer {
-		typ, _, _ := strings.Cut(subject, ":")
-		if f.schema.byName[typ].byName[w.relation] == nil {
-			return no
-		}
-		return f.check(q, p, subject, w.relation)
 	})
 }
