@@ -81,7 +81,7 @@ type LookupServiceClient interface {
 	// Expand shows what a permission of a resource is made of: one level of its
 	// definition, with the stored subjects. Ask again for the usersets in it.
 	//
-	// Errors: those of Check, EVALUATION_TOO_WIDE (more than 10,000 subjects).
+	// Errors: those of Check, EVALUATION_TOO_WIDE (more than 10,000 subjects or 1 MiB).
 	Expand(context.Context, *v1.ExpandRequest) (*v1.ExpandResponse, error)
 }
 
@@ -224,7 +224,7 @@ type LookupServiceHandler interface {
 	// Expand shows what a permission of a resource is made of: one level of its
 	// definition, with the stored subjects. Ask again for the usersets in it.
 	//
-	// Errors: those of Check, EVALUATION_TOO_WIDE (more than 10,000 subjects).
+	// Errors: those of Check, EVALUATION_TOO_WIDE (more than 10,000 subjects or 1 MiB).
 	Expand(context.Context, *v1.ExpandRequest) (*v1.ExpandResponse, error)
 }
 
