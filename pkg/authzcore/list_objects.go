@@ -27,7 +27,9 @@ const maxLookups = 50_000_000
 // intersections and exclusions need beside.
 //
 // It also finds what lies deeper than Limits.Depth, where Decide answers
-// ErrTooDeep.
+// ErrTooDeep. It may answer that itself where Decide just stays within the limit:
+// what an intersection or exclusion needs beside is asked by itself, so that a
+// circle of relationships through it is gone round once more.
 //
 // Errors: those of Decide; with ctx.Err() it returns what was found until then.
 func (v *View) ListObjects(ctx context.Context, q ObjectQuery, under Circumstances) ([]Found, error) {
