@@ -75,7 +75,7 @@ func (a *asked) condition(ctx context.Context, of *condition, t *terms) (x outco
 	ok, err := of.evaluate(ctx, values)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return ended, nil, nil
+		return ended, nil, err
 	case err != nil:
 		return broken, nil, err
 	case ok:
