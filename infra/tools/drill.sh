@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 scratch=$(mktemp -d)
 trap 'git worktree remove --force "$scratch/earlier" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
-GOFLAGS= go build -o "$scratch/meridian" ./services/meridian
+GOFLAGS=-buildvcs=true go build -o "$scratch/meridian" ./services/meridian
 other=$scratch/meridian
 earlier=$(git log -2 --format=%H -- services pkg proto | tail -1)
 if [[ -n $earlier && $earlier != $(git rev-parse HEAD) ]]; then
