@@ -222,8 +222,7 @@ func (x *explainer) question(r *relationDef, object uint32, deny bool) *Step {
 			}
 			m = modeAllowed
 		case v != denied:
-			x.undecided++
-			return x.step(StepCycle, r, object, false)
+			return x.again(r, object, true)
 		}
 	}
 	x.onPath[key] = x.subtractions
@@ -232,27 +231,28 @@ func (x *explainer) question(r *relationDef, object uint32, deny bool) *Step {
 	return out
 }
 
-// again explains a question that is being asked. By itself it adds nothing; but
-// what a subtraction on the way takes away depends on its answer.
+// again explains a question that is being asked, or that leans on itself. By
+// itself it adds nothing; but what a subtraction on the way takes away depends on
+// its answer, which the engine may know from another operand. One without an
+// answer in this mood is conditional if it is true in the other.
 func (x *explainer) again(r *relationDef, object uint32, subtracted bool) *Step {
 	out := x.step(StepCycle, r, object, false)
 	if out == nil || !subtracted {
 		return out
 	}
-	v := x.holds(r, object)
-	if v > allowed {
-		x.undecided++
-		return out
-	}
-	out.Allowed = v == allowed
+	own := x.holds(r, object)
 	x.engine.flip()
-	other := x.holds(r, object) == allowed
+	other := x.holds(r, object)
 	x.engine.flip()
+	out.Allowed = own == allowed
 	switch {
-	case out.Allowed && other:
+	case own == allowed && other == allowed:
 		out.Answer = Allow
-	case out.Allowed || other:
+	case own == allowed || other == allowed:
 		out.Answer = Conditional
+	}
+	if own > allowed {
+		x.undecided++
 	}
 	return out
 }

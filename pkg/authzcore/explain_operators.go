@@ -58,8 +58,14 @@ func (x *explainer) exclusion(r *relationDef, object uint32, w *rewrite) *Step {
 		return out
 	}
 	out.Steps = append(out.Steps, subtract)
-	out.Allowed = base.Allowed && !subtract.Allowed && decided
+	out.Allowed = base.Allowed && !subtract.Allowed && (decided || x.allows(w, object))
 	return out
+}
+
+// allows asks the engine about an exclusion of which a part had no answer.
+func (x *explainer) allows(w *rewrite, object uint32) bool {
+	e := x.view.model.exprs[w]
+	return e != nil && x.engine.operand(e, visit{object: object}) == allowed
 }
 
 // subtract explains what an exclusion takes away: why it certainly does, or
