@@ -164,12 +164,15 @@ type folder
     define barred: [user]
     define strict: everyone but not (barred but not lifted)
     define open: [user] or (everyone but not (open from parent but not lifted))
+    define kept: everyone but not (wary from parent but not lifted)
+    define wary: [user] or (kept but not lifted)
 condition hours(hour: int) {
   hour < 18
 }
 `),
 		rel("folder:1#everyone@user:*"), rel("folder:2#everyone@user:*"), rel("folder:1#barred@user:ann"), rel("folder:2#barred@user:ann"),
-		when("folder:1#lifted@user:ann", ""), rel("folder:1#parent@folder:1"), rel("folder:2#parent@folder:1"))
+		when("folder:1#lifted@user:ann", ""), rel("folder:1#parent@folder:1"), rel("folder:2#parent@folder:1"),
+		rel("folder:3#everyone@user:*"), when("folder:3#lifted@user:ann", ""), rel("folder:3#parent@folder:4"), rel("folder:4#everyone@user:*"), rel("folder:4#parent@folder:4"))
 	for question, want := range map[string][]string{
 		"user:ann strict folder:1": {
 			"? folder:1#strict  (but not)\n", "└─ but not ─ ? folder:1#strict  (but not)\n", "   └─ but not ─ ? folder:1#strict  (computed)\n",
@@ -184,6 +187,10 @@ condition hours(hour: int) {
 		},
 		"user:ann open folder:2": {
 			"? folder:2#open  (or)\n", "└─ ? folder:2#open  (but not)\n", "├─ ? folder:2#open  (from)  folder:2#parent@folder:1\n",
+		},
+		// Whether it is kept has no answer while it counts as not lifted.
+		"user:ann wary folder:3": {
+			"? folder:3#wary  (or)\n", "└─ ? folder:3#wary  (but not)\n", "? folder:3#kept  (asked already)\n",
 		},
 	} {
 		got := drawn(t, v, question, authzcore.Circumstances{})
