@@ -26,12 +26,12 @@ const maxLookups = 50_000_000
 // of the graph: it goes from the subject up, and asks on the way only for what
 // intersections and exclusions need beside.
 //
-// It also finds what lies deeper than Limits.Depth, where Decide answers
-// ErrTooDeep. It may answer that itself where Decide just stays within the limit:
-// what an intersection or exclusion needs beside is asked by itself, so that a
-// circle of relationships through it is gone round once more.
+// It may have the answer where Decide goes over a limit, ErrTooDeep or ErrTooWide,
+// and goes over one itself only where Decide of one of the resources does.
 //
-// Errors: those of Decide; with ctx.Err() it returns what was found until then.
+// Errors: those of Decide for any of the resources, and ErrTooWide when it looks
+// at more than 50,000,000 objects; with ctx.Err() it returns what was found until
+// then.
 func (v *View) ListObjects(ctx context.Context, q ObjectQuery, under Circumstances) ([]Found, error) {
 	if v.model == nil {
 		return nil, ErrNoModel
@@ -68,6 +68,8 @@ type walk struct {
 	// gen marks what was reached.
 	gen   uint32
 	found []uint32
+	// doubtful are objects that were reached only across an error.
+	doubtful []uint32
 	// trouble is the largest error on the way; ended is what ends the list.
 	trouble, ended verdict
 	// across: errors count as true.
@@ -92,42 +94,91 @@ func (v *View) walk(ctx context.Context, p *Parsed, under *Circumstances) *walk 
 // list reaches for objects as Decide decides: without the conditions that could
 // not be evaluated and, if there were any, with them.
 func (w *walk) list() ([]Found, error) {
-	sure, err := w.run(mood{})
-	if err != nil || !w.c.under.undecided() {
-		return w.names(sure, nil), err
-	}
-	certain := make(map[uint32]bool, len(sure))
-	for _, n := range sure {
-		certain[n] = true
-	}
-	perhaps, err := w.run(mood{hopeful: true, brave: true})
-	if err == nil && len(perhaps) > len(sure) && w.c.under.failure != nil {
-		all := len(perhaps)
-		if perhaps, err = w.run(mood{hopeful: true}); err == nil && len(perhaps) < all {
-			err = w.c.under.failure
+	sure := w.run(mood{})
+	perhaps, undecided := sure, w.c.under.undecided()
+	if undecided && w.ended == denied {
+		perhaps = w.run(mood{hopeful: true, brave: true})
+		if w.ended == denied && len(perhaps) > len(sure) && w.c.under.failure != nil {
+			brave := perhaps
+			perhaps = w.run(mood{hopeful: true})
+			w.doubt(brave, perhaps)
 		}
 	}
-	if err != nil {
+	if err := w.c.err(w.ended); err != nil || !undecided && len(w.doubtful) == 0 {
 		return w.names(sure, nil), err
 	}
-	return w.names(perhaps, certain), nil
+	return w.settle(sure, perhaps)
 }
 
-// run returns the objects that are reached in a mood. An error on the way
-// matters if an object is reached only across it: Decide would answer with that
-// error.
-func (w *walk) run(m mood) ([]uint32, error) {
+// run returns the objects that are reached in a mood. It doubts those that are
+// reached only if errors count as true: the walk asks for parts of definitions by
+// themselves, and Decide, which comes to them from the object, may meet no error
+// there, or another.
+func (w *walk) run(m mood) []uint32 {
 	w.c.again(m)
 	w.across = false
 	found := w.pass()
 	if w.ended == denied && w.trouble != denied {
-		trouble := w.trouble
 		w.across = true
 		if more := w.pass(); w.ended == denied && len(more) > len(found) {
-			w.ended = trouble
+			w.doubt(more, found)
 		}
 	}
-	return found, w.c.err(w.ended)
+	return found
+}
+
+// doubt doubts the objects that are among some and not among others.
+func (w *walk) doubt(some, others []uint32) {
+	among := make(map[uint32]bool, len(others))
+	for _, n := range others {
+		among[n] = true
+	}
+	for _, n := range some {
+		if !among[n] {
+			w.doubtful = append(w.doubtful, n)
+		}
+	}
+}
+
+// settle adds to the sure objects the doubtful ones of which Decide says so, and
+// those that are reached perhaps.
+func (w *walk) settle(sure, perhaps []uint32) ([]Found, error) {
+	answers := make(map[uint32]Answer, len(sure))
+	for _, n := range sure {
+		answers[n] = Allow
+	}
+	out := sure
+	for _, n := range w.doubtful {
+		if _, settled := answers[n]; settled {
+			continue
+		}
+		decision, err := w.decide(n)
+		if err != nil {
+			return w.names(out, answers), err
+		}
+		if answers[n] = decision.Answer; decision.Answer != Deny {
+			out = append(out, n)
+		}
+	}
+	for _, n := range perhaps {
+		if _, settled := answers[n]; !settled {
+			out = append(out, n)
+		}
+	}
+	return w.names(out, answers), nil
+}
+
+// decide asks Decide about an object.
+func (w *walk) decide(n uint32) (Decision, error) {
+	if err := w.c.ctx.Err(); err != nil {
+		return Decision{}, err
+	}
+	p := *w.p
+	if p.resource = p.subject.ID; n != phantom {
+		p.resource = string(w.v.idBytes(w.v.nodes.at(n)))
+	}
+	p.question.Resource = w.target.typ.name + ":" + p.resource
+	return w.v.decide(w.c.ctx, &p, &Circumstances{Context: w.c.under.context, At: w.c.under.at})
 }
 
 func (w *walk) pass() []uint32 {
@@ -295,9 +346,9 @@ func (w *walk) related(at reached) {
 	}
 }
 
-// names renders objects, sorted. Those that are not certain, if anything is
-// not, are conditional.
-func (w *walk) names(objects []uint32, certain map[uint32]bool) []Found {
+// names renders objects, sorted. Those that answers do not allow, if there are
+// any, are conditional.
+func (w *walk) names(objects []uint32, answers map[uint32]Answer) []Found {
 	t, memory := w.v.texts(), &w.c.naming
 	buf, ends := memory.text[:0], memory.ends[:0]
 	for _, n := range objects {
@@ -316,7 +367,7 @@ func (w *walk) names(objects []uint32, certain map[uint32]bool) []Found {
 	}
 	out := make([]Found, len(objects))
 	for i, k := range memory.sort(names) {
-		out[i] = Found{Name: names[k.at], Conditional: certain != nil && !certain[objects[k.at]]}
+		out[i] = Found{Name: names[k.at], Conditional: answers != nil && answers[objects[k.at]] != Allow}
 	}
 	clear(names)
 	memory.text, memory.ends, memory.names, memory.objects = buf, ends, names, objects

@@ -1,0 +1,123 @@
+package authzcore_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+)
+
+// chain relates type:prefix1 to type:prefix2 and so on, n objects in all.
+func chain(typ, relation, prefix string, n int) []string {
+	var out []string
+	for i := 1; i < n; i++ {
+		out = append(out, fmt.Sprintf("%s:%s%d#%s@%s:%s%d", typ, prefix, i, relation, typ, prefix, i+1))
+	}
+	return out
+}
+
+// A circle of documents, each of which needs the next.
+const circle = `type user
+type doc
+  relations
+    define parent: [doc]
+    define own: [user]
+    define other: [user]
+    define open: view or open from parent
+    define view: other or (own and open from parent)
+`
+
+// A folder needs a document that has a side beside the folder. A check of a binder
+// asks for its page first, and remembers it.
+const around = `type user
+type step
+  relations
+    define next: [step, doc]
+    define end: end from next or view from next
+type folder
+  relations
+    define own: [user]
+    define via: [step]
+    define open: own and end from via
+type doc
+  relations
+    define folder: [folder]
+    define side: [step]
+    define ok: [user]
+    define other: [user]
+    define view: other or (ok and (open from folder or end from side))
+type binder
+  relations
+    define page: [doc]
+    define none: [step]
+    define folder: [folder]
+    define copy: [folder]
+    define other: [user]
+    define view: other or (view from page and end from none) or (open from folder and open from copy)
+`
+
+// Of two sides of 30 steps one lies between folder:1 and doc:1, the other behind
+// doc:1.
+var sides = slices.Concat(chain("step", "next", "a", 30), chain("step", "next", "b", 30), []string{
+	"folder:1#own@user:u", "folder:1#via@step:a1", "step:a30#next@doc:1", "doc:1#side@step:b1", "doc:1#ok@user:u",
+})
+
+// A list of objects goes over the limit of depth only where a check of one of its
+// objects does. It asks for parts of definitions by themselves, so it may meet
+// the limit on ways on which no check goes so far.
+func TestListObjectsIsNoDeeperThanChecks(t *testing.T) {
+	for name, test := range map[string]struct {
+		model, typ    string
+		relationships []string
+		want          string
+		err           error
+	}{
+		"round a circle twice": {
+			circle, "doc",
+			slices.Concat(chain("doc", "parent", "", 30), []string{"doc:30#parent@doc:1", "doc:1#own@user:u"}),
+			"[{doc:0 false}]", nil,
+		},
+		"down a chain to a circle": {
+			circle, "doc",
+			slices.Concat(chain("doc", "parent", "", 40), []string{"doc:40#parent@doc:11", "doc:11#own@user:u"}),
+			"[{doc:0 false}]", nil,
+		},
+		"a circle that is too long": {
+			circle, "doc",
+			slices.Concat(chain("doc", "parent", "", 51), []string{"doc:51#parent@doc:1", "doc:1#own@user:u"}),
+			"", authzcore.ErrTooDeep,
+		},
+		"a side behind a circle": {
+			around, "doc",
+			slices.Concat(sides, []string{"doc:1#folder@folder:1"}),
+			"[{doc:0 false}]", nil,
+		},
+		"a side that the check remembers": {
+			around, "binder",
+			slices.Concat(sides, []string{"step:b30#next@doc:0", "doc:0#other@user:u", "binder:1#page@doc:1", "binder:1#folder@folder:1", "binder:1#copy@folder:1"}),
+			"[{binder:0 false} {binder:1 false}]", nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := graphOf(t, test.model, append(test.relationships, test.typ+":0#other@user:u")...).View()
+			list, err := v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:u", Permission: "view", Type: test.typ}, authzcore.Circumstances{})
+			if got := fmt.Sprint(list); !errors.Is(err, test.err) || err == nil && got != test.want {
+				t.Errorf("list is %s, %v", got, err)
+			}
+			var checked []authzcore.Found
+			var failed error
+			for i := range 60 {
+				name := fmt.Sprintf("%s:%d", test.typ, i)
+				ok, err := v.Check(authzcore.Question{Subject: "user:u", Permission: "view", Resource: name})
+				if failed = errors.Join(failed, err); ok {
+					checked = append(checked, authzcore.Found{Name: name})
+				}
+			}
+			if got := fmt.Sprint(checked); !errors.Is(failed, test.err) || failed == nil && got != test.want {
+				t.Errorf("checks say %s, %v", got, failed)
+			}
+		})
+	}
+}
