@@ -16,7 +16,9 @@ type SubjectQuery struct {
 // sorted by name. Of those that only a wildcard reaches it lists the wildcard,
 // type:*. The cost follows what the resource leads to.
 //
-// Errors: those of Decide, ErrTooWide for a resource that leads to more than
+// It may have the answer where Decide goes over a limit, ErrTooDeep or ErrTooWide.
+//
+// Errors: those of Decide for any of the subjects, ErrTooWide for a resource that leads to more than
 // 1,000,000 usersets and related objects; with ctx.Err() it returns what was
 // found until then.
 func (v *View) ListSubjects(ctx context.Context, q SubjectQuery, under Circumstances) ([]Found, error) {

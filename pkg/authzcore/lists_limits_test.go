@@ -121,3 +121,24 @@ func TestListObjectsIsNoDeeperThanChecks(t *testing.T) {
 		})
 	}
 }
+
+// Lists go another way than checks, and may have what lies too deep for them.
+func TestListsGoDeeperThanChecks(t *testing.T) {
+	v := graphOf(t, folders, append(chain("folder", "parent", "", 60), "folder:60#a@user:u")...).View()
+	if _, err := v.Check(ask("user:u a folder:1")); !errors.Is(err, authzcore.ErrTooDeep) {
+		t.Errorf("check: %v", err)
+	}
+	objects, err := v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:u", Permission: "b", Type: "folder"}, authzcore.Circumstances{})
+	if len(objects) != 60 || err != nil {
+		t.Errorf("%d objects, %v", len(objects), err)
+	}
+	subjects, err := v.ListSubjects(t.Context(), authzcore.SubjectQuery{Resource: "folder:1", Permission: "a", Type: "user"}, authzcore.Circumstances{})
+	if len(subjects) != 1 || err != nil {
+		t.Errorf("%d subjects, %v", len(subjects), err)
+	}
+	// What has an exclusion is checked subject by subject.
+	_, err = v.ListSubjects(t.Context(), authzcore.SubjectQuery{Resource: "folder:1", Permission: "b", Type: "user"}, authzcore.Circumstances{})
+	if !errors.Is(err, authzcore.ErrTooDeep) {
+		t.Errorf("subjects under an exclusion: %v", err)
+	}
+}
