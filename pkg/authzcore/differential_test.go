@@ -125,10 +125,14 @@ func (w *world) compareMissing(t testing.TB, q Question, missing []string) {
 // fails says whether an answer is an error.
 func fails(x answer) bool { return x < 0 || x == cycle || x == failure }
 
-// found turns a list into answers by name.
-func found(list []Found) map[string]answer {
+// found turns a list, which must be sorted, into answers by name.
+func found(t testing.TB, list []Found) map[string]answer {
+	t.Helper()
 	out := map[string]answer{}
-	for _, f := range list {
+	for i, f := range list {
+		if i > 0 && f.Name <= list[i-1].Name {
+			t.Fatalf("%s comes after %s", f.Name, list[i-1].Name)
+		}
 		out[f.Name] = yes
 		if f.Conditional {
 			out[f.Name] = maybe
@@ -143,7 +147,7 @@ func (w *world) compareObjects(t testing.TB, v *View) {
 	q := w.question()
 	typ, _, _ := strings.Cut(q.Resource, ":")
 	list, err := v.ListObjects(t.Context(), ObjectQuery{Subject: q.Subject, Permission: q.Permission, Type: typ}, w.under)
-	got, failed := found(list), map[answer]bool{}
+	got, failed := found(t, list), map[answer]bool{}
 	for i := range w.ids {
 		q.Resource = fmt.Sprintf("%s:%d", typ, i)
 		switch want, _ := w.engine(t, v, q); {
@@ -169,7 +173,7 @@ func (w *world) compareSubjects(t testing.TB, v *View) {
 	q := w.question()
 	s, _ := ParseSubject(q.Subject)
 	list, err := v.ListSubjects(t.Context(), SubjectQuery{Resource: q.Resource, Permission: q.Permission, Type: s.Type, Relation: s.Relation}, w.under)
-	got, failed := found(list), map[answer]bool{}
+	got, failed := found(t, list), map[answer]bool{}
 	everybody := got[s.Type+":*"]
 	candidates := []string{s.Type + ":*"}
 	if s.Relation != "" {

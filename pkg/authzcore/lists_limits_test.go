@@ -45,7 +45,7 @@ type doc
   relations
     define folder: [folder]
     define side: [step]
-    define ok: [user]
+    define ok: [user, user with hours]
     define other: [user]
     define view: other or (ok and (open from folder or end from side))
 type binder
@@ -56,12 +56,20 @@ type binder
     define copy: [folder]
     define other: [user]
     define view: other or (view from page and end from none) or (open from folder and open from copy)
+condition hours(hour: int, from: int) {
+  hour >= from && hour < 18
+}
 `
 
 // Of two sides of 30 steps one lies between folder:1 and doc:1, the other behind
 // doc:1.
 var sides = slices.Concat(chain("step", "next", "a", 30), chain("step", "next", "b", 30), []string{
 	"folder:1#own@user:u", "folder:1#via@step:a1", "step:a30#next@doc:1", "doc:1#side@step:b1", "doc:1#ok@user:u",
+})
+
+// A binder of doc:1 and folder:1, whose side ends well.
+var binder = slices.Concat(sides, []string{
+	"step:b30#next@doc:0", "doc:0#other@user:u", "binder:1#page@doc:1", "binder:1#folder@folder:1", "binder:1#copy@folder:1",
 })
 
 // A list of objects goes over the limit of depth only where a check of one of its
@@ -96,7 +104,7 @@ func TestListObjectsIsNoDeeperThanChecks(t *testing.T) {
 		},
 		"a side that the check remembers": {
 			around, "binder",
-			slices.Concat(sides, []string{"step:b30#next@doc:0", "doc:0#other@user:u", "binder:1#page@doc:1", "binder:1#folder@folder:1", "binder:1#copy@folder:1"}),
+			binder,
 			"[{binder:0 false} {binder:1 false}]", nil,
 		},
 	} {
@@ -119,6 +127,57 @@ func TestListObjectsIsNoDeeperThanChecks(t *testing.T) {
 				t.Errorf("checks say %s, %v", got, failed)
 			}
 		})
+	}
+}
+
+// What is decided by itself may depend on conditions too.
+func TestListObjectsIsConditionalAsChecksAre(t *testing.T) {
+	v := relate(t, graphOf(t, around, binder...), when("doc:1#ok@user:u", ""))
+	q := authzcore.ObjectQuery{Subject: "user:u", Permission: "view", Type: "binder"}
+	for hour, want := range map[float64]string{8: "[{binder:1 true}] <nil>", 19: "[] <nil>"} {
+		under := authzcore.Circumstances{Context: map[string]any{"hour": hour}}
+		if hour > 18 {
+			under.Context["from"] = 0.0
+		}
+		if got := fmt.Sprint(v.ListObjects(t.Context(), q, under)); got != want {
+			t.Errorf("at %v: %s; want %s", hour, got, want)
+		}
+	}
+}
+
+// What is certain stays so where a limit is in the way of what is conditional.
+func TestListObjectsIsAsCertainAsChecks(t *testing.T) {
+	const model = `type user
+type folder
+  relations
+    define up: [folder]
+    define viewer: [user] or viewer from up
+type doc
+  relations
+    define left: [folder, folder with hours]
+    define right: [folder, folder with hours]
+    define view: viewer from left and viewer from right
+condition hours(hour: int) {
+  hour < 18
+}
+`
+	relationships := []authzcore.Relationship{rel("folder:way5#viewer@user:u"), rel("doc:1#left@folder:way1"), rel("doc:1#right@folder:way1")}
+	for i := range 30 {
+		prefix := fmt.Sprintf("x%dx", i)
+		relationships = append(relationships, when("doc:1#left@folder:"+prefix+"1", ""), when("doc:1#right@folder:"+prefix+"1", ""))
+		for _, r := range chain("folder", "up", prefix, 4) {
+			relationships = append(relationships, rel(r))
+		}
+	}
+	g := graphOf(t, model, chain("folder", "up", "way", 5)...)
+	g.SetLimits(authzcore.Limits{Visits: 100})
+	v := relate(t, g, relationships...)
+	if ok, err := v.Check(ask("user:u view doc:1")); !ok || err != nil {
+		t.Errorf("check: %v, %v", ok, err)
+	}
+	list, err := v.ListObjects(t.Context(), authzcore.ObjectQuery{Subject: "user:u", Permission: "view", Type: "doc"}, authzcore.Circumstances{})
+	if got := fmt.Sprint(list, err); got != "[{doc:1 false}] <nil>" {
+		t.Errorf("list: %s", got)
 	}
 }
 
