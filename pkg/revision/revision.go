@@ -149,6 +149,9 @@ func parseLog(log string) (kind byte, u uuid.UUID, err error) {
 
 // merge orders revisions by log and keeps the highest sequence of each.
 func merge(revisions []Revision) []Revision {
+	if len(revisions) == 1 {
+		return revisions // the token of every answer
+	}
 	merged := slices.Clone(revisions)
 	slices.SortFunc(merged, func(a, b Revision) int {
 		if c := strings.Compare(a.Log, b.Log); c != 0 {

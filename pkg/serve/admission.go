@@ -69,7 +69,7 @@ func (a *admission) admit(kinds map[string]bool, next http.Handler, refuse refus
 			refuse(w, r, a.shed())
 			return
 		}
-		v := &visit{crowd: a.crowd, inside: inside, stream: stream, length: r.ContentLength, address: addressOf(r.RemoteAddr)}
+		v := &visit{crowd: a.crowd, inside: inside, stream: stream, length: r.ContentLength, remote: r.RemoteAddr}
 		defer v.leave()
 		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 		switch {
@@ -143,36 +143,68 @@ func (a *admission) unknown(w http.ResponseWriter, r *http.Request) {
 	http.NotFound(w, r)
 }
 
-// unary gives the body its time. The answer's time is bounded too, so that a
-// client that does not read cannot hold a call for ever. r is a copy: net/http
-// looks at its own request's body to learn whether the connection can be used
-// again.
+// unary gives the body its time, and then the answer, so that a client that does
+// not read cannot hold a call for ever. r is a copy: net/http looks at its own
+// request's body to learn whether the connection can be used again.
 func (a *admission) unary(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	on := &wire{control: http.NewResponseController(w)}
-	defer on.close()
-	answer := time.AfterFunc(a.config.MaxDeadline+a.config.BodyTimeout, on.endWrite)
-	defer answer.Stop()
-	if r.ContentLength != 0 {
-		body := time.AfterFunc(a.config.BodyTimeout, on.endRead)
-		defer body.Stop()
-		r.Body = &timedBody{r.Body, body}
-	}
+	on := &exchange{wire: wire{control: http.NewResponseController(w)}, ReadCloser: r.Body, answer: a.config.MaxDeadline}
+	on.begin(r.ContentLength != 0, a.config.BodyTimeout)
+	defer on.end()
+	r.Body = on
 	next.ServeHTTP(w, r)
 }
 
-// timedBody stops its timer once the body is read.
-type timedBody struct {
-	io.ReadCloser
-	timer *time.Timer
+// exchange is a unary request, which is its own body, and its answer. One timer
+// serves both: most calls are over long before it.
+type exchange struct {
+	wire
+	io.ReadCloser // the body
+	answer        time.Duration
+	reading       bool // under wire.mu
+	timer         *time.Timer
+}
+
+func (e *exchange) begin(body bool, within time.Duration) {
+	e.mu.Lock() // the timer's function waits until the timer is known
+	defer e.mu.Unlock()
+	if !body {
+		within = e.answer
+	}
+	e.reading, e.timer = body, time.AfterFunc(within, e.expire)
 }
 
 // Read implements io.Reader.
-func (b *timedBody) Read(into []byte) (int, error) {
-	n, err := b.ReadCloser.Read(into)
+func (e *exchange) Read(into []byte) (int, error) {
+	n, err := e.ReadCloser.Read(into)
 	if err != nil {
-		b.timer.Stop()
+		e.read()
 	}
 	return n, err //nolint:wrapcheck // a reader passes on what it wraps
+}
+
+// read begins the answer's time. It says whether that is new.
+func (e *exchange) read() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.reading {
+		return false
+	}
+	e.reading = false
+	e.timer.Reset(e.answer)
+	return true
+}
+
+func (e *exchange) expire() {
+	if e.read() {
+		e.endRead()
+		return
+	}
+	e.endWrite()
+}
+
+func (e *exchange) end() {
+	e.close()
+	e.timer.Stop()
 }
 
 // stream bounds a stream's life, and ends it when the process stops: its context gets

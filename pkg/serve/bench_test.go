@@ -78,8 +78,8 @@ func call(b *testing.B, c identityv1connect.OrganizationServiceClient) {
 	})
 }
 
-// BenchmarkServeHTTP leaves out the network and the client: what the chain adds
-// to the work of the server.
+// BenchmarkServeHTTP leaves out the network and the client: what admission and
+// the chain add to the work of the server.
 func BenchmarkServeHTTP(b *testing.B) {
 	body, err := proto.Marshal(&identityv1.GetOrganizationRequest{Organization: acme})
 	if err != nil {
@@ -111,8 +111,8 @@ func BenchmarkServeHTTP(b *testing.B) {
 			observed := telemetry.Discard()
 			observed.Log = slog.New(telemetry.WithTrace(slog.DiscardHandler))
 			s := serve.New(serve.Options{Config: config, Verifier: known, Telemetry: observed})
-			_, handler := identityv1connect.NewOrganizationServiceHandler(&organizations{}, s.HandlerOptions()...)
-			serveOne(b, handler)
+			s.Mount(identityv1connect.NewOrganizationServiceHandler(&organizations{}, s.HandlerOptions()...))
+			serveOne(b, s.Handler())
 		})
 	}
 }

@@ -17,8 +17,10 @@ type deadliner struct {
 func (d *deadliner) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		most := d.unary
-		if _, named := ctx.Deadline(); named {
-			most = d.maxUnary
+		if until, named := ctx.Deadline(); named {
+			if most = d.maxUnary; time.Until(until) <= most {
+				return next(ctx, request)
+			}
 		}
 		ctx, cancel := context.WithTimeout(ctx, most)
 		defer cancel()

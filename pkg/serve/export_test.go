@@ -1,6 +1,13 @@
 package serve
 
-import "google.golang.org/protobuf/proto"
+import (
+	"net/http"
+
+	"google.golang.org/protobuf/proto"
+)
+
+// Handler is all that is mounted, without a network.
+func (s *Server) Handler() http.Handler { return s.mux }
 
 // Words are the words for a pattern; empty: there are none.
 func Words(pattern string) string { return words[pattern] }

@@ -58,11 +58,13 @@ func (t *tracer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect
 	return t.streams.WrapStreamingHandler(next)
 }
 
+var serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+
 // begin opens the span of a procedure, in the trace of the caller.
 func (t *tracer) begin(ctx context.Context, procedure string, header http.Header) (context.Context, trace.Span) {
 	ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(header))
 	name := strings.TrimPrefix(procedure, "/")
-	ctx, span := t.spans.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
+	ctx, span := t.spans.Start(ctx, name, serverSpan...)
 	if span.IsRecording() {
 		service, method, _ := strings.Cut(name, "/")
 		span.SetAttributes(attribute.String("rpc.system", "connect_rpc"),

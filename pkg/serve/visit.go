@@ -15,8 +15,8 @@ type visit struct {
 	crowd *crowd
 	// inside marks requests over the in-memory pipe.
 	inside, stream bool
-	// address is the remote one, as limits count it.
-	address string
+	// remote is the host:port of who sent it.
+	remote string
 	// length of the body in bytes; -1 when the client does not say.
 	length int64
 	// end ends a stream with a cause, and cut does for one whose client does not
@@ -42,12 +42,13 @@ func visitOf(ctx context.Context) *visit {
 	return v
 }
 
-// from returns the remote address, or "" where there is none to limit.
+// from returns the remote address as limits count it, or "" where there is none
+// to limit.
 func (v *visit) from() string {
 	if v == nil || v.inside {
 		return ""
 	}
-	return v.address
+	return addressOf(v.remote)
 }
 
 // enter counts the request for its caller. Services are not counted: the callers
