@@ -75,8 +75,9 @@ fuzz: ## run every fuzz target for FUZZTIME (20000x inputs, or as 10m)
 	infra/tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: .tools/stamp ## run benchmarks BENCH (.) COUNT (1) times, into bench.txt
+bench: .tools/stamp ## run benchmarks BENCH (.) COUNT (1) times, into bench.txt; all of them: the peers too
 	infra/tools/bench.sh '$(BENCH)' $(COUNT)
+	$(if $(filter .,$(BENCH)),$(MAKE) bench-peers)
 
 .PHONY: bench-peers
 bench-peers: ## measure OpenFGA and Meridian side by side: PRESET RUNS SECONDS OUT

@@ -193,6 +193,8 @@ func (f *fixture) startServiceAt(t testing.TB, clock func() time.Time) {
 		t.Fatal(err)
 	}
 	server := serve.New(serve.Options{
+		// A benchmark asks more often than any caller may.
+		Config:   serve.Config{Limits: serve.Limits{Read: serve.Rate{PerSecond: -1}}},
 		Verifier: principal.NewCache(principal.CacheConfig{Upstream: caller{}}), ServiceKey: key, Telemetry: telemetry.Discard(), Log: f.calls,
 	})
 	service.Mount(server.Mount, server.HandlerOptions()...)

@@ -222,7 +222,11 @@ func (b *bench) measureEngine(ctx context.Context) error {
 	return b.all(ctx, inProcess, nil, engineChecks, engineListing)
 }
 
+// measureEcho measures the no-op, unless it takes turns with Meridian.
 func (b *bench) measureEcho(ctx context.Context) error {
+	if slices.Contains(b.o.systems, "meridian") {
+		return nil
+	}
 	s, err := b.echo(ctx)
 	if err != nil {
 		return err
@@ -286,10 +290,29 @@ func (b *bench) measureMeridian(ctx context.Context) error {
 	if err := b.load(ctx, meridian, s); err != nil {
 		return err
 	}
-	if err := b.all(ctx, meridian, s, answers...); err != nil {
+	if err := b.checksInTurns(ctx, s); err != nil {
+		return err
+	}
+	if err := b.all(ctx, meridian, s, otherAnswers...); err != nil {
 		return err
 	}
 	return b.seen(ctx, meridian, s, visibleFast, visibleToken)
+}
+
+// checksInTurns measures Meridian's checks and those of the no-op, if it is
+// wanted, one after the other: a machine's speed changes within minutes, and
+// their ratio should not.
+func (b *bench) checksInTurns(ctx context.Context, s *running) error {
+	turns := []contender{{meridian, s}}
+	if slices.Contains(b.o.systems, "echo") {
+		nothing, err := b.echo(ctx)
+		if err != nil {
+			return err
+		}
+		defer nothing.server.stop()
+		turns = append(turns, contender{noOp, nothing})
+	}
+	return b.inTurns(ctx, turns, checks...)
 }
 
 // load loads the work set. Without it there is nothing to measure.

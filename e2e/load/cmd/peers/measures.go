@@ -43,12 +43,13 @@ var (
 		{"check, 8 workers", []string{"-mode", "check", "-workers", "8"}},
 		{"check, 32 workers", []string{"-mode", "check", "-workers", "32"}},
 	}
-	answers = append(slices.Clip(checks),
-		measure{"check of 200 questions over and over, 32 workers", []string{"-mode", "check", "-workers", "32", "-hot", "200"}},
-		measure{"batch check of 100, 8 workers", []string{"-mode", "batch", "-workers", "8"}},
-		measure{"list objects, 1 worker", []string{"-mode", "list", "-workers", "1"}},
-		measure{"list objects, 8 workers", []string{"-mode", "list", "-workers", "8"}},
-	)
+	otherAnswers = []measure{
+		{"check of 200 questions over and over, 32 workers", []string{"-mode", "check", "-workers", "32", "-hot", "200"}},
+		{"batch check of 100, 8 workers", []string{"-mode", "batch", "-workers", "8"}},
+		{"list objects, 1 worker", []string{"-mode", "list", "-workers", "1"}},
+		{"list objects, 8 workers", []string{"-mode", "list", "-workers", "8"}},
+	}
+	answers       = slices.Concat(checks, otherAnswers)
 	visibleFast   = measure{"write to visible, asking until it is", []string{"-mode", "visible", "-read", "fast"}}
 	visibleToken  = measure{"write to visible, asking once for it", []string{"-mode", "visible", "-read", "token"}}
 	engineChecks  = measure{"check, 1 worker", []string{"-mode", "embedded"}}
@@ -147,12 +148,25 @@ func fetch(ctx context.Context, url, path string) (err error) {
 	return errors.Join(err, file.Close())
 }
 
-// all measures one after the other, o.runs times.
+// all makes the measures one after the other, o.runs times.
 func (b *bench) all(ctx context.Context, system string, s *running, measures ...measure) error {
+	return b.inTurns(ctx, []contender{{system, s}}, measures...)
+}
+
+// contender is a system that is measured in turns with others.
+type contender struct {
+	name string
+	*running
+}
+
+// inTurns makes each measure of all systems before the next measure.
+func (b *bench) inTurns(ctx context.Context, systems []contender, measures ...measure) error {
 	for range b.o.runs {
 		for _, m := range measures {
-			if err := b.run(ctx, system, s, m); err != nil {
-				return err
+			for _, s := range systems {
+				if err := b.run(ctx, s.name, s.running, m); err != nil {
+					return err
+				}
 			}
 		}
 	}

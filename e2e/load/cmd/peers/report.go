@@ -18,7 +18,7 @@ import (
 // report is the tables, one for each measure, in Markdown.
 func (b *bench) report(ctx context.Context) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "# Meridian beside OpenFGA: work set %s\n\n", b.o.preset)
+	fmt.Fprintf(&out, "# Meridian beside its peers: work set %s\n\n", b.o.preset)
 	b.machine(ctx, &out)
 	for _, m := range b.measures() {
 		b.table(&out, m)
@@ -145,6 +145,7 @@ func (b *bench) machine(ctx context.Context, out *strings.Builder) {
 	fmt.Fprintf(out, "%s. %d cores of %s, %s of memory, %s/%s.\n", time.Now().UTC().Format(time.DateOnly),
 		runtime.NumCPU(), procLine("/proc/cpuinfo", "model name"), memory(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintf(out, "%s. Meridian %s. OpenFGA %s. Both on %s of their own.\n", runtime.Version(), commit, openFGAVersion, postgresVersion(ctx))
+	fmt.Fprintf(out, "Measured: %s. Checks of the no-op and of Meridian take turns.\n", strings.Join(b.o.systems, ", "))
 	fmt.Fprintf(out, "%d runs of %d s for each figure; the run in the middle is shown, with the wrong answers of all.\n", b.o.runs, b.o.seconds)
 	fmt.Fprint(out, "Driver, server and database share the machine; \"foreign\" is what anything else used of it.\n")
 }
