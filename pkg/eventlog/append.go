@@ -3,7 +3,6 @@ package eventlog
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -86,7 +85,7 @@ func (s *Store) Append(ctx context.Context, tx pgx.Tx, a Append) (revision.Revis
 	if err != nil {
 		return revision.Revision{}, err
 	}
-	if err := write(ctx, tx, head, events); err != nil {
+	if err := s.write(ctx, tx, head, events); err != nil {
 		return revision.Revision{}, err
 	}
 	touch(ctx, head.HomeRegion)
@@ -161,11 +160,6 @@ func tooMany(what string, limit int) error {
 		With("limit", strconv.Itoa(limit)).With("field", what)
 }
 
-const lockLog = `SELECT home_region, head, head_hash, head_time FROM log.logs WHERE log_id = $1 FOR UPDATE`
-
-const createLog = `INSERT INTO log.logs (log_id, home_region, head, head_hash, head_time, created_at)
-VALUES ($1, $2, 0, $3, $4, $5) ON CONFLICT (log_id) DO NOTHING`
-
 // lock takes the log's row, or creates it, checks the head, and reads the
 // wrapped keys of users on the way.
 func (s *Store) lock(ctx context.Context, tx pgx.Tx, a Append, users []string) (Head, userKeys, error) {
@@ -177,13 +171,7 @@ func (s *Store) lock(ctx context.Context, tx pgx.Tx, a Append, users []string) (
 		batch.Queue(createLog, a.Log, a.HomeRegion, head.Hash[:], head.Time, s.now()).
 			Exec(func(tag pgconn.CommandTag) error { created = tag.RowsAffected(); return nil })
 	} else {
-		batch.Queue(lockLog, a.Log).QueryRow(func(row pgx.Row) error {
-			err := head.scan(row.Scan)
-			if errors.Is(err, pgx.ErrNoRows) {
-				head.Sequence, err = 0, nil
-			}
-			return err
-		})
+		s.queueLock(batch, &head)
 	}
 	if len(users) > 0 {
 		batch.Queue(selectKeys, users).Query(func(rows pgx.Rows) (err error) {
@@ -193,6 +181,11 @@ func (s *Store) lock(ctx context.Context, tx pgx.Tx, a Append, users []string) (
 	}
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return Head{}, nil, fmt.Errorf("lock log: %w", err)
+	}
+	if a.Expected != 0 && head.Sequence == 0 {
+		if err := s.forget(ctx, tx, a.Log); err != nil {
+			return Head{}, nil, err
+		}
 	}
 	return head, found, a.expect(head.Sequence, created == 1)
 }
@@ -266,14 +259,12 @@ const insertEvents = `INSERT INTO log.events (log_id, sequence, home_region, env
 SELECT $1, e.sequence, $2, e.envelope, e.hash, e.recorded_at
 FROM unnest($3::INT8[], $4::BYTEA[], $5::BYTEA[], $6::TIMESTAMPTZ[]) AS e (sequence, envelope, hash, recorded_at)`
 
-const moveHead = `UPDATE log.logs SET head = $2, head_hash = $3, head_time = $4 WHERE log_id = $1`
-
 const insertOutbox = `INSERT INTO log.outbox (home_region, recorded_at, log_id, first_sequence, last_sequence)
 VALUES ($1, $2, $3, $4, $5)`
 
 // write stores events, the new head and the outbox entry in one round trip. The
 // entry goes to the outbox of the home that the log had before the events.
-func write(ctx context.Context, tx pgx.Tx, head Head, events []Recorded) error {
+func (s *Store) write(ctx context.Context, tx pgx.Tx, head Head, events []Recorded) error {
 	first, last := events[0], events[len(events)-1]
 	home := first.Envelope.GetRegion()
 	from, to := int64(head.Sequence)+1, int64(head.Sequence)+int64(len(events))
@@ -290,7 +281,7 @@ func write(ctx context.Context, tx pgx.Tx, head Head, events []Recorded) error {
 		}
 		batch.Queue(insertEvents, head.Log, home, sequences, envelopes, hashes, times)
 	}
-	batch.Queue(moveHead, head.Log, to, last.Hash[:], last.Time())
+	batch.Queue(s.moveHead(), head.Log, to, last.Hash[:], last.Time())
 	batch.Queue(insertOutbox, head.HomeRegion, first.Time(), head.Log, from, to)
 	if home != head.HomeRegion {
 		queueMove(batch, head, home, to, last.Time())

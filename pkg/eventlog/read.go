@@ -59,14 +59,18 @@ const selectHead = `SELECT home_region, head, head_hash, head_time FROM log.logs
 // Errors: NOT_FOUND.
 func (s *Store) Lock(ctx context.Context, tx pgx.Tx, log string) (Head, error) {
 	h := Head{Log: log}
-	err := h.scan(tx.QueryRow(ctx, lockLog, log).Scan)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Head{}, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such log")
-	}
-	if err != nil {
+	batch := &pgx.Batch{}
+	s.queueLock(batch, &h)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return Head{}, failed(tx, "lock log", err)
 	}
-	return h, nil
+	if h.Sequence > 0 {
+		return h, nil
+	}
+	if err := s.forget(ctx, tx, log); err != nil {
+		return Head{}, err
+	}
+	return Head{}, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such log")
 }
 
 const selectHeads = `SELECT log_id, home_region, head, head_hash, head_time

@@ -46,6 +46,8 @@ type Store struct {
 	// personal has a *personal for each protoreflect.MessageDescriptor seen.
 	personal sync.Map
 	lanes    lanes
+	// pageLocks: the database locks the pages of an index that it looks at.
+	pageLocks bool
 }
 
 // New returns a store. It does not touch the database.
@@ -53,6 +55,7 @@ func New(c Config) *Store {
 	s := &Store{
 		db: c.DB, region: c.Region, vault: c.Vault,
 		clock: c.Clock, nudge: c.Nudge, types: c.Types,
+		pageLocks: c.DB != nil && c.DB.Flavor() == sqldb.PostgreSQL,
 	}
 	if s.clock == nil {
 		s.clock = time.Now
