@@ -90,7 +90,12 @@ func (f *fixture) clock() time.Time { return time.Now().Add(time.Duration(f.ahea
 
 func newFixture(t testing.TB, config authz.Config) *fixture {
 	t.Helper()
-	f := &fixture{db: sqltest.New(t), dir: t.TempDir(), config: config, region: region}
+	return newFixtureOn(t, config, sqltest.New(t))
+}
+
+func newFixtureOn(t testing.TB, config authz.Config, db *sqldb.DB) *fixture {
+	t.Helper()
+	f := &fixture{db: db, dir: t.TempDir(), config: config, region: region}
 	var err error
 	f.bus, err = bus.Open(t.Context(), bus.Config{StoreDir: filepath.Join(f.dir, "nats"), Region: region}, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -92,6 +92,9 @@ func (a *Assigner) assign(ctx context.Context, tx pgx.Tx, c Command, seen *surve
 	if err != nil {
 		return Result{}, err
 	}
+	if first, err := a.first(ctx, tx, head, c); err != nil || first.Changed {
+		return first, err
+	}
 	current, err := store.FindAssignment(ctx, tx, c.Organization)
 	if err != nil && !fault.Is(err, commonv1.Reason_MODEL_NOT_ASSIGNED) {
 		return Result{}, err
@@ -112,16 +115,49 @@ func (a *Assigner) assign(ctx context.Context, tx pgx.Tx, c Command, seen *surve
 			return Result{}, err
 		}
 	}
+	if err := store.PutAssignment(ctx, tx, c.row(head, target)); err != nil {
+		return Result{}, err
+	}
+	return a.record(ctx, tx, head, c, target)
+}
+
+// first assigns a model to an organization that has none. Nothing is changed
+// when it has one, or when what it would get is not to be had.
+func (a *Assigner) first(ctx context.Context, tx pgx.Tx, head eventlog.Head, c Command) (Result, error) {
+	if c.Following {
+		return Result{}, nil // it has one
+	}
+	target, err := choose(ctx, tx, c, store.Assignment{})
+	if _, refused := fault.As(err); refused {
+		return Result{}, nil // decided again, by what it has
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	inserted, err := store.InsertAssignment(ctx, tx, c.row(head, target))
+	if err != nil || !inserted {
+		return Result{}, err
+	}
+	return a.record(ctx, tx, head, c, target)
+}
+
+// row is the assignment that the event after head makes.
+func (c Command) row(head eventlog.Head, target string) store.Assignment {
+	return store.Assignment{
+		Organization: c.Organization, HomeRegion: head.HomeRegion, Model: target, Line: c.Line, Sequence: head.Sequence + 1,
+	}
+}
+
+// record appends the event after head.
+func (a *Assigner) record(ctx context.Context, tx pgx.Tx, head eventlog.Head, c Command, target string) (Result, error) {
 	rev, err := a.Log.Append(ctx, tx, eventlog.Append{
-		Log: c.Organization, Expected: eventlog.AnyHead, Actor: c.Actor, Cause: c.Cause,
+		Log: c.Organization, Expected: head.Sequence, Actor: c.Actor, Cause: c.Cause,
 		Events: []proto.Message{&eventv1.ModelAssigned{Model: target, Line: c.Line}},
 	})
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Model: target, Revision: rev, Changed: true}, store.PutAssignment(ctx, tx, store.Assignment{
-		Organization: c.Organization, HomeRegion: head.HomeRegion, Model: target, Line: c.Line, Sequence: rev.Sequence,
-	})
+	return Result{Model: target, Revision: rev, Changed: true}, nil
 }
 
 // choose returns the model to use.

@@ -36,6 +36,20 @@ func PutAssignment(ctx context.Context, tx pgx.Tx, a Assignment) error {
 	return nil
 }
 
+// InsertAssignment writes an organization's first model, and says whether it
+// was: an organization that has one keeps it. It finds out without reading, so
+// that those of new organizations do not conflict with each other on PostgreSQL.
+func InsertAssignment(ctx context.Context, tx pgx.Tx, a Assignment) (inserted bool, err error) {
+	tag, err := tx.Exec(ctx,
+		`INSERT INTO authz.assignments (organization_id, home_region, model_id, line, sequence) VALUES ($1, $2, $3, $4, $5)
+		 ON CONFLICT (organization_id) DO NOTHING`,
+		a.Organization, a.HomeRegion, a.Model, a.Line, int64(a.Sequence))
+	if err != nil {
+		return false, fmt.Errorf("insert assignment: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
 // FindAssignment reads which model an organization uses.
 //
 // Errors: MODEL_NOT_ASSIGNED.

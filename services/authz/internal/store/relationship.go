@@ -38,6 +38,9 @@ func columnsOf(relationships []authzcore.Relationship) columns {
 func Present(
 	ctx context.Context, q sqldb.Querier, organization string, relationships []authzcore.Relationship,
 ) (map[authzcore.Relationship]authzcore.Terms, error) {
+	if len(relationships) == 0 {
+		return map[authzcore.Relationship]authzcore.Terms{}, nil
+	}
 	c := columnsOf(relationships)
 	rows, err := q.Query(ctx,
 		`SELECT r.resource, r.relation, r.subject, r.condition, r.context, r.expires_at
@@ -86,30 +89,54 @@ const (
 func Touch(
 	ctx context.Context, tx pgx.Tx, organization, homeRegion string, relationships []authzcore.Relationship,
 ) (created, updated []authzcore.Relationship, err error) {
+	if created, err = Insert(ctx, tx, organization, homeRegion, relationships); err != nil {
+		return nil, nil, err
+	}
+	updated, err = Update(ctx, tx, organization, homeRegion, Without(relationships, created))
+	return created, updated, err
+}
+
+// Insert makes those of the given relationships present that have no row, and
+// returns them.
+func Insert(
+	ctx context.Context, tx pgx.Tx, organization, homeRegion string, relationships []authzcore.Relationship,
+) ([]authzcore.Relationship, error) {
+	created, err := put(ctx, tx, insertAbsent, organization, homeRegion, relationships)
+	if err != nil {
+		return nil, fmt.Errorf("insert relationships: %w", err)
+	}
+	return created, nil
+}
+
+// Update gives the given relationships, which have rows, their terms, and
+// returns those that had others. None may be given twice, whatever its terms.
+func Update(
+	ctx context.Context, tx pgx.Tx, organization, homeRegion string, relationships []authzcore.Relationship,
+) ([]authzcore.Relationship, error) {
+	updated, err := put(ctx, tx, updatePresent, organization, homeRegion, relationships)
+	if err != nil {
+		return nil, fmt.Errorf("update relationships: %w", err)
+	}
+	return updated, nil
+}
+
+// put inserts relationships and returns those that it wrote.
+func put(
+	ctx context.Context, tx pgx.Tx, conflict, organization, homeRegion string, relationships []authzcore.Relationship,
+) ([]authzcore.Relationship, error) {
 	if len(relationships) == 0 {
-		return nil, nil, nil
+		return nil, nil
 	}
-	put := func(conflict string, rs []authzcore.Relationship) ([]authzcore.Relationship, error) {
-		c := columnsOf(rs)
-		statement, args := withoutTerms, []any{organization, homeRegion, c.resources, c.relations, c.subjects}
-		if slices.ContainsFunc(rs, func(r authzcore.Relationship) bool { return r.Terms != authzcore.Terms{} }) {
-			statement, args = withTerms, append(args, c.conditions, c.contexts, c.expires)
-		}
-		rows, err := tx.Query(ctx, statement+conflict, args...)
-		if err != nil {
-			return nil, err
-		}
-		return among(rs, rows)
+	c := columnsOf(relationships)
+	statement, args := withoutTerms, []any{organization, homeRegion, c.resources, c.relations, c.subjects}
+	if slices.ContainsFunc(relationships, func(r authzcore.Relationship) bool { return r.Terms != authzcore.Terms{} }) {
+		statement, args = withTerms, append(args, c.conditions, c.contexts, c.expires)
 	}
-	if created, err = put(insertAbsent, relationships); err != nil {
-		return nil, nil, fmt.Errorf("insert relationships: %w", err)
+	rows, err := tx.Query(ctx, statement+conflict, args...)
+	if err != nil {
+		return nil, err
 	}
-	if rest := without(relationships, created); len(rest) > 0 {
-		if updated, err = put(updatePresent, rest); err != nil {
-			return nil, nil, fmt.Errorf("update relationships: %w", err)
-		}
-	}
-	return created, updated, nil
+	return among(relationships, rows)
 }
 
 // key is what a relationship is found by.
@@ -143,8 +170,8 @@ func among(given []authzcore.Relationship, rows pgx.Rows) ([]authzcore.Relations
 	return out, rows.Err()
 }
 
-// without returns those of all that are not among some.
-func without(all, some []authzcore.Relationship) []authzcore.Relationship {
+// Without returns those of all that are not among some, whatever their terms.
+func Without(all, some []authzcore.Relationship) []authzcore.Relationship {
 	if len(all) == len(some) {
 		return nil
 	}

@@ -39,6 +39,27 @@ type Write struct {
 	MustMatch []bool
 }
 
+// Named are the relationships of all updates, in order.
+func (c Write) Named() []authzcore.Relationship {
+	named := make([]authzcore.Relationship, len(c.Updates))
+	for i, u := range c.Updates {
+		named[i] = u.Relationship
+	}
+	return named
+}
+
+// Given are those of the named relationships that are present after the write,
+// if it is not refused, in order.
+func (c Write) Given() []authzcore.Relationship {
+	given := make([]authzcore.Relationship, 0, len(c.Updates))
+	for _, u := range c.Updates {
+		if u.Operation == authzv1.Operation_OPERATION_CREATE || u.Operation == authzv1.Operation_OPERATION_TOUCH {
+			given = append(given, u.Relationship)
+		}
+	}
+	return given
+}
+
 // Outcome is what a write changes.
 type Outcome struct {
 	// Effects has one entry for each update, in order.

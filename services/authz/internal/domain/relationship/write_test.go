@@ -1,6 +1,7 @@
 package relationship_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -237,4 +238,22 @@ func FuzzWrite(f *testing.F) {
 			t.Fatalf("again: %+v, %v", again, err)
 		}
 	})
+}
+
+func TestNamedAndGiven(t *testing.T) {
+	of := func(subject string) authzcore.Relationship {
+		return authzcore.Relationship{Resource: "document:plan", Relation: "reader", Subject: subject}
+	}
+	write := relationship.Write{Updates: []relationship.Update{
+		{Operation: authzv1.Operation_OPERATION_TOUCH, Relationship: of("user:a")},
+		{Operation: authzv1.Operation_OPERATION_DELETE, Relationship: of("user:b")},
+		{Operation: authzv1.Operation_OPERATION_CREATE, Relationship: of("user:c")},
+		{Relationship: of("user:d")},
+	}}
+	if got, want := write.Named(), []authzcore.Relationship{of("user:a"), of("user:b"), of("user:c"), of("user:d")}; !slices.Equal(got, want) {
+		t.Errorf("named: %v, want %v", got, want)
+	}
+	if got, want := write.Given(), []authzcore.Relationship{of("user:a"), of("user:c")}; !slices.Equal(got, want) {
+		t.Errorf("given: %v, want %v", got, want)
+	}
 }
