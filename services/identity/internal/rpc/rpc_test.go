@@ -34,7 +34,12 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{db: sqltest.New(t)}
+	return newFixtureOn(t, sqltest.New(t))
+}
+
+func newFixtureOn(t *testing.T, db *sqldb.DB) *fixture {
+	t.Helper()
+	f := &fixture{db: db}
 	f.now.Store(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	clock := func() time.Time { return time.Unix(0, f.now.Load()).UTC() }
 	f.log = eventlog.New(eventlog.Config{DB: f.db, Region: "eu-west", Clock: clock})
