@@ -144,7 +144,9 @@ func (d *deployment) address(region, kind string) (string, error) {
 	return string(found[1]), nil
 }
 
-// tokens is how many there are: at 100 calls/s each, more than two cores do.
+// tokens is how many there are. An organization takes one call at level admin of
+// identity and one of authz, and a process takes 100/s of each token: ten allow
+// 1,000 organizations/s in a region, more than two cores do.
 const tokens = 10
 
 // prepare publishes the model, makes the tokens and the clients.

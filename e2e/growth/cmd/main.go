@@ -3,7 +3,7 @@
 // at each step, prints a table and what follows from it, and removes everything.
 // With -simulate it computes from measured costs what cannot be run here.
 //
-//	go run ./e2e/growth/cmd -regions 1,2,3 -organizations 1000,10000 -limit 5m -out growth
+//	go run ./e2e/growth/cmd -regions 1,2,3 -organizations 1000,10000,100000 -limit 20m -out growth
 package main
 
 import (
@@ -28,8 +28,8 @@ import (
 
 const examples = `
 Examples:
-  go run ./e2e/growth/cmd                                      # 1, 2 and 3 regions; 1 000 and 10 000 organizations
-  go run ./e2e/growth/cmd -regions 1,3 -organizations 1000,10000,100000 -limit 30m -out large
+  go run ./e2e/growth/cmd -out growth                          # 1, 2 and 3 regions; 1 000, 10 000 and 100 000 organizations
+  go run ./e2e/growth/cmd -regions 1,3 -organizations 1000,10000 -limit 5m -out small
   go run ./e2e/growth/cmd -regions 2 -organizations 200 -seconds 2 -json
   go run ./e2e/growth/cmd -simulate -from growth               # runs nothing: computes from results/growth.json
 `
@@ -77,11 +77,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		fmt.Fprint(stderr, examples)
 	}
 	regions := f.String("regions", "1,2,3", "numbers of regions; each is a deployment of its own")
-	organizations := f.String("organizations", "1000,10000", "numbers of organizations, ascending; a deployment grows from one to the next")
-	f.DurationVar(&o.limit, "limit", 10*time.Minute, "how long organizations are created in one deployment; what was reached by then is measured, and nothing is extrapolated")
+	organizations := f.String("organizations", "1000,10000,100000", "numbers of organizations, ascending; a deployment grows from one to the next")
+	f.DurationVar(&o.limit, "limit", 20*time.Minute, "how long organizations are created in one deployment; what was reached by then is measured, and nothing is extrapolated")
 	f.DurationVar(&o.seconds, "seconds", 8*time.Second, "how long each measure of a rate takes")
 	f.DurationVar(&o.idle, "idle", 20*time.Second, "how long the cost without load is measured")
-	f.IntVar(&o.workers, "workers", 16, "calls at once while organizations are created")
+	f.IntVar(&o.workers, "workers", 32, "calls at once while organizations are created; each waits for the database most of the time")
 	f.IntVar(&o.samples, "samples", 90, "writes for the lag, and organizations that are asked about in a closed loop")
 	f.IntVar(&o.cold, "cold", 400, "organizations that are asked about for the first time, at each step")
 	f.BoolVar(&o.json, "json", false, "print the figures as JSON instead of tables")
