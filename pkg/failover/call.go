@@ -126,7 +126,7 @@ func (c *call) next(ctx context.Context, err error) (target, error) {
 }
 
 // last says whether this attempt is the last.
-func (c *call) last() bool { return c.sent >= max(attempts, len(c.laps)) }
+func (c *call) last() bool { return c.regions.options.Once || c.sent >= max(attempts, len(c.laps)) }
 
 // poor tells what to do when the budget is empty.
 const poor = "too many calls were sent again of late, so this one was not: call less often, or try again in some seconds"

@@ -50,7 +50,7 @@ func (c *call) failure(why string) error {
 	if all == 1 && c.failed != nil {
 		return c.failed
 	}
-	f := fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE, "the service cannot be reached").Retry(pausedFor)
+	f := fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE, "the service cannot be reached").Retry(c.regions.options.Pause)
 	switch {
 	case c.failed == nil:
 		f.Detail = "the service does not answer; calls to it are paused"
@@ -58,7 +58,7 @@ func (c *call) failure(why string) error {
 		f.Kind, f.Reason, f.Detail = fault.UnknownOutcome, commonv1.Reason_OUTCOME_UNKNOWN, "no answer came: the change may or may not be made"
 	case connect.IsWireError(c.failed):
 		said := faultconnect.FromConnect(c.failed)
-		f.Reason, f.Detail, f.RetryAfter = said.Reason, said.Detail, max(pausedFor, said.RetryAfter)
+		f.Reason, f.Detail, f.RetryAfter = said.Reason, said.Detail, max(c.regions.options.Pause, said.RetryAfter)
 	}
 	if all > 1 {
 		f.Detail += fmt.Sprintf(" (regions tried: %d of %d; %s)", tried, all, why)

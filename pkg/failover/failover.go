@@ -45,6 +45,12 @@ type Options struct {
 	// one call in a hundred takes: a region that is slower again and again is
 	// paused as one that fails. 0 means never.
 	Hedge time.Duration
+	// Once sends a call to one region once, whatever comes of it: for callers that
+	// have a way of their own when a region does not answer.
+	Once bool
+	// Failures in a row pause a region; 0 means 5. Pause is for how long; 0 means 2 s.
+	Failures uint32
+	Pause    time.Duration
 	// LastResort sends a call to the nearest region when all are paused, instead
 	// of refusing it.
 	LastResort bool
@@ -75,6 +81,12 @@ func New(o Options) *Regions {
 	if o.Paused == nil {
 		o.Paused = func(string, string, bool) {}
 	}
+	if o.Failures == 0 {
+		o.Failures = consecutive
+	}
+	if o.Pause == 0 {
+		o.Pause = pausedFor
+	}
 	r := &Regions{options: o, budget: budget{saved: budgetMost}}
 	for _, base := range o.URLs {
 		parsed, err := url.Parse(base)
@@ -83,7 +95,7 @@ func New(o Options) *Regions {
 			r.broken = useless(fmt.Sprintf("%q is not https://host:port", base))
 			continue
 		}
-		r.regions = append(r.regions, newRegion(parsed, o.Paused))
+		r.regions = append(r.regions, newRegion(parsed, o))
 	}
 	if len(o.URLs) == 0 {
 		r.broken = useless("at least one is needed")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
+	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,8 @@ import (
 	"connectrpc.com/connect"
 
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 
 	"github.com/meridian-iam/meridian/pkg/failover"
 	"github.com/meridian-iam/meridian/pkg/fault"
@@ -353,5 +357,70 @@ func TestUselessURLs(t *testing.T) {
 		if f := faultconnect.FromConnect(c.read(t.Context())); f == nil || f.Reason != commonv1.Reason_INVALID_FIELD || f.Meta["field"] != "urls" {
 			t.Errorf("%s: %v", name, f)
 		}
+	}
+}
+
+// Who has another way is told at once, and learns soon that a region is away.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		only := &place{answer: saying(fault.Unavailable, commonv1.Reason_STOPPING)}
+		c := connected(t, failover.Options{Once: true, Failures: 2, Pause: 5 * time.Second}, only)
+		begun := time.Now()
+		for range 4 {
+			if err := c.change(t.Context(), "key"); connect.CodeOf(err) != connect.CodeUnavailable {
+				t.Errorf("%v, want unavailable", err)
+			}
+		}
+		wantCalls(t, []*place{only}, 2)
+		if c.repeats.Load() != 0 || time.Since(begun) != 0 {
+			t.Errorf("%d repetitions, %v", c.repeats.Load(), time.Since(begun))
+		}
+		<-time.After(5*time.Second - time.Millisecond)
+		_ = c.change(t.Context(), "key")
+		wantCalls(t, []*place{only}, 2)
+		<-time.After(2 * time.Millisecond)
+		_ = c.change(t.Context(), "key")
+		wantCalls(t, []*place{only}, 3)
+	})
+}
+
+// A connection that the other side resets is no caller who went away: the call
+// goes on to the next region.
+func TestReset(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1))
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			_ = conn.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-ended
+	})
+	regions := failover.New(failover.Options{URLs: []string{"http://" + l.Addr().String()}, Once: true})
+	c := identityv1connect.NewOrganizationServiceClient(regions.HTTPClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}),
+		regions.URL(), connect.WithInterceptors(regions))
+	_, err = c.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{IdempotencyKey: "key"})
+	if connect.CodeOf(err) != connect.CodeUnavailable || failover.NeverSent(err) {
+		t.Errorf("%v, want unavailable", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = c.CreateOrganization(ctx, &identityv1.CreateOrganizationRequest{IdempotencyKey: "key"})
+	if connect.CodeOf(err) != connect.CodeCanceled {
+		t.Errorf("%v, want canceled by the caller", err)
 	}
 }

@@ -27,19 +27,19 @@ type region struct {
 	reads, changes *gobreaker.TwoStepCircuitBreaker[struct{}]
 }
 
-func newRegion(base *url.URL, paused func(url, kind string, paused bool)) *region {
+func newRegion(base *url.URL, o Options) *region {
 	breaker := func(kind string) *gobreaker.TwoStepCircuitBreaker[struct{}] {
 		return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-			Name: kind, MaxRequests: 1, Interval: window, BucketPeriod: time.Second, Timeout: pausedFor,
+			Name: kind, MaxRequests: 1, Interval: window, BucketPeriod: time.Second, Timeout: o.Pause,
 			ReadyToTrip: func(c gobreaker.Counts) bool {
-				return c.ConsecutiveFailures >= consecutive || c.Requests >= windowCalls && 2*c.TotalFailures >= c.Requests
+				return c.ConsecutiveFailures >= o.Failures || c.Requests >= windowCalls && 2*c.TotalFailures >= c.Requests
 			},
 			IsSuccessful: func(err error) bool { return !counts(err) },
 			IsExcluded: func(err error) bool {
 				return errors.Is(err, errNoVerdict) || connect.CodeOf(err) == connect.CodeCanceled
 			},
 			OnStateChange: func(kind string, _, to gobreaker.State) {
-				paused(base.String(), kind, to != gobreaker.StateClosed)
+				o.Paused(base.String(), kind, to != gobreaker.StateClosed)
 			},
 		})
 	}

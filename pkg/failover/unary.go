@@ -44,9 +44,13 @@ func (u *unary) attempt(ctx context.Context, t target, request connect.AnyReques
 }
 
 // given returns the error of an attempt that was given up, rather than ended by
-// the caller, as that of a region that does not answer.
+// the caller, as that of a region that does not answer. So is a connection that
+// was reset, which connect takes for a caller who went away.
 func given(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
+	if cause == nil && connect.CodeOf(err) == connect.CodeCanceled && !connect.IsWireError(err) {
+		return connect.NewError(connect.CodeUnavailable, err)
+	}
 	if err == nil || connect.IsWireError(err) || !errors.Is(cause, errSlow) && !errors.Is(cause, errOutrun) {
 		return err
 	}
