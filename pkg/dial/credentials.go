@@ -21,6 +21,7 @@ const ownTokenUse = 30 * time.Second
 // credentials sends who calls: a service token, or a fixed bearer.
 type credentials struct {
 	service string
+	from    string // as Options.ForwardFrom
 	key     *principal.ServiceKey
 	token   secret.String
 
@@ -34,7 +35,7 @@ type ownToken struct {
 }
 
 func newCredentials(o Options) *credentials {
-	return &credentials{service: o.Service, key: o.Key, token: o.Token, own: make(map[string]ownToken)}
+	return &credentials{service: o.Service, from: o.ForwardFrom, key: o.Key, token: o.Token, own: make(map[string]ownToken)}
 }
 
 // WrapUnary implements connect.Interceptor.
@@ -80,7 +81,11 @@ func (c *credentials) set(ctx context.Context, spec connect.Spec, header http.He
 
 func (c *credentials) mint(ctx context.Context, spec connect.Spec) (secret.String, error) {
 	audience, _, _ := strings.Cut(strings.TrimPrefix(spec.Procedure, "/"), "/")
-	if caller, ok := principal.From(ctx); ok {
+	caller, ok := principal.From(ctx)
+	switch {
+	case ok && c.from != "":
+		return c.key.Forward(c.service, c.from, audience, caller)
+	case ok:
 		return c.key.Mint(c.service, audience, &caller)
 	}
 	c.mu.Lock()

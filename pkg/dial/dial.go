@@ -42,6 +42,9 @@ type Options struct {
 	// Key signs service tokens. The principal of the context, if there is one,
 	// is passed on: the call is made in its name.
 	Key *principal.ServiceKey
+	// ForwardFrom is the region whose callers' calls are sent on to another one,
+	// as they are; absent: calls in a caller's name are the service's own. With Key.
+	ForwardFrom string
 	// Token is sent as the bearer when there is no Key.
 	Token secret.String
 	// Deadline of a unary call whose context has none; absent: 3 s.
@@ -49,6 +52,10 @@ type Options struct {
 	// Hedge is after how long without an answer a call without side effects is
 	// also sent to the next region; absent: never. See failover.Options.
 	Hedge time.Duration
+	// Once, Failures and Pause are as in failover.Options.
+	Once     bool
+	Failures uint32
+	Pause    time.Duration
 	// Telemetry; nil means none.
 	Telemetry *telemetry.Telemetry
 }
@@ -86,7 +93,8 @@ func New(o Options) *Client {
 	}
 	counted := newMetrics(o.Target, o.Telemetry.Registry)
 	regions := failover.New(failover.Options{
-		URLs: o.BaseURLs, Hedge: o.Hedge, Repeated: counted.repetitions.Inc, Paused: counted.pause,
+		URLs: o.BaseURLs, Hedge: o.Hedge, Once: o.Once, Failures: o.Failures, Pause: o.Pause,
+		Repeated: counted.repetitions.Inc, Paused: counted.pause,
 	})
 	interceptors := []connect.Interceptor{translator{}, deadliner{o.Deadline}, regions}
 	if tracer := newTracer(o.Telemetry); tracer != nil {

@@ -53,6 +53,9 @@ type Principal struct {
 	Level        commonv1.Level
 	// Via is the service that passed the caller on, or "".
 	Via string
+	// ForwardedFrom is the region that sent the caller's call on to this one, or
+	// "". Unlike Via it is nothing of who acts: no event and no scope has it.
+	ForwardedFrom string
 	// Expires is when it stops to be valid; zero means not by itself.
 	Expires time.Time
 }
@@ -74,6 +77,11 @@ func (p Principal) Actor() *logv1.Actor {
 // Scope is where the principal's idempotency keys are unique: kind:id. The
 // service that passed the caller on makes no difference.
 func (p Principal) Scope() string { return p.Kind.String() + ":" + p.ID }
+
+// Counted says whether limits leave the principal's calls alone: a service's own,
+// and those that a service passed on or forwarded. The callers for whom it calls
+// were counted at the edge.
+func (p Principal) Counted() bool { return p.Kind == Service || p.Via != "" || p.ForwardedFrom != "" }
 
 type contextKey struct{}
 

@@ -15,6 +15,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/region"
 	"github.com/meridian-iam/meridian/pkg/secret"
 )
 
@@ -87,6 +88,10 @@ type callerClaims struct {
 	ID           string         `json:"id"`
 	Organization string         `json:"org,omitempty"`
 	Level        commonv1.Level `json:"level"`
+	// Via and From are of a call that was forwarded: what the caller's Via was, and
+	// the region that forwarded it.
+	Via  string `json:"via,omitempty"`
+	From string `json:"from,omitempty"`
 }
 
 // Mint makes a bearer token with which service calls audience, a full service
@@ -95,19 +100,32 @@ type callerClaims struct {
 //
 // The token is a JWT (HS256) that lives 60 s.
 func (k *ServiceKey) Mint(service, audience string, caller *Principal) (secret.String, error) {
+	if caller == nil {
+		return k.mint(service, audience, nil)
+	}
+	return k.mint(service, audience, &callerClaims{Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level})
+}
+
+// Forward makes a bearer token with which a service sends a call on, from its
+// region to another one's audience, as the caller made it: the caller comes out as
+// it was, but for ForwardedFrom. Format and life are those of Mint.
+func (k *ServiceKey) Forward(service, region, audience string, caller Principal) (secret.String, error) {
+	return k.mint(service, audience, &callerClaims{
+		Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level, Via: caller.Via, From: region,
+	})
+}
+
+func (k *ServiceKey) mint(service, audience string, caller *callerClaims) (secret.String, error) {
 	if k == nil || k.signer == nil {
 		return secret.String{}, errors.New("mint service token: no service key")
 	}
 	now := k.now()
-	claims := serviceClaims{Claims: jwt.Claims{
+	claims := serviceClaims{Caller: caller, Claims: jwt.Claims{
 		Issuer:   service,
 		Audience: jwt.Audience{audience},
 		IssuedAt: jwt.NewNumericDate(now),
 		Expiry:   jwt.NewNumericDate(now.Add(serviceTokenLifetime)),
 	}}
-	if caller != nil {
-		claims.Caller = &callerClaims{caller.Kind, caller.ID, caller.Organization, caller.Level}
-	}
 	token, err := jwt.Signed(k.signer).Claims(claims).Serialize()
 	if err != nil {
 		return secret.String{}, fmt.Errorf("mint service token: %w", err)
@@ -116,7 +134,8 @@ func (k *ServiceKey) Mint(service, audience string, caller *Principal) (secret.S
 }
 
 // Verify returns who calls: the service itself, or the caller for whom it
-// calls, with the service in Via.
+// calls, with the service in Via or, of a call that was forwarded, the region in
+// ForwardedFrom.
 //
 // Errors: TOKEN_REJECTED, whatever is wrong.
 func (k *ServiceKey) Verify(bearer secret.String, audience string) (Principal, error) {
@@ -144,7 +163,7 @@ func (k *ServiceKey) Verify(bearer secret.String, audience string) (Principal, e
 	return claims.principal(), nil
 }
 
-// plausible says whether Mint could have made these claims: they live no longer
+// plausible says whether Mint or Forward could have made these claims: they live no longer
 // than its tokens do, and name a caller of a kind and a level that there is.
 func (c *serviceClaims) plausible() bool {
 	if c.Expiry.Time().Sub(c.IssuedAt.Time()) > serviceTokenLifetime+clockSkew {
@@ -152,6 +171,9 @@ func (c *serviceClaims) plausible() bool {
 	}
 	if c.Caller == nil {
 		return true
+	}
+	if c.Caller.From == "" && c.Caller.Via != "" || c.Caller.From != "" && !region.Valid(c.Caller.From) {
+		return false
 	}
 	_, level := commonv1.Level_name[int32(c.Caller.Level)]
 	return level && c.Caller.Kind.defined() && c.Caller.ID != ""
@@ -162,10 +184,14 @@ func (c *serviceClaims) principal() Principal {
 	if c.Caller == nil {
 		return Principal{Kind: Service, ID: c.Issuer, Level: commonv1.Level_LEVEL_ADMIN, Expires: expires}
 	}
-	return Principal{
+	p := Principal{
 		Kind: c.Caller.Kind, ID: c.Caller.ID, Organization: c.Caller.Organization,
 		Level: c.Caller.Level, Via: c.Issuer, Expires: expires,
 	}
+	if c.Caller.From != "" {
+		p.Via, p.ForwardedFrom = c.Caller.Via, c.Caller.From
+	}
+	return p
 }
 
 func (k *ServiceKey) now() time.Time {

@@ -208,3 +208,64 @@ func FuzzServiceKeyVerify(f *testing.F) {
 		}
 	})
 }
+
+// A call that is forwarded is the caller's as before: nothing of who acts changes.
+func TestServiceKeyForward(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	key, raw := newKey(t, func() time.Time { return now })
+	for name, caller := range map[string]principal.Principal{
+		"an API token's": {Kind: principal.APIToken, ID: "tok_1", Organization: acme, Level: commonv1.Level_LEVEL_WRITE},
+		"by a service":   {Kind: principal.APIToken, ID: "tok_1", Level: commonv1.Level_LEVEL_ADMIN, Via: "gateway"},
+		"a service's":    {Kind: principal.Service, ID: "gateway", Level: commonv1.Level_LEVEL_ADMIN},
+	} {
+		bearer, err := key.Forward("authz", "us-east", audience, caller)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := key.Verify(bearer, audience)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want := caller
+		want.ForwardedFrom, want.Expires = "us-east", now.Add(time.Minute).UTC()
+		got.Expires = got.Expires.UTC()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if got.Scope() != caller.Scope() || got.Actor().String() != caller.Actor().String() || !got.Counted() {
+			t.Errorf("%s: scope %q, actor %v, counted %t", name, got.Scope(), got.Actor(), got.Counted())
+		}
+		if _, err := key.Verify(bearer, "meridian.authz.v1.CheckService"); err == nil {
+			t.Errorf("%s: it is good for another service", name)
+		}
+	}
+	// Nobody can make one without the key, and none names what is no region.
+	other, _ := newKey(t, key.Clock)
+	bearer, err := other.Forward("authz", "us-east", audience, principal.Principal{Kind: principal.APIToken, ID: "tok_1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := key.Verify(bearer, audience); !fault.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+		t.Errorf("with another key: %v", err)
+	}
+	for name, caller := range map[string]map[string]any{
+		"no region":             {"kind": 1, "id": "tok_1", "level": 1, "from": "Mars!"},
+		"via without a region":  {"kind": 1, "id": "tok_1", "level": 1, "via": "gateway"},
+		"nobody from somewhere": {"kind": 0, "id": "", "level": 1, "from": "us-east"},
+	} {
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: raw}, (&jose.SignerOptions{}).WithType("meridian-service+jwt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := jwt.Signed(signer).Claims(map[string]any{
+			"iss": "authz", "aud": audience, "iat": now.Unix(), "exp": now.Add(time.Minute).Unix(), "caller": caller,
+		}).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := key.Verify(secret.NewString(text), audience); !fault.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

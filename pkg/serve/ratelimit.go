@@ -86,7 +86,7 @@ func (l *limiter) WrapStreamingHandler(next connect.StreamingHandlerFunc) connec
 // take counts a call on the organization that it names, or else the caller's.
 func (l *limiter) take(ctx context.Context, of *method, organization string, header func() http.Header) error {
 	caller, _ := principal.From(ctx)
-	if caller.Kind == principal.Service || caller.Via != "" {
+	if caller.Counted() {
 		return nil
 	}
 	rate := l.principals[of.budget].rate

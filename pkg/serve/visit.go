@@ -54,7 +54,7 @@ func (v *visit) from() string {
 // enter counts the request for its caller. Services are not counted: the callers
 // for whom they call were, at the edge.
 func (v *visit) enter(caller principal.Principal) error {
-	if v == nil || v.entered || v.inside || caller.Kind == principal.Service || caller.Via != "" {
+	if v == nil || v.entered || v.inside || caller.Counted() {
 		return nil
 	}
 	if !v.crowd.enter(caller, v.stream) {
