@@ -17,6 +17,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/home"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/project"
 	"github.com/meridian-iam/meridian/pkg/serve"
@@ -48,7 +49,10 @@ type Options struct {
 	// StreamHead is the last sequence of a log in the region's streams.
 	StreamHead func(ctx context.Context, log string) (sequence uint64, found bool, err error)
 	// Dir holds the snapshots of graphs; it is made when absent.
-	Dir     string
+	Dir string
+	// Home knows the ways to the other regions; nil: every write is committed from
+	// here.
+	Home    *home.Router
 	Clock   func() time.Time // nil means time.Now
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
@@ -67,6 +71,7 @@ type Service struct {
 	checks        *rpc.Checks
 	lookups       *rpc.Lookups
 	authzen       *authzen.Service
+	home          *home.Router
 }
 
 // New wires the service.
@@ -97,7 +102,7 @@ func New(o Options) (*Service, error) {
 		WatchRetention: config.WatchRetention,
 	}
 	s := &Service{
-		follower: o.Follower, registry: registry, graphs: all,
+		follower: o.Follower, registry: registry, graphs: all, home: o.Home,
 		sweeper: sweep.New(sweep.Options{
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 		}),
@@ -120,11 +125,11 @@ func New(o Options) (*Service, error) {
 
 // Mount adds the service's procedures to a server.
 func (s *Service) Mount(mount func(path string, h http.Handler), options ...connect.HandlerOption) {
-	mount(authzv1connect.NewModelServiceHandler(s.models, options...))
-	mount(authzv1connect.NewRelationshipServiceHandler(s.relationships, options...))
+	mount(authzv1connect.NewModelServiceHandler(rpc.ModelsAtHome(s.models, s.home), options...))
+	mount(authzv1connect.NewRelationshipServiceHandler(rpc.RelationshipsAtHome(s.relationships, s.home), options...))
 	mount(authzv1connect.NewCheckServiceHandler(s.checks, options...))
 	mount(authzv1connect.NewLookupServiceHandler(s.lookups, options...))
-	mount(authzv1connect.NewRoleServiceHandler(s.roles, options...))
+	mount(authzv1connect.NewRoleServiceHandler(rpc.RolesAtHome(s.roles, s.home), options...))
 }
 
 // MountHTTP adds what is not Connect to a server: AuthZEN.

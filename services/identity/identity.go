@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/home"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
@@ -26,13 +27,17 @@ type Options struct {
 	// the platform's home first.
 	Region  string
 	Regions []string
-	Clock   func() time.Time // nil means time.Now
+	// Home knows the ways to the other regions; nil: every write is committed from
+	// here.
+	Home  *home.Router
+	Clock func() time.Time // nil means time.Now
 }
 
 // Service is the identity service.
 type Service struct {
 	organizations *rpc.Organizations
 	tokens        *rpc.APITokens
+	home          *home.Router
 }
 
 // New wires the service.
@@ -43,13 +48,14 @@ func New(o Options) *Service {
 	return &Service{
 		organizations: &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock},
 		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Clock: o.Clock},
+		home:          o.Home,
 	}
 }
 
 // Mount adds the service's procedures to a server.
 func (s *Service) Mount(mount func(path string, h http.Handler), options ...connect.HandlerOption) {
-	mount(identityv1connect.NewOrganizationServiceHandler(s.organizations, options...))
-	mount(identityv1connect.NewApiTokenServiceHandler(s.tokens, options...))
+	mount(identityv1connect.NewOrganizationServiceHandler(rpc.OrganizationsAtHome(s.organizations, s.home), options...))
+	mount(identityv1connect.NewApiTokenServiceHandler(rpc.APITokensAtHome(s.tokens, s.home), options...))
 }
 
 // Verifier verifies API tokens straight from this service's table.

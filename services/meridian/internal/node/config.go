@@ -4,6 +4,8 @@ package node
 
 import (
 	"fmt"
+	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -47,6 +49,10 @@ type Config struct {
 	// host it, as https://identity.internal:8443: one for each region, nearest
 	// first.
 	IdentityURLs []string `yaml:"identity_urls"`
+	// Peers are where the services of other regions are, by region, as seen from
+	// here. A write of what is at home there is sent there; absent: every write is
+	// committed from here, through the database. That of Region is not used.
+	Peers map[string]PeerConfig `yaml:"peers"`
 
 	// ClockSkew is how far this node's own clock is taken to be off, for drills;
 	// absent: it is right. The database's clock is the one that counts.
@@ -80,6 +86,14 @@ type BusConfig struct {
 	CredentialsFile string `yaml:"credentials_file"`
 	// Replicas of the region's stream; absent: 1.
 	Replicas int `yaml:"replicas"`
+}
+
+// PeerConfig says where another region's services are, as https://host:port: one
+// address, that of the region's edge, or one for each service. What is absent is
+// not called.
+type PeerConfig struct {
+	Identity string `yaml:"identity"`
+	Authz    string `yaml:"authz"`
 }
 
 // KeysConfig names files with key material.
@@ -189,9 +203,27 @@ func (c Config) check() error {
 	case !c.hosts(Identity) && len(c.IdentityURLs) == 0:
 		return fmt.Errorf("identity_urls: is required when this node does not host identity")
 	}
+	if err := c.checkPeers(); err != nil {
+		return err
+	}
 	for _, s := range c.Services {
 		if s != Identity && s != Authz && s != Relay {
 			return fmt.Errorf("services: there is no service %q; there are %q", s, []string{Identity, Authz, Relay})
+		}
+	}
+	return nil
+}
+
+func (c Config) checkPeers() error {
+	for _, name := range slices.Sorted(maps.Keys(c.Peers)) {
+		if err := region.Check(name); err != nil {
+			return fmt.Errorf("peers: %w", err)
+		}
+		for service, at := range map[string]string{Identity: c.Peers[name].Identity, Authz: c.Peers[name].Authz} {
+			parsed, err := url.Parse(at)
+			if at != "" && (err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https") {
+				return fmt.Errorf("peers.%s.%s: %q is not https://host:port", name, service, at)
+			}
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/bus"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/home"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/project"
 	"github.com/meridian-iam/meridian/pkg/relay"
@@ -38,6 +39,9 @@ type Node struct {
 	bus      *bus.Bus
 	log      *eventlog.Store
 	follower *project.Follower
+	// key is what services vouch for each other with; homes is nil without peers.
+	key   *principal.ServiceKey
+	homes *home.Logs
 	// relays are the region's own, and one that stands by for each other region.
 	relays   []*relay.Relay
 	identity *identity.Service
@@ -62,7 +66,7 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openTelemetry, n.openDatabase, n.openBus, n.openLog, n.openServices, n.openServer,
+		n.openTelemetry, n.openDatabase, n.openBus, n.openLog, n.openPeers, n.openServices, n.openServer,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -205,12 +209,14 @@ func (n *Node) openServices(context.Context) (err error) {
 	if n.config.hosts(Identity) {
 		n.identity = identity.New(identity.Options{
 			DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, Clock: n.clock,
+			Home: n.ways(Identity, func(p PeerConfig) string { return p.Identity }),
 		})
 	}
 	if n.config.hosts(Authz) {
 		n.authz, err = authz.New(authz.Options{
 			Config: n.config.Authz, DB: n.db, Log: n.log, Follower: n.follower, Region: n.config.Region, StreamHead: n.bus.Last, Clock: n.clock,
 			Dir:    filepath.Join(n.config.DataDir, "graphs"),
+			Home:   n.ways(Authz, func(p PeerConfig) string { return p.Authz }),
 			Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 		})
 		if err != nil {

@@ -15,12 +15,8 @@ import (
 )
 
 func (n *Node) openServer(context.Context) error {
-	key, err := principal.LoadServiceKey(n.config.Keys.ServiceFile)
-	if err != nil {
-		return err
-	}
 	n.server = serve.New(serve.Options{
-		Config: n.config.Server, Verifier: n.verifier(key), ServiceKey: key, Log: n.telemetry.Log, Telemetry: n.telemetry,
+		Config: n.config.Server, Verifier: n.verifier(), ServiceKey: n.key, Log: n.telemetry.Log, Telemetry: n.telemetry,
 	})
 	n.server.Ready("database", func(ctx context.Context) error { return n.db.Pool().Ping(ctx) })
 	n.server.Ready("bus", n.bus.Ready)
@@ -41,13 +37,13 @@ func (n *Node) openServer(context.Context) error {
 
 // verifier says whose a bearer token is: from identity's table or by asking
 // identity, through a cache that revocations in the log empty.
-func (n *Node) verifier(key *principal.ServiceKey) principal.Verifier {
+func (n *Node) verifier() principal.Verifier {
 	var upstream principal.Verifier
 	if n.identity != nil {
 		upstream = n.identity.Verifier()
 	} else {
 		c := dial.New(dial.Options{
-			BaseURLs: n.config.IdentityURLs, Target: Identity, Service: Authz, Key: key, Telemetry: n.telemetry,
+			BaseURLs: n.config.IdentityURLs, Target: Identity, Service: Authz, Key: n.key, Telemetry: n.telemetry,
 		})
 		upstream = identity.RemoteVerifier{Client: identityv1connect.NewApiTokenServiceClient(c.HTTP, c.BaseURL, c.Options...)}
 	}

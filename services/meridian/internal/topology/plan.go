@@ -4,8 +4,8 @@
 // of the real world, which can be cut, slowed and healed.
 //
 // PostgreSQL, when it stands for the CockroachDB cluster, is one server. It is
-// near to every region, because the rows of an organization have their
-// leaseholder in its home region; DatabaseDelay makes it far. Losing a region
+// near to every region, as the leaseholders of an organization's rows are to its
+// home region, whose services execute the writes; DatabaseDelay makes it far. Losing a region
 // does not lose it, as losing one of three does not lose a CockroachDB cluster.
 package topology
 

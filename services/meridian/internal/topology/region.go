@@ -89,6 +89,7 @@ keys:
   service_file: %q
   regional_file: %q
 identity_urls: [http://%s]
+peers: {%s}
 clock_skew: %s
 telemetry:
   format: text
@@ -103,8 +104,20 @@ func (d *Deployment) writeNode(r *Region, service string) (path string, err erro
 	content := fmt.Sprintf(nodeConfig, r.Name, strings.Join(d.plan.Regions, ", "), service,
 		d.path(r.Name, service), d.path(r.Name, "database.url"), d.natsURL(r), d.plan.Servers,
 		d.path("service.key"), d.path(r.Name, "keys", "regional.json"),
-		r.listen[Identity], d.plan.Skews[r.Name], r.listen[service])
+		r.listen[Identity], d.peers(r), d.plan.Skews[r.Name], r.listen[service])
 	return path, os.WriteFile(path, []byte(content), 0o600)
+}
+
+// peers are the services of the other regions, by way of the links that calls
+// take.
+func (d *Deployment) peers(r *Region) string {
+	var peers []string
+	for _, other := range d.Regions {
+		for _, link := range d.links.between(carriesCalls, r.Name, other.Name) {
+			peers = append(peers, fmt.Sprintf("%s: {identity: \"http://%s\", authz: \"http://%[2]s\"}", other.Name, link.Address))
+		}
+	}
+	return strings.Join(peers, ", ")
 }
 
 // prepare writes what the processes of a region read, and names the processes.

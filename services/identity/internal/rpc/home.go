@@ -1,0 +1,65 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/meridian-iam/meridian/pkg/home"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+)
+
+// The handlers that are mounted: writes go to the home region of the log that
+// they append to, everything else is answered here.
+
+type (
+	organizationsAtHome struct {
+		*Organizations
+
+		peers *home.Peers[identityv1connect.OrganizationServiceClient]
+	}
+	apiTokensAtHome struct {
+		*APITokens
+
+		peers *home.Peers[identityv1connect.ApiTokenServiceClient]
+	}
+)
+
+// OrganizationsAtHome serves OrganizationService with writes executed at home.
+func OrganizationsAtHome(s *Organizations, ways *home.Router) identityv1connect.OrganizationServiceHandler {
+	return &organizationsAtHome{s, home.Clients(ways, identityv1connect.NewOrganizationServiceClient)}
+}
+
+// APITokensAtHome serves ApiTokenService with writes executed at home.
+func APITokensAtHome(s *APITokens, ways *home.Router) identityv1connect.ApiTokenServiceHandler {
+	return &apiTokensAtHome{s, home.Clients(ways, identityv1connect.NewApiTokenServiceClient)}
+}
+
+// CreateOrganization implements OrganizationService. The organization is made in
+// its home region, which is this one when the request names none.
+func (s *organizationsAtHome) CreateOrganization(
+	ctx context.Context, req *identityv1.CreateOrganizationRequest,
+) (*identityv1.CreateOrganizationResponse, error) {
+	return home.SendTo(ctx, s.peers, req.GetHomeRegion(), req,
+		identityv1connect.OrganizationServiceClient.CreateOrganization, s.Organizations.CreateOrganization)
+}
+
+// MoveHome implements OrganizationService. To a region that no calls are sent to
+// from here an organization is moved from here: it may be one that is being
+// added, which the home region has not been told of.
+func (s *organizationsAtHome) MoveHome(ctx context.Context, req *identityv1.MoveHomeRequest) (*identityv1.MoveHomeResponse, error) {
+	if !s.peers.Knows(req.GetHomeRegion()) {
+		return s.Organizations.MoveHome(ctx, req)
+	}
+	return home.Send(ctx, s.peers, req.GetOrganization(), req,
+		identityv1connect.OrganizationServiceClient.MoveHome, s.Organizations.MoveHome)
+}
+
+// CreateApiToken implements ApiTokenService.
+func (s *apiTokensAtHome) CreateApiToken(ctx context.Context, req *identityv1.CreateApiTokenRequest) (*identityv1.CreateApiTokenResponse, error) {
+	return home.Send(ctx, s.peers, logOf(req.GetOrganization()), req, identityv1connect.ApiTokenServiceClient.CreateApiToken, s.APITokens.CreateApiToken)
+}
+
+// RevokeApiToken implements ApiTokenService.
+func (s *apiTokensAtHome) RevokeApiToken(ctx context.Context, req *identityv1.RevokeApiTokenRequest) (*identityv1.RevokeApiTokenResponse, error) {
+	return home.Send(ctx, s.peers, logOf(req.GetOrganization()), req, identityv1connect.ApiTokenServiceClient.RevokeApiToken, s.APITokens.RevokeApiToken)
+}

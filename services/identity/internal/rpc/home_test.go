@@ -1,0 +1,21 @@
+package rpc_test
+
+import (
+	"testing"
+
+	"github.com/meridian-iam/meridian/pkg/home"
+	"github.com/meridian-iam/meridian/pkg/home/hometest"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
+)
+
+// Whoever adds a write sends it home.
+func TestWritesAreSentHome(t *testing.T) {
+	t.Parallel()
+	hometest.Complete(t, identityv1connect.OrganizationServiceName, func(ways *home.Router) any {
+		return rpc.OrganizationsAtHome(&rpc.Organizations{}, ways)
+	})
+	hometest.Complete(t, identityv1connect.ApiTokenServiceName, func(ways *home.Router) any {
+		return rpc.APITokensAtHome(&rpc.APITokens{}, ways)
+	}, "VerifyApiToken") // it only reads
+}
