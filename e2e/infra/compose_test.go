@@ -247,7 +247,7 @@ func TestComposeContainers(t *testing.T) {
 }
 
 // From this machine, one door for each region and the console; from region to
-// region, databases and NATS.
+// region, databases, NATS and the services that take writes.
 func TestComposeNetworks(t *testing.T) {
 	c := loadCompose(t)
 	published := make(map[string][]string)
@@ -307,6 +307,15 @@ func regionOf(name string) (region, part string) {
 	return "", name
 }
 
+// peers are where the services of each region are.
+func peers() map[string]any {
+	out := make(map[string]any)
+	for _, r := range regions() {
+		out[r] = map[string]any{"identity": "https://" + r + "-identity:8443", "authz": "https://" + r + "-authz:8443"}
+	}
+	return out
+}
+
 // What one region has, the others have, too.
 func TestComposeRegionsAreAlike(t *testing.T) {
 	c := loadCompose(t)
@@ -339,6 +348,10 @@ func TestComposeRegionsAreAlike(t *testing.T) {
 			t.Errorf("%s has regions %s", region, got)
 		}
 		delete(configuration, "regions")
+		if got := fmt.Sprint(configuration["peers"]); got != fmt.Sprint(peers()) {
+			t.Errorf("%s has peers %s", region, got)
+		}
+		delete(configuration, "peers")
 		shapes[region]["configuration"] = nameless(t, region, configuration)
 	}
 	for _, region := range regions()[1:] {

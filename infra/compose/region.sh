@@ -13,6 +13,6 @@ heal) verb=connect ;;
 	exit 2
 	;;
 esac
-for part in cockroach nats-1 nats-2 nats-3; do
+for part in cockroach nats-1 nats-2 nats-3 identity authz; do
 	docker network "$verb" meridian-interregion "$2-$part"
 done
