@@ -6,6 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -21,6 +25,8 @@ type Ready struct {
 	PID          int    `json:"pid"`
 	// Regions are the URLs of the regions, when there are several.
 	Regions map[string]string `json:"regions"`
+	// Links is toxiproxy's API, where the links between them are.
+	Links string `json:"links"`
 }
 
 // Dev is a running `meridian dev`.
@@ -101,6 +107,49 @@ func (d *Dev) Node(t testing.TB, region string, change func(config map[string]an
 	}
 	write(t, n.config, string(content))
 	return n
+}
+
+// ServiceURL is where a service of one of several regions answers by itself.
+func (d *Dev) ServiceURL(t testing.TB, region, service string) string {
+	t.Helper()
+	var config struct {
+		Server struct {
+			Listen string `yaml:"listen"`
+		} `yaml:"server"`
+	}
+	content, err := os.ReadFile(d.RegionFile(region, service+".yaml"))
+	if err == nil {
+		err = yaml.Unmarshal(content, &config)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + config.Server.Listen
+}
+
+// KillService ends a service of one of several regions without a warning.
+func (d *Dev) KillService(t testing.TB, region, service string) {
+	t.Helper()
+	config := d.RegionFile(region, service+".yaml")
+	running, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range running {
+		line, err := os.ReadFile(path)
+		if err != nil || !slices.Contains(strings.Split(string(line), "\x00"), config) {
+			continue // it has ended, or is another program
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err == nil {
+			err = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("nobody runs with %s", config)
 }
 
 // BusURL is where the services of one of several regions reach their NATS.
