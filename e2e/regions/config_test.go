@@ -64,6 +64,9 @@ func TestServeRefusesRegions(t *testing.T) {
 		"one twice":          {"region: eu-west\nregions: [us-east, eu-west, us-east]\n", []string{"regions:", "us-east", "twice"}},
 		"no name of its own": {"region: EU\nregions: [us-east, EU]\n", []string{"region:", "EU", "lower-case"}},
 		"no name":            {"region: eu-west\nregions: [eu-west, us.east]\n", []string{"regions:", "us.east", "lower-case"}},
+		"a peer's name":      {"region: eu-west\npeers: {EU: {authz: \"http://127.0.0.1:1\"}}\n", []string{"peers:", "EU", "lower-case"}},
+		"a peer's address":   {"region: eu-west\npeers: {us-east: {authz: \"127.0.0.1:1\"}}\n", []string{"peers.us-east.authz:", "127.0.0.1:1", "https://host:port"}},
+		"a peer's service":   {"region: eu-west\npeers: {us-east: {relay: \"http://127.0.0.1:1\"}}\n", []string{"line 2", "relay"}},
 		"yesterday's":        {"region: eu-west\nidentity_url: http://127.0.0.1:1\n", []string{"line 2", "identity_url"}},
 	} {
 		t.Run(name, func(t *testing.T) {
