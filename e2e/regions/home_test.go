@@ -378,7 +378,7 @@ func (d deployment) testLatency(t *testing.T) {
 				continue
 			}
 			d.away(t, from, home, organization)
-			moved := d.moved(t, "authz", func() { alone = d.median(t, from, organization, "alone", 1).String() })
+			moved := d.moved(t, "authz", func() { alone = d.median(t, from, organization, "alone", 3).String() })
 			if moved(from, "answered") != 0 {
 				t.Errorf("%s reaches %s over a link that is cut", from, home)
 			}
