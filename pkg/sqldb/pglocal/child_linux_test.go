@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/meridian-iam/meridian/pkg/sqldb/pglocal"
+	"github.com/meridian-iam/meridian/pkg/sqldb/pglocal/cockroachtest"
 )
 
 // dirVariable makes the test binary a parent of a database: it starts one in the
@@ -24,17 +25,13 @@ import (
 const dirVariable = "MERIDIAN_PGLOCAL_TEST_DIR"
 
 func TestMain(m *testing.M) {
+	cockroachtest.Main()
 	if dir := os.Getenv(dirVariable); dir != "" {
 		if err := parent(dir); err != nil {
 			fmt.Println("error", err)
 			os.Exit(1)
 		}
 		return
-	}
-	if announce := os.Getenv(standInVariable); announce != "" {
-		if err := standIn(announce, os.Args[1:]); err != nil {
-			os.Exit(1)
-		}
 	}
 	os.Exit(m.Run())
 }

@@ -20,7 +20,12 @@ import (
 // of this machine may connect.
 type cockroach struct{ binary string }
 
-const urlFile = "url"
+const (
+	urlFile = "url"
+	// cockroachQuit ends a node at once: at SIGQUIT it writes its stacks into its
+	// log and goes on (quitSignal in its pkg/cli/start_unix.go).
+	cockroachQuit = syscall.SIGKILL
+)
 
 func (c cockroach) start(ctx context.Context, o Options) (*Server, error) {
 	home := filepath.Join(o.Dir, cockroachFolder)
@@ -30,7 +35,7 @@ func (c cockroach) start(ctx context.Context, o Options) (*Server, error) {
 	if err := os.Remove(filepath.Join(home, urlFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	process, err := launch(ctx, exec.Command(c.binary, cockroachArgs(home)...), nil, o.Log)
+	process, err := launch(ctx, exec.Command(c.binary, cockroachArgs(home)...), cockroachQuit, nil, o.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -14,12 +14,12 @@
 // # The child never outlives the parent
 //
 // On Linux the kernel sends the child SIGQUIT when its parent ends (Pdeathsig),
-// whatever ended the parent. The kernel means the thread that forked, not the
-// process; so the child is started from a goroutine that is locked to its thread
-// and stays on it until the child has ended. The child has its own process
-// group, so that Ctrl-C reaches only the parent, which then stops the child in
-// order. On macOS there is no such signal: a child that was left over is stopped
-// by the next Start in the same directory.
+// whatever ended the parent; CockroachDB, which goes on after that one, gets
+// SIGKILL. The kernel means the thread that forked, not the process; so the child
+// is started from a goroutine that is locked to its thread and stays on it until
+// the child has ended. The child has its own process group, so that Ctrl-C
+// reaches only the parent, which then stops the child in order. On macOS there is no such signal: a child that was left over is stopped
+// by the next Start in the same directory, if it is PostgreSQL.
 //
 // # Root
 //

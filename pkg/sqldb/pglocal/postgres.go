@@ -180,7 +180,7 @@ func (l *launchpad) serve(ctx context.Context) (*Server, error) {
 		}
 		return args
 	})
-	process, err := launch(ctx, cmd, l.user, l.Log)
+	process, err := launch(ctx, cmd, syscall.SIGQUIT, l.user, l.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ import (
 type process struct {
 	cmd    *exec.Cmd
 	output *output
+	// quit ends the child at once. The kernel sends it when this process ends.
+	quit syscall.Signal
 	// exited is closed when the child has ended; err is valid then.
 	exited chan struct{}
 	err    error
@@ -27,12 +29,12 @@ type process struct {
 
 // launch starts the child from a thread that lives as long as the child does:
 // the signal that ends the child is tied to that thread.
-func launch(ctx context.Context, cmd *exec.Cmd, user *account, log *slog.Logger) (*process, error) {
-	p := &process{cmd: cmd, output: newOutput(ctx, log), exited: make(chan struct{})}
+func launch(ctx context.Context, cmd *exec.Cmd, quit syscall.Signal, user *account, log *slog.Logger) (*process, error) {
+	p := &process{cmd: cmd, output: newOutput(ctx, log), quit: quit, exited: make(chan struct{})}
 	cmd.Dir = "/" // the current directory may be closed to the child's user
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC", "HOME=/"}
 	cmd.Stdout, cmd.Stderr = p.output, p.output
-	cmd.SysProcAttr = attributes(user)
+	cmd.SysProcAttr = attributes(user, quit)
 	cmd.WaitDelay = time.Second
 	started := make(chan error, 1)
 	go func() {
@@ -56,7 +58,7 @@ func launch(ctx context.Context, cmd *exec.Cmd, user *account, log *slog.Logger)
 
 // run starts a child and waits for its end; ctx kills it.
 func run(ctx context.Context, cmd *exec.Cmd, user *account, log *slog.Logger) error {
-	p, err := launch(ctx, cmd, user, log)
+	p, err := launch(ctx, cmd, syscall.SIGQUIT, user, log)
 	if err != nil {
 		return err
 	}
@@ -81,7 +83,7 @@ func (p *process) stop(ctx context.Context, orderly syscall.Signal) error {
 		return nil
 	}
 	immediate := context.WithoutCancel(ctx)
-	if p.signalAndWait(immediate, syscall.SIGQUIT, quitBound) || p.signalAndWait(immediate, syscall.SIGKILL, quitBound) {
+	if p.signalAndWait(immediate, p.quit, quitBound) || p.signalAndWait(immediate, syscall.SIGKILL, quitBound) {
 		return nil
 	}
 	return fmt.Errorf("stop local database: process %d does not end", p.pid())

@@ -12,7 +12,7 @@ func supported() error { return nil }
 
 // attributes: a process group of its own, and the rights of user when this
 // process has to give up its own.
-func attributes(user *account) *syscall.SysProcAttr {
+func attributes(user *account, _ syscall.Signal) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setpgid: true}
 	if user != nil {
 		a.Credential = &syscall.Credential{Uid: user.uid, Gid: user.gid}

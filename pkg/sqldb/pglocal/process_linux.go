@@ -9,10 +9,10 @@ import (
 
 func supported() error { return nil }
 
-// attributes: an end with the parent, a process group of its own, and the rights
-// of user when this process has to give up its own.
-func attributes(user *account) *syscall.SysProcAttr {
-	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGQUIT}
+// attributes: an end with the parent, by the signal quit, a process group of its
+// own, and the rights of user when this process has to give up its own.
+func attributes(user *account, quit syscall.Signal) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: quit}
 	if user != nil {
 		a.Credential = &syscall.Credential{Uid: user.uid, Gid: user.gid}
 	}

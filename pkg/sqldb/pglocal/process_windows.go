@@ -10,7 +10,7 @@ func supported() error {
 	return errors.New("a local database cannot be started on Windows: give a database URL instead")
 }
 
-func attributes(*account) *syscall.SysProcAttr { return nil }
+func attributes(*account, syscall.Signal) *syscall.SysProcAttr { return nil }
 
 func handleOf(path string) (string, bool) { return path, false }
 
