@@ -25,7 +25,9 @@ import (
 const dirVariable = "MERIDIAN_PGLOCAL_TEST_DIR"
 
 func TestMain(m *testing.M) {
-	cockroachtest.Main()
+	if code, was := cockroachtest.Main(); was {
+		os.Exit(code)
+	}
 	if dir := os.Getenv(dirVariable); dir != "" {
 		if err := parent(dir); err != nil {
 			fmt.Println("error", err)

@@ -54,9 +54,14 @@ func (c cockroach) start(ctx context.Context, o Options) (*Server, error) {
 }
 
 func cockroachArgs(home string) []string {
+	return append([]string{
+		"start-single-node", "--insecure", "--listen-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0",
+	}, storage(home)...)
+}
+
+// storage is what a node has in its folder and in memory.
+func storage(home string) []string {
 	return []string{
-		"start-single-node", "--insecure",
-		"--listen-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0",
 		"--listening-url-file=" + filepath.Join(home, urlFile),
 		"--store=" + filepath.Join(home, dataFolder),
 		"--cache=128MiB", "--max-sql-memory=128MiB",

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // engine starts one kind of database.
@@ -19,11 +20,18 @@ type engine interface {
 const (
 	cockroachFolder  = "cockroach"
 	postgresqlFolder = "postgresql"
+	// clusterData is what writtenBy calls data of a cluster, which is below
+	// cockroachFolder too.
+	clusterData = "cluster"
 )
 
 // findEngine looks in the order of the package's documentation.
 func findEngine(ctx context.Context, o Options) (engine, error) {
 	written := writtenBy(o.Dir)
+	if written == clusterData {
+		return nil, fmt.Errorf("%s holds data of a CockroachDB with a node in each of %s: start it with these regions",
+			o.Dir, strings.Join(stores(o.Dir), ", "))
+	}
 	if written != postgresqlFolder {
 		binary, err := findCockroach()
 		if err != nil {
@@ -33,7 +41,7 @@ func findEngine(ctx context.Context, o Options) (engine, error) {
 			return cockroach{binary: binary}, nil
 		}
 		if written == cockroachFolder {
-			return nil, fmt.Errorf("%s holds data of CockroachDB, and there is no cockroach on PATH", o.Dir)
+			return nil, noCockroach(o.Dir)
 		}
 	}
 	if bin := findPostgres(o.Dir); bin != "" {
@@ -46,12 +54,20 @@ func findEngine(ctx context.Context, o Options) (engine, error) {
 	return postgres{bin: bin}, nil
 }
 
-// writtenBy returns the folder of the database whose data dir holds, or "".
+func noCockroach(dir string) error {
+	return fmt.Errorf("%s holds data of CockroachDB, and there is no cockroach on PATH", dir)
+}
+
+// writtenBy returns the folder of the database whose data dir holds, clusterData,
+// or "".
 func writtenBy(dir string) string {
 	for _, folder := range []string{postgresqlFolder, cockroachFolder} {
 		if _, err := os.Stat(filepath.Join(dir, folder, dataFolder)); err == nil {
 			return folder
 		}
+	}
+	if len(stores(dir)) > 0 {
+		return clusterData
 	}
 	return ""
 }

@@ -7,9 +7,9 @@
 // The first that is found: the binary in COCKROACH_BINARY, cockroach on PATH,
 // PostgreSQL (initdb and postgres) on PATH or under /usr/lib/postgresql, and
 // last a download of PostgreSQL from Maven Central, kept in a cache directory. A
-// directory that holds data already goes on with the database that wrote it. A
-// database URL of the caller's own needs no server at all, so it is not this
-// package's business.
+// directory that holds data already goes on with the database that wrote it.
+// StartCluster starts a CockroachDB with a node in each region. A database URL of
+// the caller's own needs no server at all, so it is not this package's business.
 //
 // # The child never outlives the parent
 //

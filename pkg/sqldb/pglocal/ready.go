@@ -13,18 +13,27 @@ import (
 // ready waits until a client is served and makes the database "meridian". It
 // ends early when the server ends.
 func ready(ctx context.Context, p *process, admin secret.String) error {
+	conn, err := answering(ctx, p, admin)
+	if err != nil {
+		return err
+	}
+	return makeDatabase(ctx, conn)
+}
+
+// answering waits until a client is served.
+func answering(ctx context.Context, p *process, admin secret.String) (*pgx.Conn, error) {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
 	for {
 		conn, err := pgx.Connect(ctx, admin.Reveal())
 		if err == nil {
-			return makeDatabase(ctx, conn)
+			return conn, nil
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("the server ended: %w: %s", p.err, p.output.tail())
+			return nil, fmt.Errorf("the server ended: %w: %s", p.err, p.output.tail())
 		case <-ctx.Done():
-			return fmt.Errorf("the server does not answer: %w: %s", ctx.Err(), p.output.tail())
+			return nil, fmt.Errorf("the server does not answer: %w: %s", ctx.Err(), p.output.tail())
 		case <-ticker.C:
 		}
 	}

@@ -25,18 +25,19 @@ const (
 // callsFile of the folder has the arguments of each command, one a line.
 const callsFile = "calls"
 
-// Main runs a command of cockroach and ends the process, if this process was
-// started as one. TestMain of a package that calls Install calls it first.
-func Main() {
+// Main runs a command of cockroach, if this process was started as one, and
+// returns its exit code. TestMain of a package that calls Install calls it first,
+// and does nothing else when it was one.
+func Main() (code int, was bool) {
 	behind := os.Getenv(behindVariable)
 	if behind == "" {
-		return
+		return 0, false
 	}
 	if err := command(behind, os.Getenv(folderVariable), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "ERROR:", err)
-		os.Exit(1)
+		return 1, true
 	}
-	os.Exit(0)
+	return 0, true
 }
 
 // Binary is a cockroach that a test installed.
@@ -60,7 +61,7 @@ func Install(t testing.TB, postgres string) *Binary {
 	b := &Binary{Path: filepath.Join(folder, "cockroach"), folder: folder}
 	script := fmt.Sprintf("#!/bin/sh\n%s='%s' %s='%s' exec '%s' \"$@\"\n",
 		behindVariable, admin, folderVariable, folder, os.Args[0])
-	if err := os.WriteFile(b.Path, []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(b.Path, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("COCKROACH_BINARY", b.Path)

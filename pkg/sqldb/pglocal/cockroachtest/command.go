@@ -61,7 +61,7 @@ func flag(args []string, name string) string {
 
 // initialize works once, as `cockroach init` does, and needs a node that runs.
 func initialize(folder, host string) error {
-	conn, err := net.Dial("tcp", host) //nolint:noctx // its process may be killed
+	conn, err := net.Dial("tcp", host)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func node(behind, folder string, args []string) error {
 		return err
 	}
 	to := database.Host
-	listener, err := net.Listen("tcp", flag(args, "listen-addr")) //nolint:noctx // its process may be killed
+	listener, err := net.Listen("tcp", flag(args, "listen-addr"))
 	if err != nil {
 		return err
 	}
@@ -98,12 +98,12 @@ func node(behind, folder string, args []string) error {
 
 func carry(client net.Conn, to, initialized string) {
 	defer client.Close() //nolint:errcheck // both ends see it
-	for ; ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(initialized); err == nil {
-			break
-		}
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for absent(initialized) {
+		<-again.C
 	}
-	server, err := net.Dial("tcp", to) //nolint:noctx // its process may be killed
+	server, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
@@ -113,6 +113,11 @@ func carry(client net.Conn, to, initialized string) {
 		_ = server.Close()
 	}()
 	_, _ = io.Copy(client, server)
+}
+
+func absent(file string) bool {
+	_, err := os.Stat(file)
+	return err != nil
 }
 
 // serve makes the store, announces the URL and waits for its end. As CockroachDB
