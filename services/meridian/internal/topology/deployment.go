@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,11 +26,15 @@ type Deployment struct {
 	// Database says which database runs, as PostgreSQL.
 	Database string
 
-	plan     Plan
-	ports    *ports
-	links    *links
-	secrets  secrets
+	plan    Plan
+	ports   *ports
+	links   *links
+	secrets secrets
+	// database is one server, or cluster one node in each region; the other is nil.
 	database *pglocal.Server
+	cluster  *pglocal.Cluster
+	// clustered says which of them it is.
+	clustered bool
 }
 
 // Start starts everything and returns when all regions answer.
@@ -51,7 +54,7 @@ func Start(ctx context.Context, p Plan) (_ *Deployment, err error) {
 			err = errors.Join(err, d.Stop(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, step := range []func(context.Context) error{d.startDatabase, d.lay, d.startNATS, d.migrate, d.startServices} {
+	for _, step := range []func(context.Context) error{d.chooseDatabase, d.lay, d.startNATS, d.migrate, d.startServices} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -76,40 +79,9 @@ func (d *Deployment) Region(name string) (*Region, error) {
 	return nil, fmt.Errorf("there is no region %q; there are %s", name, strings.Join(d.plan.Regions, ", "))
 }
 
-func (d *Deployment) startDatabase(ctx context.Context) (err error) {
-	d.plan.Step("starting the database")
-	if err := os.MkdirAll(d.plan.Dir, 0o755); err != nil { //nolint:gosec // the database's own account passes through it
-		return fmt.Errorf("folder %s: %w", d.plan.Dir, err)
-	}
-	d.database, err = pglocal.Start(ctx, pglocal.Options{Dir: d.path(Database)})
-	if err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	d.Database = d.database.Kind()
-	return nil
-}
-
-// databaseURL is the database's, by way of an address.
-func (d *Deployment) databaseURL(address string) string {
-	at, err := url.Parse(d.database.URL().Reveal())
-	if err != nil {
-		panic(err) // pglocal made it
-	}
-	at.Host = address
-	return at.String()
-}
-
-func (d *Deployment) databaseAddress() string {
-	at, err := url.Parse(d.database.URL().Reveal())
-	if err != nil {
-		panic(err) // pglocal made it
-	}
-	return at.Host
-}
-
-// lay gives every region its addresses, opens the links, and writes what the
-// processes read.
-func (d *Deployment) lay(context.Context) error {
+// lay gives every region its addresses, opens the links, starts the nodes of a
+// cluster, which reach each other by links, and writes what the processes read.
+func (d *Deployment) lay(ctx context.Context) error {
 	for i, name := range d.plan.Regions {
 		r, err := d.place(name, i == 0)
 		if err != nil {
@@ -121,6 +93,9 @@ func (d *Deployment) lay(context.Context) error {
 		d.Regions = append(d.Regions, r)
 	}
 	if err := d.openLinks(); err != nil {
+		return err
+	}
+	if err := d.startCluster(ctx); err != nil {
 		return err
 	}
 	for _, r := range d.Regions {
@@ -139,33 +114,48 @@ func (d *Deployment) openLinks() (err error) {
 	if d.links, err = newLinks(api); err != nil {
 		return err
 	}
-	open := func(carries, from, to string, nth int, address string) error {
-		delay := d.plan.delay(from, to)
-		link := &Link{Carries: carries, From: from, To: to, Nth: nth, Delay: delay, Jitter: delay / jitterShare}
-		if err := d.ports.fill(&link.Address); err != nil {
-			return err
-		}
-		return d.links.add(link, address)
-	}
 	for _, from := range d.Regions {
-		if err := open(carriesDatabase, from.Name, Database, 0, d.databaseAddress()); err != nil {
+		if err := d.open(carriesDatabase, from.Name, Database, 0, d.databaseAddress(from)); err != nil {
 			return err
 		}
 		for _, to := range d.Regions {
 			if from == to {
 				continue
 			}
-			if err := open(carriesCalls, from.Name, to.Name, 0, to.edge.address); err != nil {
+			if err := d.openBetween(from, to); err != nil {
 				return err
-			}
-			for i, s := range to.nats {
-				if err := open(carriesBus, from.Name, to.Name, i, s.gateway); err != nil {
-					return err
-				}
 			}
 		}
 	}
 	return nil
+}
+
+// openBetween opens the links from a region to another.
+func (d *Deployment) openBetween(from, to *Region) error {
+	if err := d.open(carriesCalls, from.Name, to.Name, 0, to.edge.address); err != nil {
+		return err
+	}
+	if d.clustered {
+		if err := d.open(carriesNodes, from.Name, to.Name, 0, to.node); err != nil {
+			return err
+		}
+	}
+	for i, s := range to.nats {
+		if err := d.open(carriesBus, from.Name, to.Name, i, s.gateway); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open opens a link that leads to an address.
+func (d *Deployment) open(carries, from, to string, nth int, address string) error {
+	delay := d.plan.delay(from, to)
+	link := &Link{Carries: carries, From: from, To: to, Nth: nth, Delay: delay, Jitter: delay / jitterShare}
+	if err := d.ports.fill(&link.Address); err != nil {
+		return err
+	}
+	return d.links.add(link, address)
 }
 
 // keys makes the keys of a region. The service key is the same in all.
@@ -241,6 +231,11 @@ func (d *Deployment) startServices(ctx context.Context) error {
 
 // startRegion starts what does not run of a region.
 func (d *Deployment) startRegion(ctx context.Context, r *Region) error {
+	if d.cluster != nil {
+		if err := d.cluster.Start(ctx, r.Name); err != nil {
+			return err
+		}
+	}
 	if err := start(ctx, r.Servers()); err != nil {
 		return err
 	}
@@ -271,16 +266,11 @@ func (d *Deployment) Stop(ctx context.Context) error {
 			stops.Go(func() error { return errors.Join(p.Continue(), p.Stop()) })
 		}
 	}
-	err := stops.Wait()
+	// The nodes of a cluster need their links to stop in order.
+	err := errors.Join(stops.Wait(), d.stopDatabase(ctx))
 	if d.links != nil {
 		err = errors.Join(err, d.links.close())
 		d.links = nil
-	}
-	if d.database != nil {
-		ctx, cancel := context.WithTimeout(ctx, stopWithin)
-		defer cancel()
-		err = errors.Join(err, d.database.Stop(ctx))
-		d.database = nil
 	}
 	return err
 }

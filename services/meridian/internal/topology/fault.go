@@ -3,23 +3,19 @@ package topology
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"github.com/meridian-iam/meridian/pkg/sqldb/pglocal"
 )
 
 // burning is how long a region that is being lost still commits and publishes
 // what no other region hears of.
 const burning = time.Second
 
-// Lose ends a region as a fire does: the links to other regions go first, then
-// all processes are killed, and nothing reaches it or leaves it. What it
-// published last is in its own streams only.
+// Lose ends a region as a fire does: the links of its bus to other regions go
+// first, then all processes are killed, and nothing reaches it or leaves it. What
+// it published last is in its own streams only. A cluster loses its node there.
 func (d *Deployment) Lose(ctx context.Context, r *Region) error {
 	for _, link := range d.Links(r) {
 		if link.Carries == carriesBus {
@@ -39,6 +35,9 @@ func (d *Deployment) Lose(ctx context.Context, r *Region) error {
 	for _, p := range r.Processes {
 		group.Go(p.Kill)
 	}
+	if d.cluster != nil {
+		group.Go(func() error { return d.cluster.Kill(r.Name) })
+	}
 	return errors.Join(group.Wait(), d.Isolate(r))
 }
 
@@ -50,10 +49,16 @@ func (d *Deployment) Restore(ctx context.Context, r *Region) error {
 	return d.startRegion(ctx, r)
 }
 
-// Isolate cuts all links of a region, also that to the database. Its processes
-// go on, and answer callers inside the region.
+// Isolate cuts all links of a region, also that to the database, unless the
+// region has a node of it: that one is cut off from the other nodes instead. Its
+// processes go on, and answer callers inside the region.
 func (d *Deployment) Isolate(r *Region) error {
-	return d.each(r, d.links.Cut)
+	return d.each(r, func(link *Link) error {
+		if d.clustered && link.Carries == carriesDatabase {
+			return nil
+		}
+		return d.links.Cut(link)
+	})
 }
 
 // Rejoin heals all links of a region.
@@ -91,41 +96,6 @@ func (d *Deployment) Slow(factor int) error {
 			jitter = delay / 2
 		}
 		if err := d.links.Slow(link, delay, jitter); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// KillDatabase ends the database without a warning.
-func (d *Deployment) KillDatabase() error {
-	process, err := os.FindProcess(d.database.PID())
-	if err == nil {
-		err = process.Kill()
-	}
-	if err != nil {
-		return fmt.Errorf("kill the database: %w", err)
-	}
-	select {
-	case <-d.database.Exited():
-		return nil
-	case <-time.After(patience):
-		return errors.New("the killed database goes on")
-	}
-}
-
-// RestartDatabase starts the database again, after KillDatabase.
-func (d *Deployment) RestartDatabase(ctx context.Context) error {
-	database, err := pglocal.Start(ctx, pglocal.Options{Dir: d.path(Database)})
-	if err != nil {
-		return fmt.Errorf("database: %w", err)
-	}
-	d.database = database
-	for _, link := range d.links.all {
-		if link.Carries != carriesDatabase {
-			continue
-		}
-		if err := d.links.point(link, d.databaseAddress()); err != nil {
 			return err
 		}
 	}

@@ -17,12 +17,14 @@ const (
 	carriesBus      = "nats"
 	carriesDatabase = "database"
 	carriesCalls    = "calls"
+	// carriesNodes is what the nodes of a CockroachDB cluster say to each other.
+	carriesNodes = "cockroach"
 )
 
 // Link is a way from one place to another. It carries what the one asks and the
 // other answers; each way takes the delay.
 type Link struct {
-	// Carries is nats, database or calls.
+	// Carries is nats, database, calls or cockroach.
 	Carries string
 	// From is a region; To is another, or Database.
 	From, To string

@@ -3,10 +3,17 @@
 // cluster, one database for all of them, and between them links with the delays
 // of the real world, which can be cut, slowed and healed.
 //
-// PostgreSQL, when it stands for the CockroachDB cluster, is one server. It is
+// The database is a CockroachDB cluster, one node in each region, when there are
+// three regions or more and pglocal finds a cockroach binary. Services use their
+// own region's node, and the nodes reach each other by links: the delays are
+// theirs, a region that is cut off has a node that is cut off, and a region that
+// is lost has lost its node. It was tested with a stand-in for the binary only.
+//
+// Else PostgreSQL, or a single node of CockroachDB, stands for the cluster. It is
 // near to every region, as the leaseholders of an organization's rows are to its
 // home region, whose services execute the writes; DatabaseDelay makes it far. Losing a region
 // does not lose it, as losing one of three does not lose a CockroachDB cluster.
+// With two regions it is so in any case: SURVIVE REGION FAILURE needs three.
 package topology
 
 import (
@@ -33,7 +40,8 @@ type Plan struct {
 	Servers int
 	// Delays of the links; nil means Delay of each pair.
 	Delays func(from, to string) time.Duration
-	// DatabaseDelay is the way from a region to the database; 0 means 1 ms.
+	// DatabaseDelay is the way from a region to the database, or to its own node of
+	// it; 0 means 1 ms.
 	DatabaseDelay time.Duration
 	// Skews are how far the clocks of regions are off.
 	Skews map[string]time.Duration

@@ -21,6 +21,9 @@ type Region struct {
 	Processes map[string]*Process
 
 	nats []natsServer
+	// node is where the region's node of the database listens; "" when the database
+	// is one server.
+	node string
 	// listen are the addresses of the services.
 	listen map[string]string
 	edge   *edge
@@ -63,6 +66,11 @@ func (d *Deployment) place(name string, first bool) (*Region, error) {
 			return nil, err
 		}
 		r.listen[service] = address
+	}
+	if d.clustered {
+		if err := d.ports.fill(&r.node); err != nil {
+			return nil, err
+		}
 	}
 	edge := d.plan.Listen
 	if !first || edge == "" || strings.HasSuffix(edge, ":0") {
@@ -126,7 +134,7 @@ func (d *Deployment) prepare(r *Region) error {
 		return err
 	}
 	link := d.links.between(carriesDatabase, r.Name, Database)[0]
-	if err := os.WriteFile(d.path(r.Name, "database.url"), []byte(d.databaseURL(link.Address)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(d.path(r.Name, "database.url"), []byte(d.databaseURL(r, link.Address)+"\n"), 0o600); err != nil {
 		return err
 	}
 	for _, s := range r.nats {
