@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
 )
 
 // Stream is a copy of what one region's relay published.
@@ -98,35 +102,59 @@ func (b *Bus) heartbeatConfig() jetstream.StreamConfig {
 
 // ensureAll makes the streams of this region. A mirror whose origin does not
 // exist yet, or is away, is made later: NATS itself would look for the origin
-// more and more seldom.
+// more and more seldom. So is one about which NATS gives no answer.
 func (b *Bus) ensureAll(ctx context.Context) error {
-	if err := b.ensure(ctx, b.logConfig()); err != nil {
-		return err
-	}
-	if err := b.ensure(ctx, b.heartbeatConfig()); err != nil {
-		return err
+	for _, own := range []jetstream.StreamConfig{b.logConfig(), b.heartbeatConfig()} {
+		if err := b.insist(ctx, own); err != nil {
+			return err
+		}
 	}
 	missing := false
 	for _, of := range b.config.Mirrors {
-		if !b.exists(ctx, MirrorName(of, b.region)) && !b.exists(ctx, StreamName(of)) {
+		err := b.ensureMirror(ctx, of)
+		if fault.Is(err, commonv1.Reason_BUS_UNAVAILABLE) {
 			missing = true
-			b.log.WarnContext(ctx, "mirror waits for its origin: that region has no stream, or is away",
-				slog.String("mirror", MirrorName(of, b.region)), slog.String("of", of))
+			b.log.WarnContext(ctx, "mirror waits for its origin", slog.String("mirror", MirrorName(of, b.region)),
+				slog.String("of", of), slog.Any("error", err))
 			continue
 		}
-		if err := b.ensure(ctx, b.mirrorConfig(of)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	if missing && b.completing.CompareAndSwap(false, true) {
 		go b.complete(context.WithoutCancel(ctx)) // until the connection is closed
 	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err() // NATS refused something
+	}
 	return nil
 }
 
+// insist makes sure of a stream, and asks again when there is no answer: servers
+// that have just started leave requests unanswered.
+func (b *Bus) insist(ctx context.Context, want jetstream.StreamConfig) error {
+	for {
+		err := b.ensure(ctx, want)
+		if !fault.Is(err, commonv1.Reason_BUS_UNAVAILABLE) || wait(ctx, completeEvery) != nil {
+			return err
+		}
+	}
+}
+
+// ensureMirror makes sure of the copy of another region's stream.
+func (b *Bus) ensureMirror(ctx context.Context, of string) error {
+	if !b.exists(ctx, MirrorName(of, b.region)) && !b.exists(ctx, StreamName(of)) {
+		return unavailable("that region has no stream, or is away", nil)
+	}
+	return b.ensure(ctx, b.mirrorConfig(of))
+}
+
 const (
-	// lookupTimeout bounds the question whether a stream exists.
+	// lookupTimeout bounds the question whether a stream exists, and ensureTimeout
+	// that and its creation.
 	lookupTimeout = 2 * time.Second
+	ensureTimeout = 4 * time.Second
 	// completeEvery is how often the origins of missing mirrors are looked for.
 	completeEvery = 500 * time.Millisecond
 )
@@ -146,10 +174,7 @@ func (b *Bus) complete(background context.Context) {
 		ctx, cancel := b.line.request(background, connectTimeout)
 		missing := 0
 		for _, of := range b.config.Mirrors {
-			if b.exists(ctx, MirrorName(of, b.region)) {
-				continue
-			}
-			if !b.exists(ctx, StreamName(of)) || b.ensure(ctx, b.mirrorConfig(of)) != nil {
+			if !b.exists(ctx, MirrorName(of, b.region)) && b.ensureMirror(ctx, of) != nil {
 				missing++
 			}
 		}
@@ -163,6 +188,8 @@ func (b *Bus) complete(background context.Context) {
 // ensure creates a stream, or checks the one that exists. It never changes one:
 // the application may not, an operator may.
 func (b *Bus) ensure(ctx context.Context, want jetstream.StreamConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, ensureTimeout)
+	defer cancel()
 	stream, err := b.js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		if _, err = b.js.CreateStream(ctx, want); err != nil {
