@@ -78,6 +78,9 @@ type Config struct {
 	// IdleInTransactionTimeout is how long a transaction may wait for its
 	// client before the database ends it (30 s).
 	IdleInTransactionTimeout time.Duration
+	// AbandonedAfter is the same for a transaction that writes (5 s): it may hold
+	// rows that others wait for, and its client may be cut off.
+	AbandonedAfter time.Duration
 	// RetryFor bounds the time in which a transaction is started again after
 	// serialization failures (10 s).
 	RetryFor time.Duration
@@ -99,6 +102,7 @@ func (c Config) withDefaults() Config {
 	c.AcquireTimeout = orDefault(c.AcquireTimeout, 10*time.Second)
 	c.StatementTimeout = orDefault(c.StatementTimeout, 30*time.Second)
 	c.IdleInTransactionTimeout = orDefault(c.IdleInTransactionTimeout, 30*time.Second)
+	c.AbandonedAfter = orDefault(c.AbandonedAfter, 5*time.Second)
 	c.RetryFor = orDefault(c.RetryFor, 10*time.Second)
 	if c.Clock == nil {
 		c.Clock = time.Now

@@ -38,9 +38,11 @@ func (db *DB) Write(ctx context.Context, fn func(ctx context.Context, tx pgx.Tx)
 	if db.flavor == CockroachDB {
 		return db.writeCockroach(ctx, fn)
 	}
-	return db.repeat(ctx, func() error {
-		return db.attempt(ctx, pgx.TxOptions{IsoLevel: pgx.Serializable}, fn)
-	})
+	// Both statements go in one message. CockroachDB ends abandoned transactions by
+	// itself, as soon as others wait for them.
+	options := pgx.TxOptions{BeginQuery: "begin isolation level serializable; set local idle_in_transaction_session_timeout = " +
+		milliseconds(db.config.AbandonedAfter)}
+	return db.repeat(ctx, func() error { return db.attempt(ctx, options, fn) })
 }
 
 // Read runs fn in a read-only serializable transaction: everything that fn

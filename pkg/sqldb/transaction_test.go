@@ -297,3 +297,41 @@ func TestSessionSettings(t *testing.T) {
 		}
 	}
 }
+
+// A transaction whose client went silent, as one that was cut off, does not hold
+// its rows for longer than AbandonedAfter.
+func TestAbandonedWritesLetGo(t *testing.T) {
+	t.Parallel()
+	db := notes(t, sqldb.Config{AbandonedAfter: 300 * time.Millisecond, IdleInTransactionTimeout: time.Hour})
+	if db.Flavor() != sqldb.PostgreSQL {
+		return // it has times of its own
+	}
+	execute(t, db.Pool(), insertNote)
+	bump := func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "UPDATE notes SET n = n + 1")
+		return err
+	}
+	held, over, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+			if err := bump(ctx, tx); err != nil {
+				return err
+			}
+			close(held)
+			<-over
+			return bump(ctx, tx)
+		})
+	}()
+	<-held
+	err := db.Write(t.Context(), bump)
+	close(over)
+	if err != nil {
+		t.Errorf("who waits: %v", err)
+	}
+	if err := <-ended; !fault.Is(err, commonv1.Reason_DATABASE_UNAVAILABLE) {
+		t.Errorf("who was silent: %v, want DATABASE_UNAVAILABLE", err)
+	}
+	if got := number(t, db.Pool(), "SELECT n FROM notes"); got != 2 {
+		t.Errorf("the note is %d, want 2: one of the writes", got)
+	}
+}
