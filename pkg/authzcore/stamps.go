@@ -14,11 +14,9 @@ type stamp struct {
 	value uint32
 }
 
-// home is where a key of a generation belongs. Eight keys in a row are neighbours:
-// what was related to one object together is often met together.
+// home is where a key of a generation belongs.
 func (t *stamps) home(key uint64, gen uint32) uint64 {
-	block := (key>>3 + uint64(gen)*0xd6e8feb86659fd93) * 0x9e3779b97f4a7c15 >> 32
-	return (block<<3 | key&7) & uint64(len(t.slots)-1)
+	return (key + uint64(gen)*0xd6e8feb86659fd93) * 0x9e3779b97f4a7c15 >> 32 & uint64(len(t.slots)-1)
 }
 
 // slot returns where a key of a generation is or belongs.
