@@ -45,9 +45,18 @@ func (g directGet) encode() []byte {
 // getNext returns the first message of a filter from a stream sequence on, from
 // any replica of the stream.
 func (b *Bus) getNext(ctx context.Context, stream, filter string, from uint64) (m Message, found bool, err error) {
+	return b.get(ctx, stream, directGet{Sequence: max(1, from), NextBy: filter})
+}
+
+// getLast returns the last message of a filter, from any replica of the stream.
+func (b *Bus) getLast(ctx context.Context, stream, filter string) (m Message, found bool, err error) {
+	return b.get(ctx, stream, directGet{LastBy: filter})
+}
+
+func (b *Bus) get(ctx context.Context, stream string, request directGet) (m Message, found bool, err error) {
 	ctx, cancel := b.line.request(ctx, getTimeout)
 	defer cancel()
-	raw, err := b.conn.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, directGet{Sequence: max(1, from), NextBy: filter}.encode())
+	raw, err := b.conn.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, request.encode())
 	if err != nil {
 		return Message{}, false, unavailable("the event bus did not answer", fmt.Errorf("get from %s: %w", stream, err))
 	}

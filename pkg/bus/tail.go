@@ -217,11 +217,21 @@ func (c *cursor) slow() {
 	}
 }
 
-// seek finds by bisection where in the stream a sequence of the log stands. In a
-// stream with repeats it may land too late; scan finds what it missed.
+// seek finds where in the stream a sequence of the log stands: behind the log's
+// last event there, if that comes before, and else by bisection. In a stream with
+// repeats it may land too late; scan finds what it missed.
 func (c *cursor) seek(ctx context.Context, sequence uint64) error {
 	c.restart(sequence)
 	if sequence == 1 {
+		return nil
+	}
+	// Most logs have nothing in most streams, or nothing that is new.
+	last, found, err := c.bus.getLast(ctx, c.stream, logFilter(c.log))
+	if err != nil {
+		return err
+	}
+	if !found || last.LogSequence < sequence {
+		c.position = last.Sequence
 		return nil
 	}
 	end, err := c.bus.End(ctx, c.stream)

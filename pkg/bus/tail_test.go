@@ -79,6 +79,43 @@ func TestTailSeesWhatComes(t *testing.T) {
 	}
 }
 
+// Where a replica has all of a log, or a stream nothing of it, a tail asks twice,
+// however long the stream is, and sees what comes then.
+func TestTailOfWhatIsNewAsksTwice(t *testing.T) {
+	b := open(t)
+	log := newLog()
+	events := chain(t, log, 5)
+	publish(t, b, events[:3]...)
+	publish(t, b, chain(t, newLog(), 500)...)
+	for name, of := range map[string]string{"its own": log, "one that is not there": newLog()} {
+		asked, err := b.Conn().SubscribeSync("$JS.API.DIRECT.GET.>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		tail := b.Tail(of, 4)
+		defer tail.Close()
+		if m, err := tail.Next(t.Context(), 5); err != nil || len(m) != 0 {
+			t.Fatalf("%s: %d messages, %v", name, len(m), err)
+		}
+		if err := b.Conn().Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if n, _, err := asked.Pending(); err != nil || n != 2 {
+			t.Errorf("%s: asked %d times, %v", name, n, err)
+		}
+		if err := asked.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+		if of != log {
+			continue
+		}
+		publish(t, b, events[3:]...)
+		if m, err := tail.Next(t.Context(), 5); err != nil || len(m) != 2 || m[0].LogSequence != 4 {
+			t.Errorf("what came: %d messages, %v", len(m), err)
+		}
+	}
+}
+
 func TestCopyFindsEveryEvent(t *testing.T) {
 	b := open(t)
 	log := newLog()
