@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Runs all tests of the workspace: the libraries in pkg with the given flags
 # (-race), everything else without, because the race detector makes whole
-# processes several times slower. Both parts run whatever the first one says.
+# processes several times slower. All parts run whatever the others say.
 # Usage: test.sh [-race]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 list=$(go list work)
 mapfile -t raced < <(grep -E '/meridian/pkg/' <<<"$list")
-mapfile -t plain < <(grep -vE '/meridian/pkg/|/gen/' <<<"$list")
+mapfile -t plain < <(grep -vE '/meridian/(pkg|e2e)/|/gen/' <<<"$list")
+mapfile -t whole < <(grep -E '/meridian/e2e/' <<<"$list")
 
 # Decisions that others published are not part of the repository. A test that
 # lacks them passes, and the output of what passes is not shown: so it is said here.
@@ -20,4 +21,6 @@ fi
 status=0
 go test -timeout 15m "$@" "${raced[@]}" || status=1
 go test -timeout 15m "${plain[@]}" || status=1
+# These build and start the program, which the cache of results knows nothing of.
+go test -timeout 15m -count=1 "${whole[@]}" || status=1
 exit "$status"
