@@ -18,9 +18,15 @@ type Kind string
 
 // The kinds.
 const (
-	Organization Kind = "org"
-	User         Kind = "usr"
-	Token        Kind = "tok"
+	Organization   Kind = "org"
+	User           Kind = "usr"
+	Token          Kind = "tok"
+	Group          Kind = "grp"
+	ServiceAccount Kind = "svc"
+	Invitation     Kind = "inv"
+	Domain         Kind = "dom"
+	Credential     Kind = "crd"
+	Authentication Kind = "aut"
 )
 
 // Platform is the id of the platform's log. It has no UUID.

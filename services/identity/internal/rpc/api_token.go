@@ -26,6 +26,8 @@ import (
 
 // APITokens serves ApiTokenService.
 type APITokens struct {
+	identityv1connect.UnimplementedApiTokenServiceHandler
+
 	DB  *sqldb.DB
 	Log *eventlog.Store
 	// PlatformRegion is the home of the platform's log.

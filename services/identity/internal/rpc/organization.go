@@ -26,6 +26,8 @@ const standardPage = 50
 
 // Organizations serves OrganizationService.
 type Organizations struct {
+	identityv1connect.UnimplementedOrganizationServiceHandler
+
 	DB  *sqldb.DB
 	Log *eventlog.Store
 	// Region answers when a request names none; Regions are the deployment's.

@@ -139,9 +139,13 @@ func (Level) EnumDescriptor() ([]byte, []int) {
 // Access is what a caller needs for a procedure. Every procedure declares it;
 // one that does not is refused to everybody, and a test names it.
 type Access struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Scope         Scope                  `protobuf:"varint,1,opt,name=scope,proto3,enum=meridian.common.v1.Scope" json:"scope,omitempty"`
-	Level         Level                  `protobuf:"varint,2,opt,name=level,proto3,enum=meridian.common.v1.Level" json:"level,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Scope Scope                  `protobuf:"varint,1,opt,name=scope,proto3,enum=meridian.common.v1.Scope" json:"scope,omitempty"`
+	Level Level                  `protobuf:"varint,2,opt,name=level,proto3,enum=meridian.common.v1.Level" json:"level,omitempty"`
+	// The permission on the organization that a user needs for whom a product calls
+	// (header Meridian-On-Behalf-Of), as can_manage_members. Empty: nobody may call
+	// this on behalf of a user.
+	Permission    string `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -190,6 +194,13 @@ func (x *Access) GetLevel() Level {
 	return Level_LEVEL_UNSPECIFIED
 }
 
+func (x *Access) GetPermission() string {
+	if x != nil {
+		return x.Permission
+	}
+	return ""
+}
+
 var file_meridian_common_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -232,10 +243,13 @@ var File_meridian_common_v1_options_proto protoreflect.FileDescriptor
 
 const file_meridian_common_v1_options_proto_rawDesc = "" +
 	"\n" +
-	" meridian/common/v1/options.proto\x12\x12meridian.common.v1\x1a google/protobuf/descriptor.proto\"j\n" +
+	" meridian/common/v1/options.proto\x12\x12meridian.common.v1\x1a google/protobuf/descriptor.proto\"\x8a\x01\n" +
 	"\x06Access\x12/\n" +
 	"\x05scope\x18\x01 \x01(\x0e2\x19.meridian.common.v1.ScopeR\x05scope\x12/\n" +
-	"\x05level\x18\x02 \x01(\x0e2\x19.meridian.common.v1.LevelR\x05level*]\n" +
+	"\x05level\x18\x02 \x01(\x0e2\x19.meridian.common.v1.LevelR\x05level\x12\x1e\n" +
+	"\n" +
+	"permission\x18\x03 \x01(\tR\n" +
+	"permission*]\n" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSCOPE_PLATFORM\x10\x01\x12\x16\n" +

@@ -133,115 +133,175 @@ const (
 	Reason_ROLE_UNSUPPORTED Reason = 80
 	// The role is assigned too often to be removed at once; metadata "limit".
 	Reason_ROLE_IN_USE Reason = 81
+	// The organization would be left without an active administrator.
+	Reason_LAST_ADMINISTRATOR Reason = 90
+	// The invitation's state does not allow this; metadata "state".
+	Reason_INVITATION_STATE Reason = 91
+	// The invitation's secret opens nothing: unknown, used, revoked or expired.
+	Reason_INVITATION_REJECTED Reason = 92
+	// The group would be inside itself.
+	Reason_GROUP_CYCLE Reason = 93
+	// Groups would be nested deeper than the limit in metadata "limit".
+	Reason_GROUP_TOO_DEEP Reason = 94
+	// A directory or connection keeps this; metadata "source".
+	Reason_MANAGED_ELSEWHERE Reason = 95
+	// The organization is suspended, or about to be deleted; metadata "state".
+	Reason_ORGANIZATION_STATE Reason = 96
+	// The user is suspended.
+	Reason_USER_SUSPENDED Reason = 97
+	// The relationship is a fact of identity: change it there.
+	Reason_RELATIONSHIP_DERIVED Reason = 98
+	// The DNS does not have the record that proves the domain.
+	Reason_DOMAIN_NOT_PROVEN Reason = 99
+	// There are as many as may be; metadata "limit" and "field".
+	Reason_LIMIT_REACHED Reason = 100
+	// The credential breaks a rule of registration or use; metadata "rule".
+	Reason_CREDENTIAL_REJECTED Reason = 101
+	// The proof is wrong, or there is no such user: nobody can tell which.
+	Reason_AUTHENTICATION_REJECTED Reason = 102
+	// The authentication is unknown, finished, expired, or another browser's.
+	Reason_AUTHENTICATION_ENDED Reason = 103
+	// This factor cannot be used at this step; metadata "factors" are those that can.
+	Reason_FACTOR_UNAVAILABLE Reason = 104
 )
 
 // Enum value maps for Reason.
 var (
 	Reason_name = map[int32]string{
-		0:  "REASON_UNSPECIFIED",
-		1:  "INVALID_FIELD",
-		2:  "BATCH_TOO_LARGE",
-		3:  "IDEMPOTENCY_KEY_REUSED",
-		10: "TOKEN_MISSING",
-		11: "TOKEN_MALFORMED",
-		12: "TOKEN_REJECTED",
-		13: "ACCESS_DENIED",
-		14: "RATE_LIMITED",
-		20: "NOT_FOUND",
-		21: "PROCEDURE_UNKNOWN",
-		22: "ALREADY_EXISTS",
-		30: "HEAD_MISMATCH",
-		31: "OUTCOME_UNKNOWN",
-		32: "EVENT_CORRUPT",
-		33: "USER_ERASED",
-		40: "REVISION_MALFORMED",
-		41: "REVISION_UNKNOWN",
-		42: "REVISION_NOT_VISIBLE",
-		43: "REPLICA_STALE",
-		50: "MODEL_INVALID",
-		51: "TYPE_UNKNOWN",
-		52: "RELATION_UNKNOWN",
-		53: "RELATIONSHIP_FORBIDDEN",
-		54: "RELATIONSHIP_EXISTS",
-		55: "PRECONDITION_FAILED",
-		56: "MODEL_NOT_ASSIGNED",
-		57: "MODULE_CONFLICT",
-		58: "CONDITION_UNKNOWN",
-		59: "CONTEXT_INVALID",
-		60: "EVALUATION_TOO_DEEP",
-		61: "EVALUATION_TOO_WIDE",
-		62: "EVALUATION_CYCLE",
-		63: "GRAPH_TOO_LARGE",
-		64: "SNAPSHOT_CORRUPT",
-		65: "CONDITION_FAILED",
-		66: "CONDITION_UNDECIDED",
-		67: "MODEL_STATE",
-		68: "MODEL_IN_USE",
-		69: "MODEL_ORPHANS",
-		70: "DATABASE_UNAVAILABLE",
-		71: "BUS_UNAVAILABLE",
-		72: "SERVICE_UNAVAILABLE",
-		73: "CONFLICT",
-		74: "STOPPING",
-		75: "DEADLINE",
-		76: "CANCELLED",
-		77: "DISK_FULL",
-		78: "DEFECT",
-		80: "ROLE_UNSUPPORTED",
-		81: "ROLE_IN_USE",
+		0:   "REASON_UNSPECIFIED",
+		1:   "INVALID_FIELD",
+		2:   "BATCH_TOO_LARGE",
+		3:   "IDEMPOTENCY_KEY_REUSED",
+		10:  "TOKEN_MISSING",
+		11:  "TOKEN_MALFORMED",
+		12:  "TOKEN_REJECTED",
+		13:  "ACCESS_DENIED",
+		14:  "RATE_LIMITED",
+		20:  "NOT_FOUND",
+		21:  "PROCEDURE_UNKNOWN",
+		22:  "ALREADY_EXISTS",
+		30:  "HEAD_MISMATCH",
+		31:  "OUTCOME_UNKNOWN",
+		32:  "EVENT_CORRUPT",
+		33:  "USER_ERASED",
+		40:  "REVISION_MALFORMED",
+		41:  "REVISION_UNKNOWN",
+		42:  "REVISION_NOT_VISIBLE",
+		43:  "REPLICA_STALE",
+		50:  "MODEL_INVALID",
+		51:  "TYPE_UNKNOWN",
+		52:  "RELATION_UNKNOWN",
+		53:  "RELATIONSHIP_FORBIDDEN",
+		54:  "RELATIONSHIP_EXISTS",
+		55:  "PRECONDITION_FAILED",
+		56:  "MODEL_NOT_ASSIGNED",
+		57:  "MODULE_CONFLICT",
+		58:  "CONDITION_UNKNOWN",
+		59:  "CONTEXT_INVALID",
+		60:  "EVALUATION_TOO_DEEP",
+		61:  "EVALUATION_TOO_WIDE",
+		62:  "EVALUATION_CYCLE",
+		63:  "GRAPH_TOO_LARGE",
+		64:  "SNAPSHOT_CORRUPT",
+		65:  "CONDITION_FAILED",
+		66:  "CONDITION_UNDECIDED",
+		67:  "MODEL_STATE",
+		68:  "MODEL_IN_USE",
+		69:  "MODEL_ORPHANS",
+		70:  "DATABASE_UNAVAILABLE",
+		71:  "BUS_UNAVAILABLE",
+		72:  "SERVICE_UNAVAILABLE",
+		73:  "CONFLICT",
+		74:  "STOPPING",
+		75:  "DEADLINE",
+		76:  "CANCELLED",
+		77:  "DISK_FULL",
+		78:  "DEFECT",
+		80:  "ROLE_UNSUPPORTED",
+		81:  "ROLE_IN_USE",
+		90:  "LAST_ADMINISTRATOR",
+		91:  "INVITATION_STATE",
+		92:  "INVITATION_REJECTED",
+		93:  "GROUP_CYCLE",
+		94:  "GROUP_TOO_DEEP",
+		95:  "MANAGED_ELSEWHERE",
+		96:  "ORGANIZATION_STATE",
+		97:  "USER_SUSPENDED",
+		98:  "RELATIONSHIP_DERIVED",
+		99:  "DOMAIN_NOT_PROVEN",
+		100: "LIMIT_REACHED",
+		101: "CREDENTIAL_REJECTED",
+		102: "AUTHENTICATION_REJECTED",
+		103: "AUTHENTICATION_ENDED",
+		104: "FACTOR_UNAVAILABLE",
 	}
 	Reason_value = map[string]int32{
-		"REASON_UNSPECIFIED":     0,
-		"INVALID_FIELD":          1,
-		"BATCH_TOO_LARGE":        2,
-		"IDEMPOTENCY_KEY_REUSED": 3,
-		"TOKEN_MISSING":          10,
-		"TOKEN_MALFORMED":        11,
-		"TOKEN_REJECTED":         12,
-		"ACCESS_DENIED":          13,
-		"RATE_LIMITED":           14,
-		"NOT_FOUND":              20,
-		"PROCEDURE_UNKNOWN":      21,
-		"ALREADY_EXISTS":         22,
-		"HEAD_MISMATCH":          30,
-		"OUTCOME_UNKNOWN":        31,
-		"EVENT_CORRUPT":          32,
-		"USER_ERASED":            33,
-		"REVISION_MALFORMED":     40,
-		"REVISION_UNKNOWN":       41,
-		"REVISION_NOT_VISIBLE":   42,
-		"REPLICA_STALE":          43,
-		"MODEL_INVALID":          50,
-		"TYPE_UNKNOWN":           51,
-		"RELATION_UNKNOWN":       52,
-		"RELATIONSHIP_FORBIDDEN": 53,
-		"RELATIONSHIP_EXISTS":    54,
-		"PRECONDITION_FAILED":    55,
-		"MODEL_NOT_ASSIGNED":     56,
-		"MODULE_CONFLICT":        57,
-		"CONDITION_UNKNOWN":      58,
-		"CONTEXT_INVALID":        59,
-		"EVALUATION_TOO_DEEP":    60,
-		"EVALUATION_TOO_WIDE":    61,
-		"EVALUATION_CYCLE":       62,
-		"GRAPH_TOO_LARGE":        63,
-		"SNAPSHOT_CORRUPT":       64,
-		"CONDITION_FAILED":       65,
-		"CONDITION_UNDECIDED":    66,
-		"MODEL_STATE":            67,
-		"MODEL_IN_USE":           68,
-		"MODEL_ORPHANS":          69,
-		"DATABASE_UNAVAILABLE":   70,
-		"BUS_UNAVAILABLE":        71,
-		"SERVICE_UNAVAILABLE":    72,
-		"CONFLICT":               73,
-		"STOPPING":               74,
-		"DEADLINE":               75,
-		"CANCELLED":              76,
-		"DISK_FULL":              77,
-		"DEFECT":                 78,
-		"ROLE_UNSUPPORTED":       80,
-		"ROLE_IN_USE":            81,
+		"REASON_UNSPECIFIED":      0,
+		"INVALID_FIELD":           1,
+		"BATCH_TOO_LARGE":         2,
+		"IDEMPOTENCY_KEY_REUSED":  3,
+		"TOKEN_MISSING":           10,
+		"TOKEN_MALFORMED":         11,
+		"TOKEN_REJECTED":          12,
+		"ACCESS_DENIED":           13,
+		"RATE_LIMITED":            14,
+		"NOT_FOUND":               20,
+		"PROCEDURE_UNKNOWN":       21,
+		"ALREADY_EXISTS":          22,
+		"HEAD_MISMATCH":           30,
+		"OUTCOME_UNKNOWN":         31,
+		"EVENT_CORRUPT":           32,
+		"USER_ERASED":             33,
+		"REVISION_MALFORMED":      40,
+		"REVISION_UNKNOWN":        41,
+		"REVISION_NOT_VISIBLE":    42,
+		"REPLICA_STALE":           43,
+		"MODEL_INVALID":           50,
+		"TYPE_UNKNOWN":            51,
+		"RELATION_UNKNOWN":        52,
+		"RELATIONSHIP_FORBIDDEN":  53,
+		"RELATIONSHIP_EXISTS":     54,
+		"PRECONDITION_FAILED":     55,
+		"MODEL_NOT_ASSIGNED":      56,
+		"MODULE_CONFLICT":         57,
+		"CONDITION_UNKNOWN":       58,
+		"CONTEXT_INVALID":         59,
+		"EVALUATION_TOO_DEEP":     60,
+		"EVALUATION_TOO_WIDE":     61,
+		"EVALUATION_CYCLE":        62,
+		"GRAPH_TOO_LARGE":         63,
+		"SNAPSHOT_CORRUPT":        64,
+		"CONDITION_FAILED":        65,
+		"CONDITION_UNDECIDED":     66,
+		"MODEL_STATE":             67,
+		"MODEL_IN_USE":            68,
+		"MODEL_ORPHANS":           69,
+		"DATABASE_UNAVAILABLE":    70,
+		"BUS_UNAVAILABLE":         71,
+		"SERVICE_UNAVAILABLE":     72,
+		"CONFLICT":                73,
+		"STOPPING":                74,
+		"DEADLINE":                75,
+		"CANCELLED":               76,
+		"DISK_FULL":               77,
+		"DEFECT":                  78,
+		"ROLE_UNSUPPORTED":        80,
+		"ROLE_IN_USE":             81,
+		"LAST_ADMINISTRATOR":      90,
+		"INVITATION_STATE":        91,
+		"INVITATION_REJECTED":     92,
+		"GROUP_CYCLE":             93,
+		"GROUP_TOO_DEEP":          94,
+		"MANAGED_ELSEWHERE":       95,
+		"ORGANIZATION_STATE":      96,
+		"USER_SUSPENDED":          97,
+		"RELATIONSHIP_DERIVED":    98,
+		"DOMAIN_NOT_PROVEN":       99,
+		"LIMIT_REACHED":           100,
+		"CREDENTIAL_REJECTED":     101,
+		"AUTHENTICATION_REJECTED": 102,
+		"AUTHENTICATION_ENDED":    103,
+		"FACTOR_UNAVAILABLE":      104,
 	}
 )
 
@@ -276,7 +336,8 @@ var File_meridian_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xa3\b\n" +
+	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xfe\n" +
+	"\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVALID_FIELD\x10\x01\x12\x13\n" +
@@ -330,7 +391,22 @@ const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
 	"\x06DEFECT\x10N\x12\x14\n" +
 	"\x10ROLE_UNSUPPORTED\x10P\x12\x0f\n" +
-	"\vROLE_IN_USE\x10QB\xda\x01\n" +
+	"\vROLE_IN_USE\x10Q\x12\x16\n" +
+	"\x12LAST_ADMINISTRATOR\x10Z\x12\x14\n" +
+	"\x10INVITATION_STATE\x10[\x12\x17\n" +
+	"\x13INVITATION_REJECTED\x10\\\x12\x0f\n" +
+	"\vGROUP_CYCLE\x10]\x12\x12\n" +
+	"\x0eGROUP_TOO_DEEP\x10^\x12\x15\n" +
+	"\x11MANAGED_ELSEWHERE\x10_\x12\x16\n" +
+	"\x12ORGANIZATION_STATE\x10`\x12\x12\n" +
+	"\x0eUSER_SUSPENDED\x10a\x12\x18\n" +
+	"\x14RELATIONSHIP_DERIVED\x10b\x12\x15\n" +
+	"\x11DOMAIN_NOT_PROVEN\x10c\x12\x11\n" +
+	"\rLIMIT_REACHED\x10d\x12\x17\n" +
+	"\x13CREDENTIAL_REJECTED\x10e\x12\x1b\n" +
+	"\x17AUTHENTICATION_REJECTED\x10f\x12\x18\n" +
+	"\x14AUTHENTICATION_ENDED\x10g\x12\x16\n" +
+	"\x12FACTOR_UNAVAILABLE\x10hB\xda\x01\n" +
 	"\x16com.meridian.common.v1B\vReasonProtoP\x01ZIgithub.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1;commonv1\xa2\x02\x03MCX\xaa\x02\x12Meridian.Common.V1\xca\x02\x12Meridian\\Common\\V1\xe2\x02\x1eMeridian\\Common\\V1\\GPBMetadata\xea\x02\x14Meridian::Common::V1b\x06proto3"
 
 var (

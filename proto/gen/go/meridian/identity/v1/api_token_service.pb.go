@@ -36,7 +36,17 @@ type ApiToken struct {
 	CreatedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	ExpiresAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Absent while it is live.
-	RevokedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	RevokedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
+	// The service account that calls with it, or empty.
+	ServiceAccount string `protobuf:"bytes,8,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	// Full names of services and procedures that it may call, as
+	// meridian.authz.v1.CheckService or meridian.authz.v1.CheckService/Check; none:
+	// all.
+	Scopes []string `protobuf:"bytes,9,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// When it was last verified, to five minutes; absent: never.
+	LastUsedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last_used_at,json=lastUsedAt,proto3" json:"last_used_at,omitempty"`
+	// The token that it takes the place of, or empty.
+	Replaces      string `protobuf:"bytes,11,opt,name=replaces,proto3" json:"replaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -120,6 +130,34 @@ func (x *ApiToken) GetRevokedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ApiToken) GetServiceAccount() string {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return ""
+}
+
+func (x *ApiToken) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ApiToken) GetLastUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastUsedAt
+	}
+	return nil
+}
+
+func (x *ApiToken) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
 type CreateApiTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty makes a platform token, which only a platform token may do.
@@ -128,9 +166,13 @@ type CreateApiTokenRequest struct {
 	Level        v1.Level `protobuf:"varint,3,opt,name=level,proto3,enum=meridian.common.v1.Level" json:"level,omitempty"`
 	// Seconds until it expires, at most one year; 0 means 90 days.
 	LifetimeSeconds uint32 `protobuf:"varint,4,opt,name=lifetime_seconds,json=lifetimeSeconds,proto3" json:"lifetime_seconds,omitempty"`
-	IdempotencyKey  string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// The service account that calls with it; empty: nobody but the token itself.
+	ServiceAccount string `protobuf:"bytes,6,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	// See ApiToken.
+	Scopes         []string `protobuf:"bytes,7,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	IdempotencyKey string   `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CreateApiTokenRequest) Reset() {
@@ -189,6 +231,20 @@ func (x *CreateApiTokenRequest) GetLifetimeSeconds() uint32 {
 		return x.LifetimeSeconds
 	}
 	return 0
+}
+
+func (x *CreateApiTokenRequest) GetServiceAccount() string {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return ""
+}
+
+func (x *CreateApiTokenRequest) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
 }
 
 func (x *CreateApiTokenRequest) GetIdempotencyKey() string {
@@ -478,6 +534,154 @@ func (x *RevokeApiTokenResponse) GetRevision() string {
 	return ""
 }
 
+type RotateApiTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty for a platform token.
+	Organization string `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Token        string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// Seconds that the old token goes on, at most 30 days; 0 means one day.
+	OverlapSeconds uint32 `protobuf:"varint,3,opt,name=overlap_seconds,json=overlapSeconds,proto3" json:"overlap_seconds,omitempty"`
+	// Seconds until the new one expires; 0 means 90 days.
+	LifetimeSeconds uint32 `protobuf:"varint,4,opt,name=lifetime_seconds,json=lifetimeSeconds,proto3" json:"lifetime_seconds,omitempty"`
+	IdempotencyKey  string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *RotateApiTokenRequest) Reset() {
+	*x = RotateApiTokenRequest{}
+	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateApiTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateApiTokenRequest) ProtoMessage() {}
+
+func (x *RotateApiTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateApiTokenRequest.ProtoReflect.Descriptor instead.
+func (*RotateApiTokenRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_api_token_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RotateApiTokenRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *RotateApiTokenRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *RotateApiTokenRequest) GetOverlapSeconds() uint32 {
+	if x != nil {
+		return x.OverlapSeconds
+	}
+	return 0
+}
+
+func (x *RotateApiTokenRequest) GetLifetimeSeconds() uint32 {
+	if x != nil {
+		return x.LifetimeSeconds
+	}
+	return 0
+}
+
+func (x *RotateApiTokenRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type RotateApiTokenResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Token  *ApiToken              `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Secret string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	// The old token, as it is now.
+	Replaced      *ApiToken `protobuf:"bytes,3,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	Revision      string    `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateApiTokenResponse) Reset() {
+	*x = RotateApiTokenResponse{}
+	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateApiTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateApiTokenResponse) ProtoMessage() {}
+
+func (x *RotateApiTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateApiTokenResponse.ProtoReflect.Descriptor instead.
+func (*RotateApiTokenResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_api_token_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RotateApiTokenResponse) GetToken() *ApiToken {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *RotateApiTokenResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *RotateApiTokenResponse) GetReplaced() *ApiToken {
+	if x != nil {
+		return x.Replaced
+	}
+	return nil
+}
+
+func (x *RotateApiTokenResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
 type VerifyApiTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The whole bearer token.
@@ -488,7 +692,7 @@ type VerifyApiTokenRequest struct {
 
 func (x *VerifyApiTokenRequest) Reset() {
 	*x = VerifyApiTokenRequest{}
-	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[7]
+	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +704,7 @@ func (x *VerifyApiTokenRequest) String() string {
 func (*VerifyApiTokenRequest) ProtoMessage() {}
 
 func (x *VerifyApiTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[7]
+	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +717,7 @@ func (x *VerifyApiTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyApiTokenRequest.ProtoReflect.Descriptor instead.
 func (*VerifyApiTokenRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_api_token_service_proto_rawDescGZIP(), []int{7}
+	return file_meridian_identity_v1_api_token_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *VerifyApiTokenRequest) GetSecret() string {
@@ -532,7 +736,7 @@ type VerifyApiTokenResponse struct {
 
 func (x *VerifyApiTokenResponse) Reset() {
 	*x = VerifyApiTokenResponse{}
-	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[8]
+	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +748,7 @@ func (x *VerifyApiTokenResponse) String() string {
 func (*VerifyApiTokenResponse) ProtoMessage() {}
 
 func (x *VerifyApiTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[8]
+	mi := &file_meridian_identity_v1_api_token_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +761,7 @@ func (x *VerifyApiTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyApiTokenResponse.ProtoReflect.Descriptor instead.
 func (*VerifyApiTokenResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_api_token_service_proto_rawDescGZIP(), []int{8}
+	return file_meridian_identity_v1_api_token_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *VerifyApiTokenResponse) GetToken() *ApiToken {
@@ -571,7 +775,7 @@ var File_meridian_identity_v1_api_token_service_proto protoreflect.FileDescripto
 
 const file_meridian_identity_v1_api_token_service_proto_rawDesc = "" +
 	"\n" +
-	",meridian/identity/v1/api_token_service.proto\x12\x14meridian.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xb4\x02\n" +
+	",meridian/identity/v1/api_token_service.proto\x12\x14meridian.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xcf\x03\n" +
 	"\bApiToken\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
@@ -582,14 +786,22 @@ const file_meridian_identity_v1_api_token_service_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x129\n" +
 	"\n" +
-	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\"\xd5\x02\n" +
+	"revoked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\x12'\n" +
+	"\x0fservice_account\x18\b \x01(\tR\x0eserviceAccount\x12\x16\n" +
+	"\x06scopes\x18\t \x03(\tR\x06scopes\x12<\n" +
+	"\flast_used_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"lastUsedAt\x12\x1a\n" +
+	"\breplaces\x18\v \x01(\tR\breplaces\"\x81\x04\n" +
 	"\x15CreateApiTokenRequest\x12J\n" +
 	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12=\n" +
 	"\x04name\x18\x02 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12;\n" +
 	"\x05level\x18\x03 \x01(\x0e2\x19.meridian.common.v1.LevelB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05level\x125\n" +
 	"\x10lifetime_seconds\x18\x04 \x01(\rB\n" +
-	"\xbaH\a*\x05\x18\x80\x8a\x8a\x0fR\x0flifetimeSeconds\x12=\n" +
+	"\xbaH\a*\x05\x18\x80\x8a\x8a\x0fR\x0flifetimeSeconds\x12O\n" +
+	"\x0fservice_account\x18\x06 \x01(\tB&\xbaH#r!2\x1f^(svc_[0-9a-hjkmnp-tv-z]{26})?$R\x0eserviceAccount\x12Y\n" +
+	"\x06scopes\x18\a \x03(\tBA\xbaH>\x92\x01;\x102\x18\x01\"5r3\x18\x80\x012.^meridian\\.[a-z]+\\.v1\\.[A-Za-z]+(/[A-Za-z]+)?$R\x06scopes\x12=\n" +
 	"\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x87\x01\n" +
 	"\x16CreateApiTokenResponse\x124\n" +
 	"\x05token\x18\x01 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\x05token\x12\x1b\n" +
@@ -608,15 +820,29 @@ const file_meridian_identity_v1_api_token_service_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^tok_[0-9a-hjkmnp-tv-z]{26}$R\x05token\x12=\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"4\n" +
 	"\x16RevokeApiTokenResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\tR\brevision\">\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\"\xc9\x02\n" +
+	"\x15RotateApiTokenRequest\x12J\n" +
+	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x129\n" +
+	"\x05token\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^tok_[0-9a-hjkmnp-tv-z]{26}$R\x05token\x123\n" +
+	"\x0foverlap_seconds\x18\x03 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\x80\x9a\x9e\x01R\x0eoverlapSeconds\x125\n" +
+	"\x10lifetime_seconds\x18\x04 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\x80\x8a\x8a\x0fR\x0flifetimeSeconds\x12=\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xc3\x01\n" +
+	"\x16RotateApiTokenResponse\x124\n" +
+	"\x05token\x18\x01 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\x05token\x12\x1b\n" +
+	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\x12:\n" +
+	"\breplaced\x18\x03 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\breplaced\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\tR\brevision\">\n" +
 	"\x15VerifyApiTokenRequest\x12%\n" +
 	"\x06secret\x18\x01 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\x02\x80\x01\x01R\x06secret\"N\n" +
 	"\x16VerifyApiTokenResponse\x124\n" +
-	"\x05token\x18\x01 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\x05token2\xf6\x03\n" +
+	"\x05token\x18\x01 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\x05token2\xf0\x04\n" +
 	"\x0fApiTokenService\x12x\n" +
 	"\x0eCreateApiToken\x12+.meridian.identity.v1.CreateApiTokenRequest\x1a,.meridian.identity.v1.CreateApiTokenResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x03\x90\x02\x02\x12u\n" +
 	"\rListApiTokens\x12*.meridian.identity.v1.ListApiTokensRequest\x1a+.meridian.identity.v1.ListApiTokensResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x03\x90\x02\x01\x12x\n" +
 	"\x0eRevokeApiToken\x12+.meridian.identity.v1.RevokeApiTokenRequest\x1a,.meridian.identity.v1.RevokeApiTokenResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x03\x90\x02\x02\x12x\n" +
+	"\x0eRotateApiToken\x12+.meridian.identity.v1.RotateApiTokenRequest\x1a,.meridian.identity.v1.RotateApiTokenResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x03\x90\x02\x02\x12x\n" +
 	"\x0eVerifyApiToken\x12+.meridian.identity.v1.VerifyApiTokenRequest\x1a,.meridian.identity.v1.VerifyApiTokenResponse\"\v\x8a\xb5\x18\x04\b\x03\x10\x01\x90\x02\x02B\xf1\x01\n" +
 	"\x18com.meridian.identity.v1B\x14ApiTokenServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1;identityv1\xa2\x02\x03MIX\xaa\x02\x14Meridian.Identity.V1\xca\x02\x14Meridian\\Identity\\V1\xe2\x02 Meridian\\Identity\\V1\\GPBMetadata\xea\x02\x16Meridian::Identity::V1b\x06proto3"
 
@@ -632,7 +858,7 @@ func file_meridian_identity_v1_api_token_service_proto_rawDescGZIP() []byte {
 	return file_meridian_identity_v1_api_token_service_proto_rawDescData
 }
 
-var file_meridian_identity_v1_api_token_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meridian_identity_v1_api_token_service_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_meridian_identity_v1_api_token_service_proto_goTypes = []any{
 	(*ApiToken)(nil),               // 0: meridian.identity.v1.ApiToken
 	(*CreateApiTokenRequest)(nil),  // 1: meridian.identity.v1.CreateApiTokenRequest
@@ -641,33 +867,40 @@ var file_meridian_identity_v1_api_token_service_proto_goTypes = []any{
 	(*ListApiTokensResponse)(nil),  // 4: meridian.identity.v1.ListApiTokensResponse
 	(*RevokeApiTokenRequest)(nil),  // 5: meridian.identity.v1.RevokeApiTokenRequest
 	(*RevokeApiTokenResponse)(nil), // 6: meridian.identity.v1.RevokeApiTokenResponse
-	(*VerifyApiTokenRequest)(nil),  // 7: meridian.identity.v1.VerifyApiTokenRequest
-	(*VerifyApiTokenResponse)(nil), // 8: meridian.identity.v1.VerifyApiTokenResponse
-	(v1.Level)(0),                  // 9: meridian.common.v1.Level
-	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
+	(*RotateApiTokenRequest)(nil),  // 7: meridian.identity.v1.RotateApiTokenRequest
+	(*RotateApiTokenResponse)(nil), // 8: meridian.identity.v1.RotateApiTokenResponse
+	(*VerifyApiTokenRequest)(nil),  // 9: meridian.identity.v1.VerifyApiTokenRequest
+	(*VerifyApiTokenResponse)(nil), // 10: meridian.identity.v1.VerifyApiTokenResponse
+	(v1.Level)(0),                  // 11: meridian.common.v1.Level
+	(*timestamppb.Timestamp)(nil),  // 12: google.protobuf.Timestamp
 }
 var file_meridian_identity_v1_api_token_service_proto_depIdxs = []int32{
-	9,  // 0: meridian.identity.v1.ApiToken.level:type_name -> meridian.common.v1.Level
-	10, // 1: meridian.identity.v1.ApiToken.created_at:type_name -> google.protobuf.Timestamp
-	10, // 2: meridian.identity.v1.ApiToken.expires_at:type_name -> google.protobuf.Timestamp
-	10, // 3: meridian.identity.v1.ApiToken.revoked_at:type_name -> google.protobuf.Timestamp
-	9,  // 4: meridian.identity.v1.CreateApiTokenRequest.level:type_name -> meridian.common.v1.Level
-	0,  // 5: meridian.identity.v1.CreateApiTokenResponse.token:type_name -> meridian.identity.v1.ApiToken
-	0,  // 6: meridian.identity.v1.ListApiTokensResponse.tokens:type_name -> meridian.identity.v1.ApiToken
-	0,  // 7: meridian.identity.v1.VerifyApiTokenResponse.token:type_name -> meridian.identity.v1.ApiToken
-	1,  // 8: meridian.identity.v1.ApiTokenService.CreateApiToken:input_type -> meridian.identity.v1.CreateApiTokenRequest
-	3,  // 9: meridian.identity.v1.ApiTokenService.ListApiTokens:input_type -> meridian.identity.v1.ListApiTokensRequest
-	5,  // 10: meridian.identity.v1.ApiTokenService.RevokeApiToken:input_type -> meridian.identity.v1.RevokeApiTokenRequest
-	7,  // 11: meridian.identity.v1.ApiTokenService.VerifyApiToken:input_type -> meridian.identity.v1.VerifyApiTokenRequest
-	2,  // 12: meridian.identity.v1.ApiTokenService.CreateApiToken:output_type -> meridian.identity.v1.CreateApiTokenResponse
-	4,  // 13: meridian.identity.v1.ApiTokenService.ListApiTokens:output_type -> meridian.identity.v1.ListApiTokensResponse
-	6,  // 14: meridian.identity.v1.ApiTokenService.RevokeApiToken:output_type -> meridian.identity.v1.RevokeApiTokenResponse
-	8,  // 15: meridian.identity.v1.ApiTokenService.VerifyApiToken:output_type -> meridian.identity.v1.VerifyApiTokenResponse
-	12, // [12:16] is the sub-list for method output_type
-	8,  // [8:12] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	11, // 0: meridian.identity.v1.ApiToken.level:type_name -> meridian.common.v1.Level
+	12, // 1: meridian.identity.v1.ApiToken.created_at:type_name -> google.protobuf.Timestamp
+	12, // 2: meridian.identity.v1.ApiToken.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 3: meridian.identity.v1.ApiToken.revoked_at:type_name -> google.protobuf.Timestamp
+	12, // 4: meridian.identity.v1.ApiToken.last_used_at:type_name -> google.protobuf.Timestamp
+	11, // 5: meridian.identity.v1.CreateApiTokenRequest.level:type_name -> meridian.common.v1.Level
+	0,  // 6: meridian.identity.v1.CreateApiTokenResponse.token:type_name -> meridian.identity.v1.ApiToken
+	0,  // 7: meridian.identity.v1.ListApiTokensResponse.tokens:type_name -> meridian.identity.v1.ApiToken
+	0,  // 8: meridian.identity.v1.RotateApiTokenResponse.token:type_name -> meridian.identity.v1.ApiToken
+	0,  // 9: meridian.identity.v1.RotateApiTokenResponse.replaced:type_name -> meridian.identity.v1.ApiToken
+	0,  // 10: meridian.identity.v1.VerifyApiTokenResponse.token:type_name -> meridian.identity.v1.ApiToken
+	1,  // 11: meridian.identity.v1.ApiTokenService.CreateApiToken:input_type -> meridian.identity.v1.CreateApiTokenRequest
+	3,  // 12: meridian.identity.v1.ApiTokenService.ListApiTokens:input_type -> meridian.identity.v1.ListApiTokensRequest
+	5,  // 13: meridian.identity.v1.ApiTokenService.RevokeApiToken:input_type -> meridian.identity.v1.RevokeApiTokenRequest
+	7,  // 14: meridian.identity.v1.ApiTokenService.RotateApiToken:input_type -> meridian.identity.v1.RotateApiTokenRequest
+	9,  // 15: meridian.identity.v1.ApiTokenService.VerifyApiToken:input_type -> meridian.identity.v1.VerifyApiTokenRequest
+	2,  // 16: meridian.identity.v1.ApiTokenService.CreateApiToken:output_type -> meridian.identity.v1.CreateApiTokenResponse
+	4,  // 17: meridian.identity.v1.ApiTokenService.ListApiTokens:output_type -> meridian.identity.v1.ListApiTokensResponse
+	6,  // 18: meridian.identity.v1.ApiTokenService.RevokeApiToken:output_type -> meridian.identity.v1.RevokeApiTokenResponse
+	8,  // 19: meridian.identity.v1.ApiTokenService.RotateApiToken:output_type -> meridian.identity.v1.RotateApiTokenResponse
+	10, // 20: meridian.identity.v1.ApiTokenService.VerifyApiToken:output_type -> meridian.identity.v1.VerifyApiTokenResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_v1_api_token_service_proto_init() }
@@ -681,7 +914,7 @@ func file_meridian_identity_v1_api_token_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_identity_v1_api_token_service_proto_rawDesc), len(file_meridian_identity_v1_api_token_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

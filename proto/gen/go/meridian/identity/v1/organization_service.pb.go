@@ -24,15 +24,131 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// OrganizationMode says whose the users are. It is fixed when the organization is
+// made.
+type OrganizationMode int32
+
+const (
+	// One person, many organizations.
+	OrganizationMode_ORGANIZATION_MODE_UNSPECIFIED OrganizationMode = 0
+	OrganizationMode_ORGANIZATION_MODE_SHARED      OrganizationMode = 1
+	// The organization has users of its own: the same address elsewhere is another
+	// person.
+	OrganizationMode_ORGANIZATION_MODE_ISOLATED OrganizationMode = 2
+)
+
+// Enum value maps for OrganizationMode.
+var (
+	OrganizationMode_name = map[int32]string{
+		0: "ORGANIZATION_MODE_UNSPECIFIED",
+		1: "ORGANIZATION_MODE_SHARED",
+		2: "ORGANIZATION_MODE_ISOLATED",
+	}
+	OrganizationMode_value = map[string]int32{
+		"ORGANIZATION_MODE_UNSPECIFIED": 0,
+		"ORGANIZATION_MODE_SHARED":      1,
+		"ORGANIZATION_MODE_ISOLATED":    2,
+	}
+)
+
+func (x OrganizationMode) Enum() *OrganizationMode {
+	p := new(OrganizationMode)
+	*p = x
+	return p
+}
+
+func (x OrganizationMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrganizationMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_meridian_identity_v1_organization_service_proto_enumTypes[0].Descriptor()
+}
+
+func (OrganizationMode) Type() protoreflect.EnumType {
+	return &file_meridian_identity_v1_organization_service_proto_enumTypes[0]
+}
+
+func (x OrganizationMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrganizationMode.Descriptor instead.
+func (OrganizationMode) EnumDescriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{0}
+}
+
+// OrganizationState says whether an organization can be used.
+type OrganizationState int32
+
+const (
+	OrganizationState_ORGANIZATION_STATE_UNSPECIFIED OrganizationState = 0
+	OrganizationState_ORGANIZATION_STATE_ACTIVE      OrganizationState = 1
+	OrganizationState_ORGANIZATION_STATE_SUSPENDED   OrganizationState = 2
+	// Suspended until delete_at.
+	OrganizationState_ORGANIZATION_STATE_DELETING OrganizationState = 3
+	OrganizationState_ORGANIZATION_STATE_DELETED  OrganizationState = 4
+)
+
+// Enum value maps for OrganizationState.
+var (
+	OrganizationState_name = map[int32]string{
+		0: "ORGANIZATION_STATE_UNSPECIFIED",
+		1: "ORGANIZATION_STATE_ACTIVE",
+		2: "ORGANIZATION_STATE_SUSPENDED",
+		3: "ORGANIZATION_STATE_DELETING",
+		4: "ORGANIZATION_STATE_DELETED",
+	}
+	OrganizationState_value = map[string]int32{
+		"ORGANIZATION_STATE_UNSPECIFIED": 0,
+		"ORGANIZATION_STATE_ACTIVE":      1,
+		"ORGANIZATION_STATE_SUSPENDED":   2,
+		"ORGANIZATION_STATE_DELETING":    3,
+		"ORGANIZATION_STATE_DELETED":     4,
+	}
+)
+
+func (x OrganizationState) Enum() *OrganizationState {
+	p := new(OrganizationState)
+	*p = x
+	return p
+}
+
+func (x OrganizationState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrganizationState) Descriptor() protoreflect.EnumDescriptor {
+	return file_meridian_identity_v1_organization_service_proto_enumTypes[1].Descriptor()
+}
+
+func (OrganizationState) Type() protoreflect.EnumType {
+	return &file_meridian_identity_v1_organization_service_proto_enumTypes[1]
+}
+
+func (x OrganizationState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrganizationState.Descriptor instead.
+func (OrganizationState) EnumDescriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{1}
+}
+
 // Organization is a customer company.
 type Organization struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// org_ and 26 characters.
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Slug          string                 `protobuf:"bytes,2,opt,name=slug,proto3" json:"slug,omitempty"`
-	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	HomeRegion    string                 `protobuf:"bytes,4,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Id         string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Slug       string                 `protobuf:"bytes,2,opt,name=slug,proto3" json:"slug,omitempty"`
+	Name       string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	HomeRegion string                 `protobuf:"bytes,4,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	CreatedAt  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Mode       OrganizationMode       `protobuf:"varint,6,opt,name=mode,proto3,enum=meridian.identity.v1.OrganizationMode" json:"mode,omitempty"`
+	State      OrganizationState      `protobuf:"varint,7,opt,name=state,proto3,enum=meridian.identity.v1.OrganizationState" json:"state,omitempty"`
+	Settings   *OrganizationSettings  `protobuf:"bytes,8,opt,name=settings,proto3" json:"settings,omitempty"`
+	// When it is deleted, if its deletion is scheduled.
+	DeleteAt      *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=delete_at,json=deleteAt,proto3" json:"delete_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -102,12 +218,124 @@ func (x *Organization) GetCreatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Organization) GetMode() OrganizationMode {
+	if x != nil {
+		return x.Mode
+	}
+	return OrganizationMode_ORGANIZATION_MODE_UNSPECIFIED
+}
+
+func (x *Organization) GetState() OrganizationState {
+	if x != nil {
+		return x.State
+	}
+	return OrganizationState_ORGANIZATION_STATE_UNSPECIFIED
+}
+
+func (x *Organization) GetSettings() *OrganizationSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *Organization) GetDeleteAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeleteAt
+	}
+	return nil
+}
+
+// OrganizationSettings are what an organization decides about its people.
+type OrganizationSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Characters, 8 to 64; 0 means 12.
+	PasswordMinLength uint32 `protobuf:"varint,1,opt,name=password_min_length,json=passwordMinLength,proto3" json:"password_min_length,omitempty"`
+	// Take passwords that are known to be breached.
+	PasswordAllowBreached bool `protobuf:"varint,2,opt,name=password_allow_breached,json=passwordAllowBreached,proto3" json:"password_allow_breached,omitempty"`
+	// How many earlier passwords may not come back, 24 at most.
+	PasswordHistory uint32 `protobuf:"varint,3,opt,name=password_history,json=passwordHistory,proto3" json:"password_history,omitempty"`
+	// Nobody signs in with one factor, but by a passkey that verified the user.
+	RequireSecondFactor bool `protobuf:"varint,4,opt,name=require_second_factor,json=requireSecondFactor,proto3" json:"require_second_factor,omitempty"`
+	// password, passkey, email; none: all.
+	SignInMethods []string `protobuf:"bytes,5,rep,name=sign_in_methods,json=signInMethods,proto3" json:"sign_in_methods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationSettings) Reset() {
+	*x = OrganizationSettings{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationSettings) ProtoMessage() {}
+
+func (x *OrganizationSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationSettings.ProtoReflect.Descriptor instead.
+func (*OrganizationSettings) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *OrganizationSettings) GetPasswordMinLength() uint32 {
+	if x != nil {
+		return x.PasswordMinLength
+	}
+	return 0
+}
+
+func (x *OrganizationSettings) GetPasswordAllowBreached() bool {
+	if x != nil {
+		return x.PasswordAllowBreached
+	}
+	return false
+}
+
+func (x *OrganizationSettings) GetPasswordHistory() uint32 {
+	if x != nil {
+		return x.PasswordHistory
+	}
+	return 0
+}
+
+func (x *OrganizationSettings) GetRequireSecondFactor() bool {
+	if x != nil {
+		return x.RequireSecondFactor
+	}
+	return false
+}
+
+func (x *OrganizationSettings) GetSignInMethods() []string {
+	if x != nil {
+		return x.SignInMethods
+	}
+	return nil
+}
+
 type CreateOrganizationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Slug  string                 `protobuf:"bytes,1,opt,name=slug,proto3" json:"slug,omitempty"`
 	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Where its data lives; empty means the region that answers this call.
 	HomeRegion string `protobuf:"bytes,3,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	// Absent: shared.
+	Mode OrganizationMode `protobuf:"varint,5,opt,name=mode,proto3,enum=meridian.identity.v1.OrganizationMode" json:"mode,omitempty"`
 	// Repeating a call with the same key returns the first outcome. Kept 24 h.
 	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
@@ -116,7 +344,7 @@ type CreateOrganizationRequest struct {
 
 func (x *CreateOrganizationRequest) Reset() {
 	*x = CreateOrganizationRequest{}
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[1]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -128,7 +356,7 @@ func (x *CreateOrganizationRequest) String() string {
 func (*CreateOrganizationRequest) ProtoMessage() {}
 
 func (x *CreateOrganizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[1]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -141,7 +369,7 @@ func (x *CreateOrganizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrganizationRequest.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{1}
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CreateOrganizationRequest) GetSlug() string {
@@ -165,6 +393,13 @@ func (x *CreateOrganizationRequest) GetHomeRegion() string {
 	return ""
 }
 
+func (x *CreateOrganizationRequest) GetMode() OrganizationMode {
+	if x != nil {
+		return x.Mode
+	}
+	return OrganizationMode_ORGANIZATION_MODE_UNSPECIFIED
+}
+
 func (x *CreateOrganizationRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
@@ -182,7 +417,7 @@ type CreateOrganizationResponse struct {
 
 func (x *CreateOrganizationResponse) Reset() {
 	*x = CreateOrganizationResponse{}
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[2]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -194,7 +429,7 @@ func (x *CreateOrganizationResponse) String() string {
 func (*CreateOrganizationResponse) ProtoMessage() {}
 
 func (x *CreateOrganizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[2]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -207,7 +442,7 @@ func (x *CreateOrganizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateOrganizationResponse.ProtoReflect.Descriptor instead.
 func (*CreateOrganizationResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{2}
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CreateOrganizationResponse) GetOrganization() *Organization {
@@ -233,7 +468,7 @@ type GetOrganizationRequest struct {
 
 func (x *GetOrganizationRequest) Reset() {
 	*x = GetOrganizationRequest{}
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[3]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -245,7 +480,7 @@ func (x *GetOrganizationRequest) String() string {
 func (*GetOrganizationRequest) ProtoMessage() {}
 
 func (x *GetOrganizationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[3]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -258,7 +493,7 @@ func (x *GetOrganizationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganizationRequest.ProtoReflect.Descriptor instead.
 func (*GetOrganizationRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{3}
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetOrganizationRequest) GetOrganization() string {
@@ -277,7 +512,7 @@ type GetOrganizationResponse struct {
 
 func (x *GetOrganizationResponse) Reset() {
 	*x = GetOrganizationResponse{}
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[4]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -289,7 +524,7 @@ func (x *GetOrganizationResponse) String() string {
 func (*GetOrganizationResponse) ProtoMessage() {}
 
 func (x *GetOrganizationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[4]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -302,7 +537,7 @@ func (x *GetOrganizationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetOrganizationResponse.ProtoReflect.Descriptor instead.
 func (*GetOrganizationResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{4}
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetOrganizationResponse) GetOrganization() *Organization {
@@ -317,14 +552,18 @@ type ListOrganizationsRequest struct {
 	// At most 200; 0 means 50.
 	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_cursor of the page before.
-	Cursor        string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// The beginning of the slug; empty lists all.
+	Search string `protobuf:"bytes,3,opt,name=search,proto3" json:"search,omitempty"`
+	// Only these; absent: all but the deleted.
+	State         OrganizationState `protobuf:"varint,4,opt,name=state,proto3,enum=meridian.identity.v1.OrganizationState" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListOrganizationsRequest) Reset() {
 	*x = ListOrganizationsRequest{}
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[5]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -336,7 +575,7 @@ func (x *ListOrganizationsRequest) String() string {
 func (*ListOrganizationsRequest) ProtoMessage() {}
 
 func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[5]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -349,7 +588,7 @@ func (x *ListOrganizationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsRequest.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{5}
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListOrganizationsRequest) GetPageSize() uint32 {
@@ -366,6 +605,20 @@ func (x *ListOrganizationsRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListOrganizationsRequest) GetSearch() string {
+	if x != nil {
+		return x.Search
+	}
+	return ""
+}
+
+func (x *ListOrganizationsRequest) GetState() OrganizationState {
+	if x != nil {
+		return x.State
+	}
+	return OrganizationState_ORGANIZATION_STATE_UNSPECIFIED
+}
+
 type ListOrganizationsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Organizations []*Organization        `protobuf:"bytes,1,rep,name=organizations,proto3" json:"organizations,omitempty"`
@@ -377,7 +630,7 @@ type ListOrganizationsResponse struct {
 
 func (x *ListOrganizationsResponse) Reset() {
 	*x = ListOrganizationsResponse{}
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[6]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -389,7 +642,7 @@ func (x *ListOrganizationsResponse) String() string {
 func (*ListOrganizationsResponse) ProtoMessage() {}
 
 func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[6]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -402,7 +655,7 @@ func (x *ListOrganizationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrganizationsResponse.ProtoReflect.Descriptor instead.
 func (*ListOrganizationsResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{6}
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListOrganizationsResponse) GetOrganizations() []*Organization {
@@ -432,7 +685,7 @@ type MoveHomeRequest struct {
 
 func (x *MoveHomeRequest) Reset() {
 	*x = MoveHomeRequest{}
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[7]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +697,7 @@ func (x *MoveHomeRequest) String() string {
 func (*MoveHomeRequest) ProtoMessage() {}
 
 func (x *MoveHomeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[7]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +710,7 @@ func (x *MoveHomeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveHomeRequest.ProtoReflect.Descriptor instead.
 func (*MoveHomeRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{7}
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MoveHomeRequest) GetOrganization() string {
@@ -491,7 +744,7 @@ type MoveHomeResponse struct {
 
 func (x *MoveHomeResponse) Reset() {
 	*x = MoveHomeResponse{}
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[8]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +756,7 @@ func (x *MoveHomeResponse) String() string {
 func (*MoveHomeResponse) ProtoMessage() {}
 
 func (x *MoveHomeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[8]
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +769,7 @@ func (x *MoveHomeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveHomeResponse.ProtoReflect.Descriptor instead.
 func (*MoveHomeResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{8}
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MoveHomeResponse) GetOrganization() *Organization {
@@ -533,11 +786,461 @@ func (x *MoveHomeResponse) GetRevision() string {
 	return ""
 }
 
+type UpdateOrganizationRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Organization   string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Name           *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Settings       *OrganizationSettings  `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationRequest) Reset() {
+	*x = UpdateOrganizationRequest{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOrganizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOrganizationRequest) ProtoMessage() {}
+
+func (x *UpdateOrganizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UpdateOrganizationRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *UpdateOrganizationRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateOrganizationRequest) GetSettings() *OrganizationSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type UpdateOrganizationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateOrganizationResponse) Reset() {
+	*x = UpdateOrganizationResponse{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateOrganizationResponse) ProtoMessage() {}
+
+func (x *UpdateOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*UpdateOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *UpdateOrganizationResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *UpdateOrganizationResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+type SuspendOrganizationRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// Why, for the log.
+	Reason         string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SuspendOrganizationRequest) Reset() {
+	*x = SuspendOrganizationRequest{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendOrganizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendOrganizationRequest) ProtoMessage() {}
+
+func (x *SuspendOrganizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*SuspendOrganizationRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *SuspendOrganizationRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *SuspendOrganizationRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SuspendOrganizationRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type SuspendOrganizationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SuspendOrganizationResponse) Reset() {
+	*x = SuspendOrganizationResponse{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendOrganizationResponse) ProtoMessage() {}
+
+func (x *SuspendOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*SuspendOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SuspendOrganizationResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *SuspendOrganizationResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+type ResumeOrganizationRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Organization   string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ResumeOrganizationRequest) Reset() {
+	*x = ResumeOrganizationRequest{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeOrganizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeOrganizationRequest) ProtoMessage() {}
+
+func (x *ResumeOrganizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*ResumeOrganizationRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ResumeOrganizationRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *ResumeOrganizationRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type ResumeOrganizationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeOrganizationResponse) Reset() {
+	*x = ResumeOrganizationResponse{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeOrganizationResponse) ProtoMessage() {}
+
+func (x *ResumeOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*ResumeOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ResumeOrganizationResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *ResumeOrganizationResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+type DeleteOrganizationRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// Days until it is deleted, 0 to 90; absent: 30.
+	GraceDays      *uint32 `protobuf:"varint,2,opt,name=grace_days,json=graceDays,proto3,oneof" json:"grace_days,omitempty"`
+	IdempotencyKey string  `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationRequest) Reset() {
+	*x = DeleteOrganizationRequest{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationRequest) ProtoMessage() {}
+
+func (x *DeleteOrganizationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationRequest.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeleteOrganizationRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *DeleteOrganizationRequest) GetGraceDays() uint32 {
+	if x != nil && x.GraceDays != nil {
+		return *x.GraceDays
+	}
+	return 0
+}
+
+func (x *DeleteOrganizationRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type DeleteOrganizationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  *Organization          `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteOrganizationResponse) Reset() {
+	*x = DeleteOrganizationResponse{}
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteOrganizationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteOrganizationResponse) ProtoMessage() {}
+
+func (x *DeleteOrganizationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_organization_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteOrganizationResponse.ProtoReflect.Descriptor instead.
+func (*DeleteOrganizationResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_organization_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeleteOrganizationResponse) GetOrganization() *Organization {
+	if x != nil {
+		return x.Organization
+	}
+	return nil
+}
+
+func (x *DeleteOrganizationResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
 var File_meridian_identity_v1_organization_service_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_v1_organization_service_proto_rawDesc = "" +
 	"\n" +
-	"/meridian/identity/v1/organization_service.proto\x12\x14meridian.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xa2\x01\n" +
+	"/meridian/identity/v1/organization_service.proto\x12\x14meridian.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\x9e\x03\n" +
 	"\fOrganization\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04slug\x18\x02 \x01(\tR\x04slug\x12\x12\n" +
@@ -545,12 +1248,23 @@ const file_meridian_identity_v1_organization_service_proto_rawDesc = "" +
 	"\vhome_region\x18\x04 \x01(\tR\n" +
 	"homeRegion\x129\n" +
 	"\n" +
-	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xa3\x02\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12:\n" +
+	"\x04mode\x18\x06 \x01(\x0e2&.meridian.identity.v1.OrganizationModeR\x04mode\x12=\n" +
+	"\x05state\x18\a \x01(\x0e2'.meridian.identity.v1.OrganizationStateR\x05state\x12F\n" +
+	"\bsettings\x18\b \x01(\v2*.meridian.identity.v1.OrganizationSettingsR\bsettings\x127\n" +
+	"\tdelete_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bdeleteAt\"\xc1\x02\n" +
+	"\x14OrganizationSettings\x127\n" +
+	"\x13password_min_length\x18\x01 \x01(\rB\a\xbaH\x04*\x02\x18@R\x11passwordMinLength\x126\n" +
+	"\x17password_allow_breached\x18\x02 \x01(\bR\x15passwordAllowBreached\x122\n" +
+	"\x10password_history\x18\x03 \x01(\rB\a\xbaH\x04*\x02\x18\x18R\x0fpasswordHistory\x122\n" +
+	"\x15require_second_factor\x18\x04 \x01(\bR\x13requireSecondFactor\x12P\n" +
+	"\x0fsign_in_methods\x18\x05 \x03(\tB(\xbaH%\x92\x01\"\x10\x03\x18\x01\"\x1cr\x1aR\bpasswordR\apasskeyR\x05emailR\rsignInMethods\"\xe9\x02\n" +
 	"\x19CreateOrganizationRequest\x129\n" +
 	"\x04slug\x18\x01 \x01(\tB%\xbaH\"r \x18?2\x1c^[a-z0-9](-?[a-z0-9]){1,62}$R\x04slug\x12>\n" +
 	"\x04name\x18\x02 \x01(\tB*\xbaH'r%\x10\x01\x18\xc8\x012\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12L\n" +
 	"\vhome_region\x18\x03 \x01(\tB+\xbaH(r&2$^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$R\n" +
-	"homeRegion\x12=\n" +
+	"homeRegion\x12D\n" +
+	"\x04mode\x18\x05 \x01(\x0e2&.meridian.identity.v1.OrganizationModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04mode\x12=\n" +
 	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x80\x01\n" +
 	"\x1aCreateOrganizationResponse\x12F\n" +
 	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\x12\x1a\n" +
@@ -558,10 +1272,12 @@ const file_meridian_identity_v1_organization_service_proto_rawDesc = "" +
 	"\x16GetOrganizationRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\"a\n" +
 	"\x17GetOrganizationResponse\x12F\n" +
-	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\"c\n" +
+	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\"\xde\x01\n" +
 	"\x18ListOrganizationsRequest\x12%\n" +
 	"\tpage_size\x18\x01 \x01(\rB\b\xbaH\x05*\x03\x18\xc8\x01R\bpageSize\x12 \n" +
-	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06cursor\"\x86\x01\n" +
+	"\x06cursor\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06cursor\x120\n" +
+	"\x06search\x18\x03 \x01(\tB\x18\xbaH\x15r\x132\x11^[a-z0-9-]{0,63}$R\x06search\x12G\n" +
+	"\x05state\x18\x04 \x01(\x0e2'.meridian.identity.v1.OrganizationStateB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05state\"\x86\x01\n" +
 	"\x19ListOrganizationsResponse\x12H\n" +
 	"\rorganizations\x18\x01 \x03(\v2\".meridian.identity.v1.OrganizationR\rorganizations\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
@@ -573,11 +1289,56 @@ const file_meridian_identity_v1_organization_service_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"v\n" +
 	"\x10MoveHomeResponse\x12F\n" +
 	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision2\x85\x04\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xb9\x02\n" +
+	"\x19UpdateOrganizationRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12C\n" +
+	"\x04name\x18\x02 \x01(\tB*\xbaH'r%\x10\x01\x18\xc8\x012\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$H\x00R\x04name\x88\x01\x01\x12F\n" +
+	"\bsettings\x18\x03 \x01(\v2*.meridian.identity.v1.OrganizationSettingsR\bsettings\x12=\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKeyB\a\n" +
+	"\x05_name\"\x80\x01\n" +
+	"\x1aUpdateOrganizationResponse\x12F\n" +
+	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xe6\x01\n" +
+	"\x1aSuspendOrganizationRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12@\n" +
+	"\x06reason\x18\x02 \x01(\tB(\xbaH%r#\x18\xf4\x032\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x06reason\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x81\x01\n" +
+	"\x1bSuspendOrganizationResponse\x12F\n" +
+	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xa3\x01\n" +
+	"\x19ResumeOrganizationRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12=\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x80\x01\n" +
+	"\x1aResumeOrganizationResponse\x12F\n" +
+	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xdf\x01\n" +
+	"\x19DeleteOrganizationRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12+\n" +
+	"\n" +
+	"grace_days\x18\x02 \x01(\rB\a\xbaH\x04*\x02\x18ZH\x00R\tgraceDays\x88\x01\x01\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKeyB\r\n" +
+	"\v_grace_days\"\x80\x01\n" +
+	"\x1aDeleteOrganizationResponse\x12F\n" +
+	"\forganization\x18\x01 \x01(\v2\".meridian.identity.v1.OrganizationR\forganization\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision*s\n" +
+	"\x10OrganizationMode\x12!\n" +
+	"\x1dORGANIZATION_MODE_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18ORGANIZATION_MODE_SHARED\x10\x01\x12\x1e\n" +
+	"\x1aORGANIZATION_MODE_ISOLATED\x10\x02*\xb9\x01\n" +
+	"\x11OrganizationState\x12\"\n" +
+	"\x1eORGANIZATION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n" +
+	"\x19ORGANIZATION_STATE_ACTIVE\x10\x01\x12 \n" +
+	"\x1cORGANIZATION_STATE_SUSPENDED\x10\x02\x12\x1f\n" +
+	"\x1bORGANIZATION_STATE_DELETING\x10\x03\x12\x1e\n" +
+	"\x1aORGANIZATION_STATE_DELETED\x10\x042\xb9\b\n" +
 	"\x13OrganizationService\x12\x84\x01\n" +
 	"\x12CreateOrganization\x12/.meridian.identity.v1.CreateOrganizationRequest\x1a0.meridian.identity.v1.CreateOrganizationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12{\n" +
 	"\x0fGetOrganization\x12,.meridian.identity.v1.GetOrganizationRequest\x1a-.meridian.identity.v1.GetOrganizationResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12\x81\x01\n" +
-	"\x11ListOrganizations\x12..meridian.identity.v1.ListOrganizationsRequest\x1a/.meridian.identity.v1.ListOrganizationsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12f\n" +
+	"\x11ListOrganizations\x12..meridian.identity.v1.ListOrganizationsRequest\x1a/.meridian.identity.v1.ListOrganizationsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12\x99\x01\n" +
+	"\x12UpdateOrganization\x12/.meridian.identity.v1.UpdateOrganizationRequest\x1a0.meridian.identity.v1.UpdateOrganizationResponse\" \x8a\xb5\x18\x19\b\x02\x10\x03\x1a\x13can_manage_settings\x90\x02\x02\x12\x87\x01\n" +
+	"\x13SuspendOrganization\x120.meridian.identity.v1.SuspendOrganizationRequest\x1a1.meridian.identity.v1.SuspendOrganizationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12\x84\x01\n" +
+	"\x12ResumeOrganization\x12/.meridian.identity.v1.ResumeOrganizationRequest\x1a0.meridian.identity.v1.ResumeOrganizationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12\x84\x01\n" +
+	"\x12DeleteOrganization\x12/.meridian.identity.v1.DeleteOrganizationRequest\x1a0.meridian.identity.v1.DeleteOrganizationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12f\n" +
 	"\bMoveHome\x12%.meridian.identity.v1.MoveHomeRequest\x1a&.meridian.identity.v1.MoveHomeResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02B\xf5\x01\n" +
 	"\x18com.meridian.identity.v1B\x18OrganizationServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1;identityv1\xa2\x02\x03MIX\xaa\x02\x14Meridian.Identity.V1\xca\x02\x14Meridian\\Identity\\V1\xe2\x02 Meridian\\Identity\\V1\\GPBMetadata\xea\x02\x16Meridian::Identity::V1b\x06proto3"
 
@@ -593,38 +1354,69 @@ func file_meridian_identity_v1_organization_service_proto_rawDescGZIP() []byte {
 	return file_meridian_identity_v1_organization_service_proto_rawDescData
 }
 
-var file_meridian_identity_v1_organization_service_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meridian_identity_v1_organization_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_meridian_identity_v1_organization_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_meridian_identity_v1_organization_service_proto_goTypes = []any{
-	(*Organization)(nil),               // 0: meridian.identity.v1.Organization
-	(*CreateOrganizationRequest)(nil),  // 1: meridian.identity.v1.CreateOrganizationRequest
-	(*CreateOrganizationResponse)(nil), // 2: meridian.identity.v1.CreateOrganizationResponse
-	(*GetOrganizationRequest)(nil),     // 3: meridian.identity.v1.GetOrganizationRequest
-	(*GetOrganizationResponse)(nil),    // 4: meridian.identity.v1.GetOrganizationResponse
-	(*ListOrganizationsRequest)(nil),   // 5: meridian.identity.v1.ListOrganizationsRequest
-	(*ListOrganizationsResponse)(nil),  // 6: meridian.identity.v1.ListOrganizationsResponse
-	(*MoveHomeRequest)(nil),            // 7: meridian.identity.v1.MoveHomeRequest
-	(*MoveHomeResponse)(nil),           // 8: meridian.identity.v1.MoveHomeResponse
-	(*timestamppb.Timestamp)(nil),      // 9: google.protobuf.Timestamp
+	(OrganizationMode)(0),               // 0: meridian.identity.v1.OrganizationMode
+	(OrganizationState)(0),              // 1: meridian.identity.v1.OrganizationState
+	(*Organization)(nil),                // 2: meridian.identity.v1.Organization
+	(*OrganizationSettings)(nil),        // 3: meridian.identity.v1.OrganizationSettings
+	(*CreateOrganizationRequest)(nil),   // 4: meridian.identity.v1.CreateOrganizationRequest
+	(*CreateOrganizationResponse)(nil),  // 5: meridian.identity.v1.CreateOrganizationResponse
+	(*GetOrganizationRequest)(nil),      // 6: meridian.identity.v1.GetOrganizationRequest
+	(*GetOrganizationResponse)(nil),     // 7: meridian.identity.v1.GetOrganizationResponse
+	(*ListOrganizationsRequest)(nil),    // 8: meridian.identity.v1.ListOrganizationsRequest
+	(*ListOrganizationsResponse)(nil),   // 9: meridian.identity.v1.ListOrganizationsResponse
+	(*MoveHomeRequest)(nil),             // 10: meridian.identity.v1.MoveHomeRequest
+	(*MoveHomeResponse)(nil),            // 11: meridian.identity.v1.MoveHomeResponse
+	(*UpdateOrganizationRequest)(nil),   // 12: meridian.identity.v1.UpdateOrganizationRequest
+	(*UpdateOrganizationResponse)(nil),  // 13: meridian.identity.v1.UpdateOrganizationResponse
+	(*SuspendOrganizationRequest)(nil),  // 14: meridian.identity.v1.SuspendOrganizationRequest
+	(*SuspendOrganizationResponse)(nil), // 15: meridian.identity.v1.SuspendOrganizationResponse
+	(*ResumeOrganizationRequest)(nil),   // 16: meridian.identity.v1.ResumeOrganizationRequest
+	(*ResumeOrganizationResponse)(nil),  // 17: meridian.identity.v1.ResumeOrganizationResponse
+	(*DeleteOrganizationRequest)(nil),   // 18: meridian.identity.v1.DeleteOrganizationRequest
+	(*DeleteOrganizationResponse)(nil),  // 19: meridian.identity.v1.DeleteOrganizationResponse
+	(*timestamppb.Timestamp)(nil),       // 20: google.protobuf.Timestamp
 }
 var file_meridian_identity_v1_organization_service_proto_depIdxs = []int32{
-	9, // 0: meridian.identity.v1.Organization.created_at:type_name -> google.protobuf.Timestamp
-	0, // 1: meridian.identity.v1.CreateOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
-	0, // 2: meridian.identity.v1.GetOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
-	0, // 3: meridian.identity.v1.ListOrganizationsResponse.organizations:type_name -> meridian.identity.v1.Organization
-	0, // 4: meridian.identity.v1.MoveHomeResponse.organization:type_name -> meridian.identity.v1.Organization
-	1, // 5: meridian.identity.v1.OrganizationService.CreateOrganization:input_type -> meridian.identity.v1.CreateOrganizationRequest
-	3, // 6: meridian.identity.v1.OrganizationService.GetOrganization:input_type -> meridian.identity.v1.GetOrganizationRequest
-	5, // 7: meridian.identity.v1.OrganizationService.ListOrganizations:input_type -> meridian.identity.v1.ListOrganizationsRequest
-	7, // 8: meridian.identity.v1.OrganizationService.MoveHome:input_type -> meridian.identity.v1.MoveHomeRequest
-	2, // 9: meridian.identity.v1.OrganizationService.CreateOrganization:output_type -> meridian.identity.v1.CreateOrganizationResponse
-	4, // 10: meridian.identity.v1.OrganizationService.GetOrganization:output_type -> meridian.identity.v1.GetOrganizationResponse
-	6, // 11: meridian.identity.v1.OrganizationService.ListOrganizations:output_type -> meridian.identity.v1.ListOrganizationsResponse
-	8, // 12: meridian.identity.v1.OrganizationService.MoveHome:output_type -> meridian.identity.v1.MoveHomeResponse
-	9, // [9:13] is the sub-list for method output_type
-	5, // [5:9] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	20, // 0: meridian.identity.v1.Organization.created_at:type_name -> google.protobuf.Timestamp
+	0,  // 1: meridian.identity.v1.Organization.mode:type_name -> meridian.identity.v1.OrganizationMode
+	1,  // 2: meridian.identity.v1.Organization.state:type_name -> meridian.identity.v1.OrganizationState
+	3,  // 3: meridian.identity.v1.Organization.settings:type_name -> meridian.identity.v1.OrganizationSettings
+	20, // 4: meridian.identity.v1.Organization.delete_at:type_name -> google.protobuf.Timestamp
+	0,  // 5: meridian.identity.v1.CreateOrganizationRequest.mode:type_name -> meridian.identity.v1.OrganizationMode
+	2,  // 6: meridian.identity.v1.CreateOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
+	2,  // 7: meridian.identity.v1.GetOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
+	1,  // 8: meridian.identity.v1.ListOrganizationsRequest.state:type_name -> meridian.identity.v1.OrganizationState
+	2,  // 9: meridian.identity.v1.ListOrganizationsResponse.organizations:type_name -> meridian.identity.v1.Organization
+	2,  // 10: meridian.identity.v1.MoveHomeResponse.organization:type_name -> meridian.identity.v1.Organization
+	3,  // 11: meridian.identity.v1.UpdateOrganizationRequest.settings:type_name -> meridian.identity.v1.OrganizationSettings
+	2,  // 12: meridian.identity.v1.UpdateOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
+	2,  // 13: meridian.identity.v1.SuspendOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
+	2,  // 14: meridian.identity.v1.ResumeOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
+	2,  // 15: meridian.identity.v1.DeleteOrganizationResponse.organization:type_name -> meridian.identity.v1.Organization
+	4,  // 16: meridian.identity.v1.OrganizationService.CreateOrganization:input_type -> meridian.identity.v1.CreateOrganizationRequest
+	6,  // 17: meridian.identity.v1.OrganizationService.GetOrganization:input_type -> meridian.identity.v1.GetOrganizationRequest
+	8,  // 18: meridian.identity.v1.OrganizationService.ListOrganizations:input_type -> meridian.identity.v1.ListOrganizationsRequest
+	12, // 19: meridian.identity.v1.OrganizationService.UpdateOrganization:input_type -> meridian.identity.v1.UpdateOrganizationRequest
+	14, // 20: meridian.identity.v1.OrganizationService.SuspendOrganization:input_type -> meridian.identity.v1.SuspendOrganizationRequest
+	16, // 21: meridian.identity.v1.OrganizationService.ResumeOrganization:input_type -> meridian.identity.v1.ResumeOrganizationRequest
+	18, // 22: meridian.identity.v1.OrganizationService.DeleteOrganization:input_type -> meridian.identity.v1.DeleteOrganizationRequest
+	10, // 23: meridian.identity.v1.OrganizationService.MoveHome:input_type -> meridian.identity.v1.MoveHomeRequest
+	5,  // 24: meridian.identity.v1.OrganizationService.CreateOrganization:output_type -> meridian.identity.v1.CreateOrganizationResponse
+	7,  // 25: meridian.identity.v1.OrganizationService.GetOrganization:output_type -> meridian.identity.v1.GetOrganizationResponse
+	9,  // 26: meridian.identity.v1.OrganizationService.ListOrganizations:output_type -> meridian.identity.v1.ListOrganizationsResponse
+	13, // 27: meridian.identity.v1.OrganizationService.UpdateOrganization:output_type -> meridian.identity.v1.UpdateOrganizationResponse
+	15, // 28: meridian.identity.v1.OrganizationService.SuspendOrganization:output_type -> meridian.identity.v1.SuspendOrganizationResponse
+	17, // 29: meridian.identity.v1.OrganizationService.ResumeOrganization:output_type -> meridian.identity.v1.ResumeOrganizationResponse
+	19, // 30: meridian.identity.v1.OrganizationService.DeleteOrganization:output_type -> meridian.identity.v1.DeleteOrganizationResponse
+	11, // 31: meridian.identity.v1.OrganizationService.MoveHome:output_type -> meridian.identity.v1.MoveHomeResponse
+	24, // [24:32] is the sub-list for method output_type
+	16, // [16:24] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_v1_organization_service_proto_init() }
@@ -632,18 +1424,21 @@ func file_meridian_identity_v1_organization_service_proto_init() {
 	if File_meridian_identity_v1_organization_service_proto != nil {
 		return
 	}
+	file_meridian_identity_v1_organization_service_proto_msgTypes[10].OneofWrappers = []any{}
+	file_meridian_identity_v1_organization_service_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_identity_v1_organization_service_proto_rawDesc), len(file_meridian_identity_v1_organization_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   9,
+			NumEnums:      2,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_meridian_identity_v1_organization_service_proto_goTypes,
 		DependencyIndexes: file_meridian_identity_v1_organization_service_proto_depIdxs,
+		EnumInfos:         file_meridian_identity_v1_organization_service_proto_enumTypes,
 		MessageInfos:      file_meridian_identity_v1_organization_service_proto_msgTypes,
 	}.Build()
 	File_meridian_identity_v1_organization_service_proto = out.File

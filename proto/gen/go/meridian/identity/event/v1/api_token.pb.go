@@ -30,9 +30,15 @@ type ApiTokenCreated struct {
 	Token string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	Name  string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Empty for a platform token.
-	Organization  string                 `protobuf:"bytes,3,opt,name=organization,proto3" json:"organization,omitempty"`
-	Level         v1.Level               `protobuf:"varint,4,opt,name=level,proto3,enum=meridian.common.v1.Level" json:"level,omitempty"`
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	Organization string                 `protobuf:"bytes,3,opt,name=organization,proto3" json:"organization,omitempty"`
+	Level        v1.Level               `protobuf:"varint,4,opt,name=level,proto3,enum=meridian.common.v1.Level" json:"level,omitempty"`
+	ExpiresAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// The service account that calls with it, or empty.
+	ServiceAccount string `protobuf:"bytes,6,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	// Full names of services and procedures that it may call; none: all.
+	Scopes []string `protobuf:"bytes,7,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// The token that it takes the place of, or empty.
+	Replaces      string `protobuf:"bytes,8,opt,name=replaces,proto3" json:"replaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -102,6 +108,80 @@ func (x *ApiTokenCreated) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ApiTokenCreated) GetServiceAccount() string {
+	if x != nil {
+		return x.ServiceAccount
+	}
+	return ""
+}
+
+func (x *ApiTokenCreated) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ApiTokenCreated) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
+// ApiTokenExpiryChanged ends a token earlier, when another takes its place.
+type ApiTokenExpiryChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiTokenExpiryChanged) Reset() {
+	*x = ApiTokenExpiryChanged{}
+	mi := &file_meridian_identity_event_v1_api_token_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiTokenExpiryChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiTokenExpiryChanged) ProtoMessage() {}
+
+func (x *ApiTokenExpiryChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_api_token_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiTokenExpiryChanged.ProtoReflect.Descriptor instead.
+func (*ApiTokenExpiryChanged) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_api_token_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ApiTokenExpiryChanged) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *ApiTokenExpiryChanged) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 // ApiTokenRevoked is in the same log as the creation.
 type ApiTokenRevoked struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -112,7 +192,7 @@ type ApiTokenRevoked struct {
 
 func (x *ApiTokenRevoked) Reset() {
 	*x = ApiTokenRevoked{}
-	mi := &file_meridian_identity_event_v1_api_token_proto_msgTypes[1]
+	mi := &file_meridian_identity_event_v1_api_token_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -124,7 +204,7 @@ func (x *ApiTokenRevoked) String() string {
 func (*ApiTokenRevoked) ProtoMessage() {}
 
 func (x *ApiTokenRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_identity_event_v1_api_token_proto_msgTypes[1]
+	mi := &file_meridian_identity_event_v1_api_token_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -137,7 +217,7 @@ func (x *ApiTokenRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApiTokenRevoked.ProtoReflect.Descriptor instead.
 func (*ApiTokenRevoked) Descriptor() ([]byte, []int) {
-	return file_meridian_identity_event_v1_api_token_proto_rawDescGZIP(), []int{1}
+	return file_meridian_identity_event_v1_api_token_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ApiTokenRevoked) GetToken() string {
@@ -151,14 +231,21 @@ var File_meridian_identity_event_v1_api_token_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_event_v1_api_token_proto_rawDesc = "" +
 	"\n" +
-	"*meridian/identity/event/v1/api_token.proto\x12\x1ameridian.identity.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xcb\x01\n" +
+	"*meridian/identity/event/v1/api_token.proto\x12\x1ameridian.identity.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xa8\x02\n" +
 	"\x0fApiTokenCreated\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
 	"\forganization\x18\x03 \x01(\tR\forganization\x12/\n" +
 	"\x05level\x18\x04 \x01(\x0e2\x19.meridian.common.v1.LevelR\x05level\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"'\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12'\n" +
+	"\x0fservice_account\x18\x06 \x01(\tR\x0eserviceAccount\x12\x16\n" +
+	"\x06scopes\x18\a \x03(\tR\x06scopes\x12\x1a\n" +
+	"\breplaces\x18\b \x01(\tR\breplaces\"h\n" +
+	"\x15ApiTokenExpiryChanged\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x129\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"'\n" +
 	"\x0fApiTokenRevoked\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05tokenB\x8c\x02\n" +
 	"\x1ecom.meridian.identity.event.v1B\rApiTokenProtoP\x01ZPgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1;eventv1\xa2\x02\x03MIE\xaa\x02\x1aMeridian.Identity.Event.V1\xca\x02\x1aMeridian\\Identity\\Event\\V1\xe2\x02&Meridian\\Identity\\Event\\V1\\GPBMetadata\xea\x02\x1dMeridian::Identity::Event::V1b\x06proto3"
@@ -175,21 +262,23 @@ func file_meridian_identity_event_v1_api_token_proto_rawDescGZIP() []byte {
 	return file_meridian_identity_event_v1_api_token_proto_rawDescData
 }
 
-var file_meridian_identity_event_v1_api_token_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_meridian_identity_event_v1_api_token_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_meridian_identity_event_v1_api_token_proto_goTypes = []any{
 	(*ApiTokenCreated)(nil),       // 0: meridian.identity.event.v1.ApiTokenCreated
-	(*ApiTokenRevoked)(nil),       // 1: meridian.identity.event.v1.ApiTokenRevoked
-	(v1.Level)(0),                 // 2: meridian.common.v1.Level
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*ApiTokenExpiryChanged)(nil), // 1: meridian.identity.event.v1.ApiTokenExpiryChanged
+	(*ApiTokenRevoked)(nil),       // 2: meridian.identity.event.v1.ApiTokenRevoked
+	(v1.Level)(0),                 // 3: meridian.common.v1.Level
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_meridian_identity_event_v1_api_token_proto_depIdxs = []int32{
-	2, // 0: meridian.identity.event.v1.ApiTokenCreated.level:type_name -> meridian.common.v1.Level
-	3, // 1: meridian.identity.event.v1.ApiTokenCreated.expires_at:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 0: meridian.identity.event.v1.ApiTokenCreated.level:type_name -> meridian.common.v1.Level
+	4, // 1: meridian.identity.event.v1.ApiTokenCreated.expires_at:type_name -> google.protobuf.Timestamp
+	4, // 2: meridian.identity.event.v1.ApiTokenExpiryChanged.expires_at:type_name -> google.protobuf.Timestamp
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_event_v1_api_token_proto_init() }
@@ -203,7 +292,7 @@ func file_meridian_identity_event_v1_api_token_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_identity_event_v1_api_token_proto_rawDesc), len(file_meridian_identity_event_v1_api_token_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -9,6 +9,7 @@ package eventv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -26,9 +27,11 @@ type OrganizationCreated struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
 	// Unique among all organizations; lower-case letters, digits and dashes.
-	Slug          string `protobuf:"bytes,2,opt,name=slug,proto3" json:"slug,omitempty"`
-	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	HomeRegion    string `protobuf:"bytes,4,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	Slug       string `protobuf:"bytes,2,opt,name=slug,proto3" json:"slug,omitempty"`
+	Name       string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	HomeRegion string `protobuf:"bytes,4,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	// Users are kept apart for this organization; fixed for good.
+	Isolated      bool `protobuf:"varint,5,opt,name=isolated,proto3" json:"isolated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -89,6 +92,13 @@ func (x *OrganizationCreated) GetHomeRegion() string {
 		return x.HomeRegion
 	}
 	return ""
+}
+
+func (x *OrganizationCreated) GetIsolated() bool {
+	if x != nil {
+		return x.Isolated
+	}
+	return false
 }
 
 // OrganizationHomeMoved is the last event that the relay of the old home region
@@ -153,21 +163,469 @@ func (x *OrganizationHomeMoved) GetTo() string {
 	return ""
 }
 
+type OrganizationRenamed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationRenamed) Reset() {
+	*x = OrganizationRenamed{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationRenamed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationRenamed) ProtoMessage() {}
+
+func (x *OrganizationRenamed) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationRenamed.ProtoReflect.Descriptor instead.
+func (*OrganizationRenamed) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *OrganizationRenamed) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *OrganizationRenamed) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// OrganizationSettingsChanged has all settings.
+type OrganizationSettingsChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Settings      *OrganizationSettings  `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationSettingsChanged) Reset() {
+	*x = OrganizationSettingsChanged{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationSettingsChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationSettingsChanged) ProtoMessage() {}
+
+func (x *OrganizationSettingsChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationSettingsChanged.ProtoReflect.Descriptor instead.
+func (*OrganizationSettingsChanged) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *OrganizationSettingsChanged) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *OrganizationSettingsChanged) GetSettings() *OrganizationSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// OrganizationSettings is as in meridian.identity.v1.
+type OrganizationSettings struct {
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	PasswordMinLength     uint32                 `protobuf:"varint,1,opt,name=password_min_length,json=passwordMinLength,proto3" json:"password_min_length,omitempty"`
+	PasswordAllowBreached bool                   `protobuf:"varint,2,opt,name=password_allow_breached,json=passwordAllowBreached,proto3" json:"password_allow_breached,omitempty"`
+	PasswordHistory       uint32                 `protobuf:"varint,3,opt,name=password_history,json=passwordHistory,proto3" json:"password_history,omitempty"`
+	RequireSecondFactor   bool                   `protobuf:"varint,4,opt,name=require_second_factor,json=requireSecondFactor,proto3" json:"require_second_factor,omitempty"`
+	SignInMethods         []string               `protobuf:"bytes,5,rep,name=sign_in_methods,json=signInMethods,proto3" json:"sign_in_methods,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *OrganizationSettings) Reset() {
+	*x = OrganizationSettings{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationSettings) ProtoMessage() {}
+
+func (x *OrganizationSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationSettings.ProtoReflect.Descriptor instead.
+func (*OrganizationSettings) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *OrganizationSettings) GetPasswordMinLength() uint32 {
+	if x != nil {
+		return x.PasswordMinLength
+	}
+	return 0
+}
+
+func (x *OrganizationSettings) GetPasswordAllowBreached() bool {
+	if x != nil {
+		return x.PasswordAllowBreached
+	}
+	return false
+}
+
+func (x *OrganizationSettings) GetPasswordHistory() uint32 {
+	if x != nil {
+		return x.PasswordHistory
+	}
+	return 0
+}
+
+func (x *OrganizationSettings) GetRequireSecondFactor() bool {
+	if x != nil {
+		return x.RequireSecondFactor
+	}
+	return false
+}
+
+func (x *OrganizationSettings) GetSignInMethods() []string {
+	if x != nil {
+		return x.SignInMethods
+	}
+	return nil
+}
+
+// OrganizationSuspended refuses its tokens and sign-ins.
+type OrganizationSuspended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationSuspended) Reset() {
+	*x = OrganizationSuspended{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationSuspended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationSuspended) ProtoMessage() {}
+
+func (x *OrganizationSuspended) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationSuspended.ProtoReflect.Descriptor instead.
+func (*OrganizationSuspended) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OrganizationSuspended) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *OrganizationSuspended) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type OrganizationResumed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationResumed) Reset() {
+	*x = OrganizationResumed{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationResumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationResumed) ProtoMessage() {}
+
+func (x *OrganizationResumed) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationResumed.ProtoReflect.Descriptor instead.
+func (*OrganizationResumed) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OrganizationResumed) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+// OrganizationDeletionScheduled suspends the organization until it is deleted, or
+// the deletion is cancelled.
+type OrganizationDeletionScheduled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	DeleteAt      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=delete_at,json=deleteAt,proto3" json:"delete_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationDeletionScheduled) Reset() {
+	*x = OrganizationDeletionScheduled{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationDeletionScheduled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationDeletionScheduled) ProtoMessage() {}
+
+func (x *OrganizationDeletionScheduled) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationDeletionScheduled.ProtoReflect.Descriptor instead.
+func (*OrganizationDeletionScheduled) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *OrganizationDeletionScheduled) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *OrganizationDeletionScheduled) GetDeleteAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DeleteAt
+	}
+	return nil
+}
+
+type OrganizationDeletionCancelled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationDeletionCancelled) Reset() {
+	*x = OrganizationDeletionCancelled{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationDeletionCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationDeletionCancelled) ProtoMessage() {}
+
+func (x *OrganizationDeletionCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationDeletionCancelled.ProtoReflect.Descriptor instead.
+func (*OrganizationDeletionCancelled) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *OrganizationDeletionCancelled) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+// OrganizationDeleted is the last event of an organization's log. Events before
+// it removed what it had.
+type OrganizationDeleted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrganizationDeleted) Reset() {
+	*x = OrganizationDeleted{}
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrganizationDeleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrganizationDeleted) ProtoMessage() {}
+
+func (x *OrganizationDeleted) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_event_v1_organization_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrganizationDeleted.ProtoReflect.Descriptor instead.
+func (*OrganizationDeleted) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_event_v1_organization_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OrganizationDeleted) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
 var File_meridian_identity_event_v1_organization_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_event_v1_organization_proto_rawDesc = "" +
 	"\n" +
-	"-meridian/identity/event/v1/organization.proto\x12\x1ameridian.identity.event.v1\"\x82\x01\n" +
+	"-meridian/identity/event/v1/organization.proto\x12\x1ameridian.identity.event.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x01\n" +
 	"\x13OrganizationCreated\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04slug\x18\x02 \x01(\tR\x04slug\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x1f\n" +
 	"\vhome_region\x18\x04 \x01(\tR\n" +
-	"homeRegion\"_\n" +
+	"homeRegion\x12\x1a\n" +
+	"\bisolated\x18\x05 \x01(\bR\bisolated\"_\n" +
 	"\x15OrganizationHomeMoved\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x03 \x01(\tR\x02toB\x90\x02\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\"M\n" +
+	"\x13OrganizationRenamed\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x8f\x01\n" +
+	"\x1bOrganizationSettingsChanged\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\x12L\n" +
+	"\bsettings\x18\x02 \x01(\v20.meridian.identity.event.v1.OrganizationSettingsR\bsettings\"\x85\x02\n" +
+	"\x14OrganizationSettings\x12.\n" +
+	"\x13password_min_length\x18\x01 \x01(\rR\x11passwordMinLength\x126\n" +
+	"\x17password_allow_breached\x18\x02 \x01(\bR\x15passwordAllowBreached\x12)\n" +
+	"\x10password_history\x18\x03 \x01(\rR\x0fpasswordHistory\x122\n" +
+	"\x15require_second_factor\x18\x04 \x01(\bR\x13requireSecondFactor\x12&\n" +
+	"\x0fsign_in_methods\x18\x05 \x03(\tR\rsignInMethods\"S\n" +
+	"\x15OrganizationSuspended\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"9\n" +
+	"\x13OrganizationResumed\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\"|\n" +
+	"\x1dOrganizationDeletionScheduled\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\x127\n" +
+	"\tdelete_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeleteAt\"C\n" +
+	"\x1dOrganizationDeletionCancelled\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\"9\n" +
+	"\x13OrganizationDeleted\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganizationB\x90\x02\n" +
 	"\x1ecom.meridian.identity.event.v1B\x11OrganizationProtoP\x01ZPgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1;eventv1\xa2\x02\x03MIE\xaa\x02\x1aMeridian.Identity.Event.V1\xca\x02\x1aMeridian\\Identity\\Event\\V1\xe2\x02&Meridian\\Identity\\Event\\V1\\GPBMetadata\xea\x02\x1dMeridian::Identity::Event::V1b\x06proto3"
 
 var (
@@ -182,17 +640,28 @@ func file_meridian_identity_event_v1_organization_proto_rawDescGZIP() []byte {
 	return file_meridian_identity_event_v1_organization_proto_rawDescData
 }
 
-var file_meridian_identity_event_v1_organization_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_meridian_identity_event_v1_organization_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_meridian_identity_event_v1_organization_proto_goTypes = []any{
-	(*OrganizationCreated)(nil),   // 0: meridian.identity.event.v1.OrganizationCreated
-	(*OrganizationHomeMoved)(nil), // 1: meridian.identity.event.v1.OrganizationHomeMoved
+	(*OrganizationCreated)(nil),           // 0: meridian.identity.event.v1.OrganizationCreated
+	(*OrganizationHomeMoved)(nil),         // 1: meridian.identity.event.v1.OrganizationHomeMoved
+	(*OrganizationRenamed)(nil),           // 2: meridian.identity.event.v1.OrganizationRenamed
+	(*OrganizationSettingsChanged)(nil),   // 3: meridian.identity.event.v1.OrganizationSettingsChanged
+	(*OrganizationSettings)(nil),          // 4: meridian.identity.event.v1.OrganizationSettings
+	(*OrganizationSuspended)(nil),         // 5: meridian.identity.event.v1.OrganizationSuspended
+	(*OrganizationResumed)(nil),           // 6: meridian.identity.event.v1.OrganizationResumed
+	(*OrganizationDeletionScheduled)(nil), // 7: meridian.identity.event.v1.OrganizationDeletionScheduled
+	(*OrganizationDeletionCancelled)(nil), // 8: meridian.identity.event.v1.OrganizationDeletionCancelled
+	(*OrganizationDeleted)(nil),           // 9: meridian.identity.event.v1.OrganizationDeleted
+	(*timestamppb.Timestamp)(nil),         // 10: google.protobuf.Timestamp
 }
 var file_meridian_identity_event_v1_organization_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	4,  // 0: meridian.identity.event.v1.OrganizationSettingsChanged.settings:type_name -> meridian.identity.event.v1.OrganizationSettings
+	10, // 1: meridian.identity.event.v1.OrganizationDeletionScheduled.delete_at:type_name -> google.protobuf.Timestamp
+	2,  // [2:2] is the sub-list for method output_type
+	2,  // [2:2] is the sub-list for method input_type
+	2,  // [2:2] is the sub-list for extension type_name
+	2,  // [2:2] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_event_v1_organization_proto_init() }
@@ -206,7 +675,7 @@ func file_meridian_identity_event_v1_organization_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_identity_event_v1_organization_proto_rawDesc), len(file_meridian_identity_event_v1_organization_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

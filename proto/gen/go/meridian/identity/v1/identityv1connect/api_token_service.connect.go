@@ -42,6 +42,9 @@ const (
 	// ApiTokenServiceRevokeApiTokenProcedure is the fully-qualified name of the ApiTokenService's
 	// RevokeApiToken RPC.
 	ApiTokenServiceRevokeApiTokenProcedure = "/meridian.identity.v1.ApiTokenService/RevokeApiToken"
+	// ApiTokenServiceRotateApiTokenProcedure is the fully-qualified name of the ApiTokenService's
+	// RotateApiToken RPC.
+	ApiTokenServiceRotateApiTokenProcedure = "/meridian.identity.v1.ApiTokenService/RotateApiToken"
 	// ApiTokenServiceVerifyApiTokenProcedure is the fully-qualified name of the ApiTokenService's
 	// VerifyApiToken RPC.
 	ApiTokenServiceVerifyApiTokenProcedure = "/meridian.identity.v1.ApiTokenService/VerifyApiToken"
@@ -57,6 +60,12 @@ type ApiTokenServiceClient interface {
 	ListApiTokens(context.Context, *v1.ListApiTokensRequest) (*v1.ListApiTokensResponse, error)
 	// RevokeApiToken ends a token. Revoking twice is no error.
 	RevokeApiToken(context.Context, *v1.RevokeApiTokenRequest) (*v1.RevokeApiTokenResponse, error)
+	// RotateApiToken makes a token that takes another's place: with its name, level,
+	// scopes and owner. The old one goes on for the overlap, so that two are live at
+	// once; a third is refused until one of them has ended.
+	//
+	// Errors: NOT_FOUND (also for a token that has ended), LIMIT_REACHED.
+	RotateApiToken(context.Context, *v1.RotateApiTokenRequest) (*v1.RotateApiTokenResponse, error)
 	// VerifyApiToken tells another service whose token this is.
 	//
 	// Errors: TOKEN_REJECTED for unknown, expired and revoked alike.
@@ -95,6 +104,13 @@ func NewApiTokenServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		rotateApiToken: connect.NewClient[v1.RotateApiTokenRequest, v1.RotateApiTokenResponse](
+			httpClient,
+			baseURL+ApiTokenServiceRotateApiTokenProcedure,
+			connect.WithSchema(apiTokenServiceMethods.ByName("RotateApiToken")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		verifyApiToken: connect.NewClient[v1.VerifyApiTokenRequest, v1.VerifyApiTokenResponse](
 			httpClient,
 			baseURL+ApiTokenServiceVerifyApiTokenProcedure,
@@ -110,6 +126,7 @@ type apiTokenServiceClient struct {
 	createApiToken *connect.Client[v1.CreateApiTokenRequest, v1.CreateApiTokenResponse]
 	listApiTokens  *connect.Client[v1.ListApiTokensRequest, v1.ListApiTokensResponse]
 	revokeApiToken *connect.Client[v1.RevokeApiTokenRequest, v1.RevokeApiTokenResponse]
+	rotateApiToken *connect.Client[v1.RotateApiTokenRequest, v1.RotateApiTokenResponse]
 	verifyApiToken *connect.Client[v1.VerifyApiTokenRequest, v1.VerifyApiTokenResponse]
 }
 
@@ -140,6 +157,15 @@ func (c *apiTokenServiceClient) RevokeApiToken(ctx context.Context, req *v1.Revo
 	return nil, err
 }
 
+// RotateApiToken calls meridian.identity.v1.ApiTokenService.RotateApiToken.
+func (c *apiTokenServiceClient) RotateApiToken(ctx context.Context, req *v1.RotateApiTokenRequest) (*v1.RotateApiTokenResponse, error) {
+	response, err := c.rotateApiToken.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // VerifyApiToken calls meridian.identity.v1.ApiTokenService.VerifyApiToken.
 func (c *apiTokenServiceClient) VerifyApiToken(ctx context.Context, req *v1.VerifyApiTokenRequest) (*v1.VerifyApiTokenResponse, error) {
 	response, err := c.verifyApiToken.CallUnary(ctx, connect.NewRequest(req))
@@ -159,6 +185,12 @@ type ApiTokenServiceHandler interface {
 	ListApiTokens(context.Context, *v1.ListApiTokensRequest) (*v1.ListApiTokensResponse, error)
 	// RevokeApiToken ends a token. Revoking twice is no error.
 	RevokeApiToken(context.Context, *v1.RevokeApiTokenRequest) (*v1.RevokeApiTokenResponse, error)
+	// RotateApiToken makes a token that takes another's place: with its name, level,
+	// scopes and owner. The old one goes on for the overlap, so that two are live at
+	// once; a third is refused until one of them has ended.
+	//
+	// Errors: NOT_FOUND (also for a token that has ended), LIMIT_REACHED.
+	RotateApiToken(context.Context, *v1.RotateApiTokenRequest) (*v1.RotateApiTokenResponse, error)
 	// VerifyApiToken tells another service whose token this is.
 	//
 	// Errors: TOKEN_REJECTED for unknown, expired and revoked alike.
@@ -193,6 +225,13 @@ func NewApiTokenServiceHandler(svc ApiTokenServiceHandler, opts ...connect.Handl
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	apiTokenServiceRotateApiTokenHandler := connect.NewUnaryHandlerSimple(
+		ApiTokenServiceRotateApiTokenProcedure,
+		svc.RotateApiToken,
+		connect.WithSchema(apiTokenServiceMethods.ByName("RotateApiToken")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	apiTokenServiceVerifyApiTokenHandler := connect.NewUnaryHandlerSimple(
 		ApiTokenServiceVerifyApiTokenProcedure,
 		svc.VerifyApiToken,
@@ -208,6 +247,8 @@ func NewApiTokenServiceHandler(svc ApiTokenServiceHandler, opts ...connect.Handl
 			apiTokenServiceListApiTokensHandler.ServeHTTP(w, r)
 		case ApiTokenServiceRevokeApiTokenProcedure:
 			apiTokenServiceRevokeApiTokenHandler.ServeHTTP(w, r)
+		case ApiTokenServiceRotateApiTokenProcedure:
+			apiTokenServiceRotateApiTokenHandler.ServeHTTP(w, r)
 		case ApiTokenServiceVerifyApiTokenProcedure:
 			apiTokenServiceVerifyApiTokenHandler.ServeHTTP(w, r)
 		default:
@@ -229,6 +270,10 @@ func (UnimplementedApiTokenServiceHandler) ListApiTokens(context.Context, *v1.Li
 
 func (UnimplementedApiTokenServiceHandler) RevokeApiToken(context.Context, *v1.RevokeApiTokenRequest) (*v1.RevokeApiTokenResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.ApiTokenService.RevokeApiToken is not implemented"))
+}
+
+func (UnimplementedApiTokenServiceHandler) RotateApiToken(context.Context, *v1.RotateApiTokenRequest) (*v1.RotateApiTokenResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.ApiTokenService.RotateApiToken is not implemented"))
 }
 
 func (UnimplementedApiTokenServiceHandler) VerifyApiToken(context.Context, *v1.VerifyApiTokenRequest) (*v1.VerifyApiTokenResponse, error) {

@@ -42,6 +42,18 @@ const (
 	// OrganizationServiceListOrganizationsProcedure is the fully-qualified name of the
 	// OrganizationService's ListOrganizations RPC.
 	OrganizationServiceListOrganizationsProcedure = "/meridian.identity.v1.OrganizationService/ListOrganizations"
+	// OrganizationServiceUpdateOrganizationProcedure is the fully-qualified name of the
+	// OrganizationService's UpdateOrganization RPC.
+	OrganizationServiceUpdateOrganizationProcedure = "/meridian.identity.v1.OrganizationService/UpdateOrganization"
+	// OrganizationServiceSuspendOrganizationProcedure is the fully-qualified name of the
+	// OrganizationService's SuspendOrganization RPC.
+	OrganizationServiceSuspendOrganizationProcedure = "/meridian.identity.v1.OrganizationService/SuspendOrganization"
+	// OrganizationServiceResumeOrganizationProcedure is the fully-qualified name of the
+	// OrganizationService's ResumeOrganization RPC.
+	OrganizationServiceResumeOrganizationProcedure = "/meridian.identity.v1.OrganizationService/ResumeOrganization"
+	// OrganizationServiceDeleteOrganizationProcedure is the fully-qualified name of the
+	// OrganizationService's DeleteOrganization RPC.
+	OrganizationServiceDeleteOrganizationProcedure = "/meridian.identity.v1.OrganizationService/DeleteOrganization"
 	// OrganizationServiceMoveHomeProcedure is the fully-qualified name of the OrganizationService's
 	// MoveHome RPC.
 	OrganizationServiceMoveHomeProcedure = "/meridian.identity.v1.OrganizationService/MoveHome"
@@ -57,6 +69,25 @@ type OrganizationServiceClient interface {
 	GetOrganization(context.Context, *v1.GetOrganizationRequest) (*v1.GetOrganizationResponse, error)
 	// ListOrganizations lists organizations by slug.
 	ListOrganizations(context.Context, *v1.ListOrganizationsRequest) (*v1.ListOrganizationsResponse, error)
+	// UpdateOrganization changes name or settings. Absent fields stay.
+	//
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, INVALID_FIELD.
+	UpdateOrganization(context.Context, *v1.UpdateOrganizationRequest) (*v1.UpdateOrganizationResponse, error)
+	// SuspendOrganization refuses the organization's tokens and sign-ins until it is
+	// resumed. Suspending twice is no error.
+	//
+	// Errors: NOT_FOUND, ORGANIZATION_STATE.
+	SuspendOrganization(context.Context, *v1.SuspendOrganizationRequest) (*v1.SuspendOrganizationResponse, error)
+	// ResumeOrganization takes SuspendOrganization back, and cancels a deletion.
+	//
+	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
+	ResumeOrganization(context.Context, *v1.ResumeOrganizationRequest) (*v1.ResumeOrganizationResponse, error)
+	// DeleteOrganization suspends the organization and deletes it after a grace period:
+	// its members, groups, service accounts, tokens, invitations and domains. Its log
+	// stays, and its slug stays taken.
+	//
+	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
+	DeleteOrganization(context.Context, *v1.DeleteOrganizationRequest) (*v1.DeleteOrganizationResponse, error)
 	// MoveHome gives an organization another home region. Reads and writes go on
 	// meanwhile, and every revision token stays valid. Where the organization is at
 	// home already, nothing is recorded and the answer is how it is.
@@ -97,6 +128,34 @@ func NewOrganizationServiceClient(httpClient connect.HTTPClient, baseURL string,
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		updateOrganization: connect.NewClient[v1.UpdateOrganizationRequest, v1.UpdateOrganizationResponse](
+			httpClient,
+			baseURL+OrganizationServiceUpdateOrganizationProcedure,
+			connect.WithSchema(organizationServiceMethods.ByName("UpdateOrganization")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		suspendOrganization: connect.NewClient[v1.SuspendOrganizationRequest, v1.SuspendOrganizationResponse](
+			httpClient,
+			baseURL+OrganizationServiceSuspendOrganizationProcedure,
+			connect.WithSchema(organizationServiceMethods.ByName("SuspendOrganization")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		resumeOrganization: connect.NewClient[v1.ResumeOrganizationRequest, v1.ResumeOrganizationResponse](
+			httpClient,
+			baseURL+OrganizationServiceResumeOrganizationProcedure,
+			connect.WithSchema(organizationServiceMethods.ByName("ResumeOrganization")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		deleteOrganization: connect.NewClient[v1.DeleteOrganizationRequest, v1.DeleteOrganizationResponse](
+			httpClient,
+			baseURL+OrganizationServiceDeleteOrganizationProcedure,
+			connect.WithSchema(organizationServiceMethods.ByName("DeleteOrganization")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		moveHome: connect.NewClient[v1.MoveHomeRequest, v1.MoveHomeResponse](
 			httpClient,
 			baseURL+OrganizationServiceMoveHomeProcedure,
@@ -109,10 +168,14 @@ func NewOrganizationServiceClient(httpClient connect.HTTPClient, baseURL string,
 
 // organizationServiceClient implements OrganizationServiceClient.
 type organizationServiceClient struct {
-	createOrganization *connect.Client[v1.CreateOrganizationRequest, v1.CreateOrganizationResponse]
-	getOrganization    *connect.Client[v1.GetOrganizationRequest, v1.GetOrganizationResponse]
-	listOrganizations  *connect.Client[v1.ListOrganizationsRequest, v1.ListOrganizationsResponse]
-	moveHome           *connect.Client[v1.MoveHomeRequest, v1.MoveHomeResponse]
+	createOrganization  *connect.Client[v1.CreateOrganizationRequest, v1.CreateOrganizationResponse]
+	getOrganization     *connect.Client[v1.GetOrganizationRequest, v1.GetOrganizationResponse]
+	listOrganizations   *connect.Client[v1.ListOrganizationsRequest, v1.ListOrganizationsResponse]
+	updateOrganization  *connect.Client[v1.UpdateOrganizationRequest, v1.UpdateOrganizationResponse]
+	suspendOrganization *connect.Client[v1.SuspendOrganizationRequest, v1.SuspendOrganizationResponse]
+	resumeOrganization  *connect.Client[v1.ResumeOrganizationRequest, v1.ResumeOrganizationResponse]
+	deleteOrganization  *connect.Client[v1.DeleteOrganizationRequest, v1.DeleteOrganizationResponse]
+	moveHome            *connect.Client[v1.MoveHomeRequest, v1.MoveHomeResponse]
 }
 
 // CreateOrganization calls meridian.identity.v1.OrganizationService.CreateOrganization.
@@ -142,6 +205,42 @@ func (c *organizationServiceClient) ListOrganizations(ctx context.Context, req *
 	return nil, err
 }
 
+// UpdateOrganization calls meridian.identity.v1.OrganizationService.UpdateOrganization.
+func (c *organizationServiceClient) UpdateOrganization(ctx context.Context, req *v1.UpdateOrganizationRequest) (*v1.UpdateOrganizationResponse, error) {
+	response, err := c.updateOrganization.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// SuspendOrganization calls meridian.identity.v1.OrganizationService.SuspendOrganization.
+func (c *organizationServiceClient) SuspendOrganization(ctx context.Context, req *v1.SuspendOrganizationRequest) (*v1.SuspendOrganizationResponse, error) {
+	response, err := c.suspendOrganization.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ResumeOrganization calls meridian.identity.v1.OrganizationService.ResumeOrganization.
+func (c *organizationServiceClient) ResumeOrganization(ctx context.Context, req *v1.ResumeOrganizationRequest) (*v1.ResumeOrganizationResponse, error) {
+	response, err := c.resumeOrganization.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeleteOrganization calls meridian.identity.v1.OrganizationService.DeleteOrganization.
+func (c *organizationServiceClient) DeleteOrganization(ctx context.Context, req *v1.DeleteOrganizationRequest) (*v1.DeleteOrganizationResponse, error) {
+	response, err := c.deleteOrganization.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // MoveHome calls meridian.identity.v1.OrganizationService.MoveHome.
 func (c *organizationServiceClient) MoveHome(ctx context.Context, req *v1.MoveHomeRequest) (*v1.MoveHomeResponse, error) {
 	response, err := c.moveHome.CallUnary(ctx, connect.NewRequest(req))
@@ -162,6 +261,25 @@ type OrganizationServiceHandler interface {
 	GetOrganization(context.Context, *v1.GetOrganizationRequest) (*v1.GetOrganizationResponse, error)
 	// ListOrganizations lists organizations by slug.
 	ListOrganizations(context.Context, *v1.ListOrganizationsRequest) (*v1.ListOrganizationsResponse, error)
+	// UpdateOrganization changes name or settings. Absent fields stay.
+	//
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, INVALID_FIELD.
+	UpdateOrganization(context.Context, *v1.UpdateOrganizationRequest) (*v1.UpdateOrganizationResponse, error)
+	// SuspendOrganization refuses the organization's tokens and sign-ins until it is
+	// resumed. Suspending twice is no error.
+	//
+	// Errors: NOT_FOUND, ORGANIZATION_STATE.
+	SuspendOrganization(context.Context, *v1.SuspendOrganizationRequest) (*v1.SuspendOrganizationResponse, error)
+	// ResumeOrganization takes SuspendOrganization back, and cancels a deletion.
+	//
+	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
+	ResumeOrganization(context.Context, *v1.ResumeOrganizationRequest) (*v1.ResumeOrganizationResponse, error)
+	// DeleteOrganization suspends the organization and deletes it after a grace period:
+	// its members, groups, service accounts, tokens, invitations and domains. Its log
+	// stays, and its slug stays taken.
+	//
+	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
+	DeleteOrganization(context.Context, *v1.DeleteOrganizationRequest) (*v1.DeleteOrganizationResponse, error)
 	// MoveHome gives an organization another home region. Reads and writes go on
 	// meanwhile, and every revision token stays valid. Where the organization is at
 	// home already, nothing is recorded and the answer is how it is.
@@ -198,6 +316,34 @@ func NewOrganizationServiceHandler(svc OrganizationServiceHandler, opts ...conne
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	organizationServiceUpdateOrganizationHandler := connect.NewUnaryHandlerSimple(
+		OrganizationServiceUpdateOrganizationProcedure,
+		svc.UpdateOrganization,
+		connect.WithSchema(organizationServiceMethods.ByName("UpdateOrganization")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	organizationServiceSuspendOrganizationHandler := connect.NewUnaryHandlerSimple(
+		OrganizationServiceSuspendOrganizationProcedure,
+		svc.SuspendOrganization,
+		connect.WithSchema(organizationServiceMethods.ByName("SuspendOrganization")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	organizationServiceResumeOrganizationHandler := connect.NewUnaryHandlerSimple(
+		OrganizationServiceResumeOrganizationProcedure,
+		svc.ResumeOrganization,
+		connect.WithSchema(organizationServiceMethods.ByName("ResumeOrganization")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	organizationServiceDeleteOrganizationHandler := connect.NewUnaryHandlerSimple(
+		OrganizationServiceDeleteOrganizationProcedure,
+		svc.DeleteOrganization,
+		connect.WithSchema(organizationServiceMethods.ByName("DeleteOrganization")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	organizationServiceMoveHomeHandler := connect.NewUnaryHandlerSimple(
 		OrganizationServiceMoveHomeProcedure,
 		svc.MoveHome,
@@ -213,6 +359,14 @@ func NewOrganizationServiceHandler(svc OrganizationServiceHandler, opts ...conne
 			organizationServiceGetOrganizationHandler.ServeHTTP(w, r)
 		case OrganizationServiceListOrganizationsProcedure:
 			organizationServiceListOrganizationsHandler.ServeHTTP(w, r)
+		case OrganizationServiceUpdateOrganizationProcedure:
+			organizationServiceUpdateOrganizationHandler.ServeHTTP(w, r)
+		case OrganizationServiceSuspendOrganizationProcedure:
+			organizationServiceSuspendOrganizationHandler.ServeHTTP(w, r)
+		case OrganizationServiceResumeOrganizationProcedure:
+			organizationServiceResumeOrganizationHandler.ServeHTTP(w, r)
+		case OrganizationServiceDeleteOrganizationProcedure:
+			organizationServiceDeleteOrganizationHandler.ServeHTTP(w, r)
 		case OrganizationServiceMoveHomeProcedure:
 			organizationServiceMoveHomeHandler.ServeHTTP(w, r)
 		default:
@@ -234,6 +388,22 @@ func (UnimplementedOrganizationServiceHandler) GetOrganization(context.Context, 
 
 func (UnimplementedOrganizationServiceHandler) ListOrganizations(context.Context, *v1.ListOrganizationsRequest) (*v1.ListOrganizationsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.OrganizationService.ListOrganizations is not implemented"))
+}
+
+func (UnimplementedOrganizationServiceHandler) UpdateOrganization(context.Context, *v1.UpdateOrganizationRequest) (*v1.UpdateOrganizationResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.OrganizationService.UpdateOrganization is not implemented"))
+}
+
+func (UnimplementedOrganizationServiceHandler) SuspendOrganization(context.Context, *v1.SuspendOrganizationRequest) (*v1.SuspendOrganizationResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.OrganizationService.SuspendOrganization is not implemented"))
+}
+
+func (UnimplementedOrganizationServiceHandler) ResumeOrganization(context.Context, *v1.ResumeOrganizationRequest) (*v1.ResumeOrganizationResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.OrganizationService.ResumeOrganization is not implemented"))
+}
+
+func (UnimplementedOrganizationServiceHandler) DeleteOrganization(context.Context, *v1.DeleteOrganizationRequest) (*v1.DeleteOrganizationResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.OrganizationService.DeleteOrganization is not implemented"))
 }
 
 func (UnimplementedOrganizationServiceHandler) MoveHome(context.Context, *v1.MoveHomeRequest) (*v1.MoveHomeResponse, error) {

@@ -1,0 +1,53 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/revision"
+)
+
+// mutation is the request of a call that changes something.
+type mutation interface {
+	proto.Message
+	GetIdempotencyKey() string
+}
+
+// commit runs work in one transaction, once for each of the caller's keys, and
+// fills out with what the caller is told. log is the log that work appends to, or
+// "" for several.
+//
+// Errors: TOKEN_MISSING, those of eventlog.Store.Commit and of work.
+func commit(
+	ctx context.Context, log *eventlog.Store, logID, procedure string, req mutation, out proto.Message,
+	work func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error,
+) (replayed bool, err error) {
+	caller, err := principal.Require(ctx)
+	if err != nil {
+		return false, err
+	}
+	return log.Commit(ctx, eventlog.Request{
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: logID, Procedure: procedure, Message: req, Outcome: out,
+	}, func(ctx context.Context, tx pgx.Tx) error { return work(ctx, tx, caller) })
+}
+
+// appended appends what was decided to a log whose head is locked, and returns
+// the revision token; without events it is that of the head.
+func appended(
+	ctx context.Context, tx pgx.Tx, log *eventlog.Store, head eventlog.Head, caller principal.Principal, events []proto.Message,
+) (string, error) {
+	if len(events) == 0 {
+		return revision.Token(revision.Revision{Log: head.Log, Sequence: head.Sequence})
+	}
+	rev, err := log.Append(ctx, tx, eventlog.Append{
+		Log: head.Log, Expected: head.Sequence, Actor: caller.Actor(), Events: events,
+	})
+	if err != nil {
+		return "", err
+	}
+	return revision.Token(rev)
+}
