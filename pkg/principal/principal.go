@@ -53,6 +53,9 @@ type Principal struct {
 	Level        commonv1.Level
 	// Via is the service that passed the caller on, or "".
 	Via string
+	// OnBehalfOf is the user for whom the owner of an API token calls, or "". The
+	// call reaches no further than the token does, nor than the user may.
+	OnBehalfOf string
 	// ForwardedFrom is the region that sent the caller's call on to this one, or
 	// "". Unlike Via it is nothing of who acts: no event and no scope has it.
 	ForwardedFrom string
@@ -62,6 +65,9 @@ type Principal struct {
 
 // Actor is the principal as the log records it.
 func (p Principal) Actor() *logv1.Actor {
+	if p.OnBehalfOf != "" {
+		return &logv1.Actor{Kind: logv1.ActorKind_ACTOR_KIND_USER, Id: p.OnBehalfOf, Via: p.ID}
+	}
 	kind := logv1.ActorKind_ACTOR_KIND_UNSPECIFIED
 	switch p.Kind {
 	case APIToken:
@@ -74,9 +80,16 @@ func (p Principal) Actor() *logv1.Actor {
 	return &logv1.Actor{Kind: kind, Id: p.ID, Via: p.Via}
 }
 
-// Scope is where the principal's idempotency keys are unique: kind:id. The
-// service that passed the caller on makes no difference.
-func (p Principal) Scope() string { return p.Kind.String() + ":" + p.ID }
+// Scope is where the principal's idempotency keys are unique: kind:id and, if there
+// is one, the user on whose behalf it calls. The service that passed the caller on
+// makes no difference.
+func (p Principal) Scope() string {
+	scope := p.Kind.String() + ":" + p.ID
+	if p.OnBehalfOf != "" {
+		scope += "/" + p.OnBehalfOf
+	}
+	return scope
+}
 
 // Counted says whether limits leave the principal's calls alone: a service's own,
 // and those that a service passed on or forwarded. The callers for whom it calls

@@ -15,6 +15,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/region"
 	"github.com/meridian-iam/meridian/pkg/secret"
 )
@@ -88,6 +89,7 @@ type callerClaims struct {
 	ID           string         `json:"id"`
 	Organization string         `json:"org,omitempty"`
 	Level        commonv1.Level `json:"level"`
+	OnBehalfOf   string         `json:"for,omitempty"`
 	// Via and From are of a call that was forwarded: what the caller's Via was, and
 	// the region that forwarded it.
 	Via  string `json:"via,omitempty"`
@@ -103,7 +105,9 @@ func (k *ServiceKey) Mint(service, audience string, caller *Principal) (secret.S
 	if caller == nil {
 		return k.mint(service, audience, nil)
 	}
-	return k.mint(service, audience, &callerClaims{Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level})
+	return k.mint(service, audience, &callerClaims{
+		Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level, OnBehalfOf: caller.OnBehalfOf,
+	})
 }
 
 // Forward makes a bearer token with which a service sends a call on, from its
@@ -111,7 +115,8 @@ func (k *ServiceKey) Mint(service, audience string, caller *Principal) (secret.S
 // it was, but for ForwardedFrom. Format and life are those of Mint.
 func (k *ServiceKey) Forward(service, region, audience string, caller Principal) (secret.String, error) {
 	return k.mint(service, audience, &callerClaims{
-		Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level, Via: caller.Via, From: region,
+		Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level, OnBehalfOf: caller.OnBehalfOf,
+		Via: caller.Via, From: region,
 	})
 }
 
@@ -175,6 +180,9 @@ func (c *serviceClaims) plausible() bool {
 	if c.Caller.From == "" && c.Caller.Via != "" || c.Caller.From != "" && !region.Valid(c.Caller.From) {
 		return false
 	}
+	if c.Caller.OnBehalfOf != "" && (c.Caller.Kind != APIToken || !id.Valid(id.User, c.Caller.OnBehalfOf)) {
+		return false
+	}
 	_, level := commonv1.Level_name[int32(c.Caller.Level)]
 	return level && c.Caller.Kind.defined() && c.Caller.ID != ""
 }
@@ -186,7 +194,7 @@ func (c *serviceClaims) principal() Principal {
 	}
 	p := Principal{
 		Kind: c.Caller.Kind, ID: c.Caller.ID, Organization: c.Caller.Organization,
-		Level: c.Caller.Level, Via: c.Issuer, Expires: expires,
+		Level: c.Caller.Level, OnBehalfOf: c.Caller.OnBehalfOf, Via: c.Issuer, Expires: expires,
 	}
 	if c.Caller.From != "" {
 		p.Via, p.ForwardedFrom = c.Caller.Via, c.Caller.From

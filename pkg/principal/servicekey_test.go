@@ -15,6 +15,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/secret"
 )
@@ -42,12 +43,17 @@ func TestServiceKeyRoundTrip(t *testing.T) {
 	caller := principal.Principal{Kind: principal.APIToken, ID: "tok_1", Organization: acme, Level: commonv1.Level_LEVEL_WRITE}
 	passed := caller
 	passed.Via, passed.Expires = "authz", now.Add(time.Minute).UTC()
+	behalf := caller
+	behalf.OnBehalfOf = id.New(id.User)
+	passedBehalf := passed
+	passedBehalf.OnBehalfOf = behalf.OnBehalfOf
 	for name, c := range map[string]struct {
 		caller *principal.Principal
 		want   principal.Principal
 	}{
 		"own account": {nil, principal.Principal{Kind: principal.Service, ID: "authz", Level: commonv1.Level_LEVEL_ADMIN, Expires: now.Add(time.Minute).UTC()}},
 		"passed on":   {&caller, passed},
+		"for a user":  {&behalf, passedBehalf},
 	} {
 		bearer, err := key.Mint("authz", audience, c.caller)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/fault/faultconnect"
 	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/serve"
 )
 
 // procedures calls fn for every method of every meridian service.
@@ -59,7 +60,8 @@ func TestEveryProcedureDeclaresAccess(t *testing.T) {
 
 func TestAnonymousIsRefusedEverywhere(t *testing.T) {
 	t.Parallel()
-	s := start(t, setup{prepare: mountEverything})
+	guesses := serve.Limits{Guess: serve.Rate{PerSecond: 1000, Burst: 10_000}}
+	s := start(t, setup{prepare: mountEverything, config: serve.Config{Limits: guesses}})
 	procedures(func(_ protoreflect.ServiceDescriptor, method protoreflect.MethodDescriptor) {
 		for token, want := range map[string]commonv1.Reason{"": commonv1.Reason_TOKEN_MISSING, "stranger": commonv1.Reason_TOKEN_REJECTED, "eyJ.e30.": commonv1.Reason_TOKEN_REJECTED} {
 			if f := faultconnect.FromConnect(callDynamic(t, s, token, method)); f == nil || f.Reason != want {

@@ -110,6 +110,7 @@ func (a *accessLog) record(ctx context.Context, o outcome) {
 		slog.String("principal", caller.ID),
 		slog.String("organization", caller.Organization),
 		slog.String("via", caller.Via),
+		slog.String("on_behalf_of", caller.OnBehalfOf),
 		slog.String("forwarded_from", caller.ForwardedFrom),
 		slog.Int("request_bytes", o.in+size(o.request)),
 		slog.Int("response_bytes", o.out+size(o.response)),

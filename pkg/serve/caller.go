@@ -14,8 +14,9 @@ import (
 // the organization that the request names.
 type authorizer struct {
 	handlerOnly
-	methods *methods
-	gate    *gate
+	methods    *methods
+	gate       *gate
+	delegation principal.Delegation
 }
 
 // WrapUnary implements connect.Interceptor.
@@ -23,7 +24,11 @@ func (a *authorizer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		of := a.methods.of(request.Spec())
 		caller, _ := principal.From(ctx)
-		if err := principal.Authorize(caller, of.access, of.organizationOf(request.Any())); err != nil {
+		organization := of.organizationOf(request.Any())
+		if err := principal.Authorize(caller, of.access, organization); err != nil {
+			return nil, err
+		}
+		if err := principal.AuthorizeOnBehalf(ctx, caller, of.access, organization, a.delegation); err != nil {
 			return nil, err
 		}
 		return next(ctx, request)
@@ -36,7 +41,9 @@ func (a *authorizer) WrapStreamingHandler(next connect.StreamingHandlerFunc) con
 	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
 		caller, _ := principal.From(ctx)
 		of := a.methods.of(stream.Spec())
-		guard := &streamGuard{of: of, caller: caller, again: func() error {
+		guard := &streamGuard{of: of, caller: caller, onBehalf: func(organization string) error {
+			return principal.AuthorizeOnBehalf(ctx, caller, of.access, organization, a.delegation)
+		}, again: func() error {
 			_, err := a.gate.authenticate(ctx, stream.RequestHeader(), of.service)
 			return err
 		}}
@@ -49,7 +56,9 @@ type streamGuard struct {
 	of     *method
 	caller principal.Principal
 	// again authenticates the caller once more: a stream outlives tokens.
-	again        func() error
+	again func() error
+	// onBehalf asks whether the user for whom the caller calls may do this.
+	onBehalf     func(organization string) error
 	started      bool
 	organization string
 }
@@ -70,6 +79,9 @@ func (g *streamGuard) check(message any) error {
 		return fault.Field("organization", "required", "is required in a stream's first message")
 	}
 	if err := principal.Authorize(g.caller, g.of.access, named); err != nil {
+		return err
+	}
+	if err := g.onBehalf(named); err != nil {
 		return err
 	}
 	g.started, g.organization = true, named

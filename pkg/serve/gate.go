@@ -53,6 +53,9 @@ func (g *gate) admit(ctx context.Context, spec connect.Spec, _ connect.Peer, hea
 	of := g.methods.of(spec)
 	caller, err := g.authenticate(ctx, header, of.service)
 	if err == nil {
+		caller, err = principal.OnBehalf(caller, header)
+	}
+	if err == nil {
 		err = g.fits(visitOf(ctx), caller)
 	}
 	if err != nil {
@@ -79,6 +82,9 @@ func (g *gate) refused(ctx context.Context, o outcome, caller principal.Principa
 // enter finds out who sends a request, and takes a place for it.
 func (g *gate) enter(ctx context.Context, header http.Header, audience string) (principal.Principal, error) {
 	caller, err := g.authenticate(ctx, header, audience)
+	if err == nil && header.Get(principal.OnBehalfOfHeader) != "" {
+		err = fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "nobody may call this on behalf of a user")
+	}
 	if err == nil {
 		err = visitOf(ctx).enter(caller)
 	}

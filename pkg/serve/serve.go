@@ -39,6 +39,9 @@ type Options struct {
 	Verifier principal.Verifier
 	// ServiceKey knows the tokens of services; nil: none is accepted.
 	ServiceKey *principal.ServiceKey
+	// Delegation says what the users may do on whose behalf products call; nil: such
+	// calls are refused.
+	Delegation principal.Delegation
 	// Log; nil means Telemetry's.
 	Log *slog.Logger
 	// Telemetry; nil means none is kept.
@@ -125,7 +128,7 @@ func (s *Server) assemble(o Options) error {
 		s.access,
 		&settler{log: s.log},
 		&keeper{idle: s.config.StreamIdle, clock: s.clock},
-		&authorizer{methods: known, gate: s.gate},
+		&authorizer{methods: known, gate: s.gate, delegation: o.Delegation},
 		&deadliner{unary: s.config.Deadline, maxUnary: s.config.MaxDeadline, stream: s.config.StreamDeadline},
 		s.limiter,
 		rules,

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -16,19 +17,58 @@ const inAnID = "of the digits and the lower-case letters but i, l, o and u"
 // words say for people what the regular expressions of the contract ask for. A
 // pattern that is not here keeps the validator's text; a test holds the table
 // against the contract.
-var words = map[string]string{
-	"^org_[0-9a-hjkmnp-tv-z]{26}$":         "must be an organization's id: org_ and 26 " + inAnID + "; `meridian org list` shows them",
-	"^(org_[0-9a-hjkmnp-tv-z]{26})?$":      "must be empty or an organization's id: org_ and 26 " + inAnID + "; `meridian org list` shows them",
-	"^mdl_[0-9a-hjkmnp-tv-z]{32}$":         "must be a model's id: mdl_ and 32 " + inAnID + "; `meridian model list` shows them",
-	"^(mdl_[0-9a-hjkmnp-tv-z]{32})?$":      "must be empty or a model's id: mdl_ and 32 " + inAnID + "; `meridian model list` shows them",
-	"^tok_[0-9a-hjkmnp-tv-z]{26}$":         "must be a token's id: tok_ and 26 " + inAnID + "; `meridian token list` shows them",
-	"^[a-z][a-z0-9_-]{0,62}$":              "must be a role's id: a lower-case letter, and at most 62 more lower-case letters, digits, _ and -",
-	"^[a-z0-9](-?[a-z0-9]){1,62}$":         "must be a slug: 2 to 63 lower-case letters and digits, with single hyphens between them, as acme-europe",
-	"^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$": "must be empty or a region's name: 1 to 32 lower-case letters, digits and hyphens, as eu-1, that begin with a letter and do not end with a hyphen",
-	"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$":    "must be a region's name: 1 to 32 lower-case letters, digits and hyphens, as eu-1, that begin with a letter and do not end with a hyphen",
-	"^[!-~]*$":                             "must be of printable ASCII characters, without spaces",
-	`^[^\p{Cc}\p{Cf}\p{Co}\p{Cs}]*$`:       "must not have control, formatting or private-use characters",
-	`^[^\p{Cc}\p{Cf}]*$`:                   "must not have control or formatting characters",
+var words = wordsOfPatterns()
+
+// ids are the kinds of ids that requests name: whose they are, how long, and the
+// command that shows them.
+var ids = []struct {
+	prefix, whose string
+	length        int
+	shownBy       string
+}{
+	{"org", "an organization's", 26, "meridian org list"},
+	{"mdl", "a model's", 32, "meridian model list"},
+	{"tok", "a token's", 26, "meridian token list"},
+	{"usr", "a user's", 26, "meridian user list"},
+	{"grp", "a group's", 26, "meridian group list"},
+	{"svc", "a service account's", 26, "meridian service-account list"},
+	{"inv", "an invitation's", 26, "meridian invite list"},
+	{"dom", "a domain's", 26, "meridian domain list"},
+	{"crd", "a credential's", 26, "meridian credential list"},
+	{"aut", "an authentication's", 26, ""},
+}
+
+func wordsOfPatterns() map[string]string {
+	const (
+		region = "a region's name: 1 to 32 lower-case letters, digits and hyphens, as eu-1, that begin with a letter and do not end with a hyphen"
+		locale = "a language tag, as en or de-AT"
+	)
+	all := map[string]string{
+		"^(usr|svc|grp)_[0-9a-hjkmnp-tv-z]{26}$":         "must be the id of a user, a service account or a group: usr_, svc_ or grp_ and 26 " + inAnID,
+		"^[a-z][a-z0-9_-]{0,62}$":                        "must be a role's id: a lower-case letter, and at most 62 more lower-case letters, digits, _ and -",
+		"^[a-z0-9](-?[a-z0-9]){1,62}$":                   "must be a slug: 2 to 63 lower-case letters and digits, with single hyphens between them, as acme-europe",
+		"^[a-z0-9-]{0,63}$":                              "must be the beginning of a slug: lower-case letters, digits and hyphens, 63 at most",
+		"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$":           "must be a source's name: 1 to 63 lower-case letters, digits and hyphens, as legacy-console",
+		"^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$":           "must be empty or " + region,
+		"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$":              "must be " + region,
+		"^([a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,4})?$":     "must be empty or " + locale,
+		"^[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,4}$":        "must be " + locale,
+		`^meridian\.[a-z]+\.v1\.[A-Za-z]+(/[A-Za-z]+)?$`: "must be the full name of a service or procedure, as meridian.authz.v1.CheckService/Check",
+		"^(https?://.+)?$":                               "must be empty or begin with https://",
+		"^[!-~]*$":                                       "must be of printable ASCII characters, without spaces",
+		`^[^\p{Cc}\p{Cf}\p{Co}\p{Cs}]*$`:                 "must not have control, formatting or private-use characters",
+		`^[^\p{Cc}\p{Cf}]*$`:                             "must not have control or formatting characters",
+	}
+	for _, id := range ids {
+		pattern := fmt.Sprintf("%s_[0-9a-hjkmnp-tv-z]{%d}", id.prefix, id.length)
+		text := fmt.Sprintf("%s id: %s_ and %d %s", id.whose, id.prefix, id.length, inAnID)
+		if id.shownBy != "" {
+			text += "; `" + id.shownBy + "` shows them"
+		}
+		all["^"+pattern+"$"] = "must be " + text
+		all["^("+pattern+")?$"] = "must be empty or " + text
+	}
+	return all
 }
 
 // wordsFor returns what is wrong with a field, for people.

@@ -49,6 +49,9 @@ type Config struct {
 	// host it, as https://identity.internal:8443: one for each region, nearest
 	// first.
 	IdentityURLs []string `yaml:"identity_urls"`
+	// AuthzURLs are where the authz service is when this process does not host it,
+	// nearest first. Absent: calls on behalf of users are refused here.
+	AuthzURLs []string `yaml:"authz_urls"`
 	// Peers are where the services of other regions are, by region, as seen from
 	// here. A write of what is at home there is sent there; absent: every write is
 	// committed from here, through the database. That of Region is not used.

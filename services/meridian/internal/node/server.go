@@ -15,9 +15,11 @@ import (
 )
 
 func (n *Node) openServer(context.Context) error {
+	users := &delegation{}
 	n.server = serve.New(serve.Options{
-		Config: n.config.Server, Verifier: n.verifier(), ServiceKey: n.key, Log: n.telemetry.Log, Telemetry: n.telemetry,
+		Config: n.config.Server, Verifier: n.verifier(), ServiceKey: n.key, Delegation: users, Log: n.telemetry.Log, Telemetry: n.telemetry,
 	})
+	n.connectDelegation(users)
 	n.server.Ready("database", func(ctx context.Context) error { return n.db.Pool().Ping(ctx) })
 	n.server.Ready("bus", n.bus.Ready)
 	options := n.server.HandlerOptions()

@@ -97,6 +97,7 @@ keys:
   service_file: %q
   regional_file: %q
 identity_urls: [http://%s]
+authz_urls: [http://%s]
 peers: {%s}
 clock_skew: %s
 telemetry:
@@ -112,7 +113,7 @@ func (d *Deployment) writeNode(r *Region, service string) (path string, err erro
 	content := fmt.Sprintf(nodeConfig, r.Name, strings.Join(d.plan.Regions, ", "), service,
 		d.path(r.Name, service), d.path(r.Name, "database.url"), d.natsURL(r), d.plan.Servers,
 		d.path("service.key"), d.path(r.Name, "keys", "regional.json"),
-		r.listen[Identity], d.peers(r), d.plan.Skews[r.Name], r.listen[service])
+		r.listen[Identity], r.listen[Authz], d.peers(r), d.plan.Skews[r.Name], r.listen[service])
 	return path, os.WriteFile(path, []byte(content), 0o600)
 }
 

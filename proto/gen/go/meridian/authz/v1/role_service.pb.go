@@ -1257,20 +1257,20 @@ const file_meridian_authz_v1_role_service_proto_rawDesc = "" +
 	"\x0eRoleAssignment\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xe3\x06\n" +
-	"\vRoleService\x12f\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xf3\a\n" +
+	"\vRoleService\x12x\n" +
 	"\n" +
-	"CreateRole\x12$.meridian.authz.v1.CreateRoleRequest\x1a%.meridian.authz.v1.CreateRoleResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x02\x90\x02\x02\x12f\n" +
+	"CreateRole\x12$.meridian.authz.v1.CreateRoleRequest\x1a%.meridian.authz.v1.CreateRoleResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x02\x1a\x10can_manage_roles\x90\x02\x02\x12x\n" +
 	"\n" +
-	"UpdateRole\x12$.meridian.authz.v1.UpdateRoleRequest\x1a%.meridian.authz.v1.UpdateRoleResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x02\x90\x02\x02\x12f\n" +
+	"UpdateRole\x12$.meridian.authz.v1.UpdateRoleRequest\x1a%.meridian.authz.v1.UpdateRoleResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x02\x1a\x10can_manage_roles\x90\x02\x02\x12x\n" +
 	"\n" +
-	"DeleteRole\x12$.meridian.authz.v1.DeleteRoleRequest\x1a%.meridian.authz.v1.DeleteRoleResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x02\x90\x02\x02\x12]\n" +
-	"\aGetRole\x12!.meridian.authz.v1.GetRoleRequest\x1a\".meridian.authz.v1.GetRoleResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12c\n" +
-	"\tListRoles\x12#.meridian.authz.v1.ListRolesRequest\x1a$.meridian.authz.v1.ListRolesResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01\x12f\n" +
+	"DeleteRole\x12$.meridian.authz.v1.DeleteRoleRequest\x1a%.meridian.authz.v1.DeleteRoleResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x02\x1a\x10can_manage_roles\x90\x02\x02\x12o\n" +
+	"\aGetRole\x12!.meridian.authz.v1.GetRoleRequest\x1a\".meridian.authz.v1.GetRoleResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01\x12u\n" +
+	"\tListRoles\x12#.meridian.authz.v1.ListRolesRequest\x1a$.meridian.authz.v1.ListRolesResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01\x12x\n" +
 	"\n" +
-	"AssignRole\x12$.meridian.authz.v1.AssignRoleRequest\x1a%.meridian.authz.v1.AssignRoleResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x02\x90\x02\x02\x12l\n" +
-	"\fUnassignRole\x12&.meridian.authz.v1.UnassignRoleRequest\x1a'.meridian.authz.v1.UnassignRoleResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x02\x90\x02\x02\x12\x81\x01\n" +
-	"\x13ListRoleAssignments\x12-.meridian.authz.v1.ListRoleAssignmentsRequest\x1a..meridian.authz.v1.ListRoleAssignmentsResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x01\x90\x02\x01B\xd8\x01\n" +
+	"AssignRole\x12$.meridian.authz.v1.AssignRoleRequest\x1a%.meridian.authz.v1.AssignRoleResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x02\x1a\x10can_manage_roles\x90\x02\x02\x12~\n" +
+	"\fUnassignRole\x12&.meridian.authz.v1.UnassignRoleRequest\x1a'.meridian.authz.v1.UnassignRoleResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x02\x1a\x10can_manage_roles\x90\x02\x02\x12\x93\x01\n" +
+	"\x13ListRoleAssignments\x12-.meridian.authz.v1.ListRoleAssignmentsRequest\x1a..meridian.authz.v1.ListRoleAssignmentsResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01B\xd8\x01\n" +
 	"\x15com.meridian.authz.v1B\x10RoleServiceProtoP\x01ZGgithub.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1;authzv1\xa2\x02\x03MAX\xaa\x02\x11Meridian.Authz.V1\xca\x02\x11Meridian\\Authz\\V1\xe2\x02\x1dMeridian\\Authz\\V1\\GPBMetadata\xea\x02\x13Meridian::Authz::V1b\x06proto3"
 
 var (

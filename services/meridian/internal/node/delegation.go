@@ -1,0 +1,88 @@
+package node
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/meridian-iam/meridian/pkg/dial"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+)
+
+// delegationDeadline bounds the question what a user may do.
+const delegationDeadline = 2 * time.Second
+
+// delegation says what users may do in an organization: as its model decides, or,
+// where the model has no such permission, as their membership does. It asks in the
+// name of the caller's token, without the user.
+type delegation struct {
+	checks  authzv1connect.CheckServiceClient
+	members identityv1connect.MembershipServiceClient
+}
+
+// connectDelegation opens the clients: in this process where it hosts the service.
+func (n *Node) connectDelegation(d *delegation) {
+	open := func(target string, urls []string) *dial.Client {
+		o := dial.Options{BaseURLs: urls, Target: target + "-delegation", Service: "gate", Key: n.key, Deadline: delegationDeadline, Telemetry: n.telemetry}
+		if n.config.hosts(target) {
+			o.BaseURLs, o.HTTPClient = nil, n.server.Client()
+		}
+		return dial.New(o)
+	}
+	if n.config.hosts(Authz) || len(n.config.AuthzURLs) > 0 {
+		c := open(Authz, n.config.AuthzURLs)
+		d.checks = authzv1connect.NewCheckServiceClient(c.HTTP, c.BaseURL, c.Options...)
+	}
+	c := open(Identity, n.config.IdentityURLs)
+	d.members = identityv1connect.NewMembershipServiceClient(c.HTTP, c.BaseURL, c.Options...)
+}
+
+// Allowed implements principal.Delegation.
+func (d *delegation) Allowed(ctx context.Context, user, organization, permission string) (bool, error) {
+	if d.checks == nil {
+		return false, fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE,
+			"this process does not know where authz is: set authz_urls")
+	}
+	if caller, ok := principal.From(ctx); ok {
+		caller.OnBehalfOf = ""
+		ctx = principal.With(ctx, caller)
+	}
+	answer, err := d.checks.Check(ctx, &authzv1.CheckRequest{
+		Organization: organization, Subject: "user:" + user, Permission: permission, Resource: "organization:" + organization,
+	})
+	switch {
+	case undefined(err):
+		return d.byRole(ctx, user, organization, permission)
+	case err != nil:
+		return false, err
+	}
+	return answer.GetDecision() == authzv1.Decision_DECISION_ALLOW, nil
+}
+
+// undefined says whether the organization's model does not know the permission.
+func undefined(err error) bool {
+	return fault.Is(err, commonv1.Reason_MODEL_NOT_ASSIGNED) || fault.Is(err, commonv1.Reason_TYPE_UNKNOWN) ||
+		fault.Is(err, commonv1.Reason_RELATION_UNKNOWN)
+}
+
+// byRole lets members look and administrators manage.
+func (d *delegation) byRole(ctx context.Context, user, organization, permission string) (bool, error) {
+	answer, err := d.members.GetMember(ctx, &identityv1.GetMemberRequest{Organization: organization, User: user})
+	switch {
+	case fault.Is(err, commonv1.Reason_NOT_FOUND):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	m := answer.GetMembership()
+	if m.GetState() != identityv1.MembershipState_MEMBERSHIP_STATE_ACTIVE {
+		return false, nil
+	}
+	return m.GetRole() == identityv1.MembershipRole_MEMBERSHIP_ROLE_ADMIN || strings.HasPrefix(permission, "can_view_"), nil
+}
