@@ -38,12 +38,19 @@ func Layers() []Row {
 		// The one binary wires everything together.
 		{Folder: "services/meridian/...", May: []string{"services/...", libraries, "migrations", proto}},
 
+		// What an identifier is, and a name: rules, as pure as decisions, which may
+		// use them.
+		{Folder: "services/identity/internal/writing", May: with(), Never: inputOutput},
+		{Folder: "services/identity/internal/address", May: with("services/identity/internal/writing", proto), Never: inputOutput},
+		{Folder: "services/identity/internal/displayname", May: with("services/identity/internal/writing", proto), Never: inputOutput},
+
 		// A service. Go itself keeps internal packages from other services; the
 		// rows below keep the public ones apart as well.
 		{
 			Folder: "services/{service}/internal/domain/...",
-			May:    with("services/{service}/internal/domain/...", "pkg/authzcore/...", proto),
-			Never:  inputOutput,
+			May: with("services/{service}/internal/domain/...", "services/{service}/internal/address",
+				"services/{service}/internal/displayname", "pkg/authzcore/...", proto),
+			Never: inputOutput,
 		},
 		{
 			Folder: "services/{service}/internal/store/...",
