@@ -11,12 +11,14 @@ mapfile -t raced < <(grep -E '/meridian/pkg/' <<<"$list")
 mapfile -t plain < <(grep -vE '/meridian/(pkg|e2e)/|/gen/' <<<"$list")
 mapfile -t whole < <(grep -E '/meridian/e2e/' <<<"$list")
 
-# Decisions that others published are not part of the repository. A test that
-# lacks them passes, and the output of what passes is not shown: so it is said here.
-vectors=$(realpath -m "${MERIDIAN_SHARED:-../shared}")/vectors/authzen
-if [[ ! -d $vectors ]]; then
-	echo "NOT TESTED: AuthZEN's published decisions are absent ($vectors; MERIDIAN_SHARED names the folder that has vectors)" >&2
-fi
+# What others published is not part of the repository. A test that lacks it
+# passes, and the output of what passes is not shown: so it is said here.
+vectors=$(realpath -m "${MERIDIAN_SHARED:-../shared}")/vectors
+for name in authzen webauthn; do
+	if [[ ! -d $vectors/$name ]]; then
+		echo "NOT TESTED: the published vectors of $name are absent ($vectors/$name; MERIDIAN_SHARED names the folder that has vectors)" >&2
+	fi
+done
 
 status=0
 go test -timeout 15m "$@" "${raced[@]}" || status=1
