@@ -16,6 +16,10 @@
 //
 // Open takes several regions, nearest first: a call that one does not answer goes
 // on to the next.
+//
+// The services of Meridian are fields of Client. A call that only reads, and a
+// change whose request has an idempotency key, may be repeated, and go to another
+// region by themselves; see the examples of [Client].
 package meridian
 
 import (
@@ -39,9 +43,20 @@ type Client struct {
 	Relationships authzv1connect.RelationshipServiceClient
 	Models        authzv1connect.ModelServiceClient
 	Roles         authzv1connect.RoleServiceClient
-	Organizations identityv1connect.OrganizationServiceClient
-	Tokens        identityv1connect.ApiTokenServiceClient
 	Logs          logv1connect.LogServiceClient
+
+	// People, and what they belong to and prove themselves with.
+	Organizations   identityv1connect.OrganizationServiceClient
+	Users           identityv1connect.UserServiceClient
+	Memberships     identityv1connect.MembershipServiceClient
+	Groups          identityv1connect.GroupServiceClient
+	ServiceAccounts identityv1connect.ServiceAccountServiceClient
+	Tokens          identityv1connect.ApiTokenServiceClient
+	Invitations     identityv1connect.InvitationServiceClient
+	Domains         identityv1connect.DomainServiceClient
+	Credentials     identityv1connect.CredentialServiceClient
+	Authentications identityv1connect.AuthenticationServiceClient
+	Migration       identityv1connect.MigrationServiceClient
 
 	// silence is after how long a watch is opened again.
 	silence time.Duration
@@ -100,10 +115,20 @@ func Open(c Config, options ...connect.ClientOption) *Client {
 		Relationships: authzv1connect.NewRelationshipServiceClient(transport, url, options...),
 		Models:        authzv1connect.NewModelServiceClient(transport, url, options...),
 		Roles:         authzv1connect.NewRoleServiceClient(transport, url, options...),
-		Organizations: identityv1connect.NewOrganizationServiceClient(transport, url, options...),
-		Tokens:        identityv1connect.NewApiTokenServiceClient(transport, url, options...),
 		Logs:          logv1connect.NewLogServiceClient(transport, url, options...),
-		silence:       defaultSilence,
+
+		Organizations:   identityv1connect.NewOrganizationServiceClient(transport, url, options...),
+		Users:           identityv1connect.NewUserServiceClient(transport, url, options...),
+		Memberships:     identityv1connect.NewMembershipServiceClient(transport, url, options...),
+		Groups:          identityv1connect.NewGroupServiceClient(transport, url, options...),
+		ServiceAccounts: identityv1connect.NewServiceAccountServiceClient(transport, url, options...),
+		Tokens:          identityv1connect.NewApiTokenServiceClient(transport, url, options...),
+		Invitations:     identityv1connect.NewInvitationServiceClient(transport, url, options...),
+		Domains:         identityv1connect.NewDomainServiceClient(transport, url, options...),
+		Credentials:     identityv1connect.NewCredentialServiceClient(transport, url, options...),
+		Authentications: identityv1connect.NewAuthenticationServiceClient(transport, url, options...),
+		Migration:       identityv1connect.NewMigrationServiceClient(transport, url, options...),
+		silence:         defaultSilence,
 	}
 }
 
