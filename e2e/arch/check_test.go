@@ -62,7 +62,12 @@ func TestCheckFinds(t *testing.T) {
 		"a decision uses the store": {
 			made("services/authz/internal/domain/model", m+"services/authz/internal/store"), m + "services/authz/internal/store",
 		},
-		"a decision reads the log":       {made("services/authz/internal/domain/model", m+"pkg/eventlog"), m + "pkg/eventlog"},
+		"a decision reads the log": {made("services/authz/internal/domain/model", m+"pkg/eventlog"), m + "pkg/eventlog"},
+		"passwords are looked up": {
+			made("services/identity/internal/password", "context", "os", m+"services/identity/internal/store"), m + "services/identity/internal/store",
+		},
+		"passwords are sent":             {made("services/identity/internal/password", "context", "net/http"), "net/http"},
+		"codes wait":                     {made("services/identity/internal/otp", "net/url", "crypto/rand", "context"), "context"},
 		"a store answers calls":          {made("services/authz/internal/store", "connectrpc.com/connect"), "connectrpc.com/connect"},
 		"a store knows the rpc layer":    {made("services/authz/internal/store", m+"services/authz/internal/rpc"), m + "services/authz/internal/rpc"},
 		"the engine knows the log":       {made("pkg/authzcore", m+"pkg/revision"), m + "pkg/revision"},

@@ -57,6 +57,12 @@ func Layers() []Row {
 			May:    []string{"services/{service}/internal/domain/...", libraries, proto},
 			Never:  []Ban{{"connectrpc.com", "rows know nothing of calls: answer with state or a fault"}},
 		},
+		// What people prove themselves with. Chance and waiting belong to these
+		// packages, and to passwords a list in a file; rows, calls and clocks do not.
+		{Folder: "services/{service}/internal/password", May: with(proto), Never: rowsAndCalls},
+		{Folder: "services/{service}/internal/otp", May: with(proto), Never: append([]Ban{{"context", "codes are computed at once"}}, rowsAndCalls...)},
+		{Folder: "services/{service}/internal/recovery", May: with(proto), Never: append([]Ban{{"context", "codes are compared at once"}}, rowsAndCalls...)},
+		{Folder: "services/{service}/internal/onetime", May: with(proto), Never: append([]Ban{{"context", "codes are compared at once"}}, rowsAndCalls...)},
 		{
 			Folder: "services/{service}/...",
 			May:    []string{"services/{service}/...", libraries, "migrations", proto},
@@ -82,6 +88,18 @@ var inputOutput = []Ban{
 	{"google.golang.org/grpc", "decisions return a fault; the rpc layer answers"},
 	{"crypto/rand", "random bytes are given to a decision"},
 	{"math/rand", "the same state and command give the same events"},
+}
+
+// rowsAndCalls is what code has no use for that is given secrets and answers about
+// them.
+var rowsAndCalls = []Ban{
+	{"net/http", "secrets are not sent from here"},
+	{"log", "the caller knows what may be said of a secret"},
+	{"database/sql", "rows are given and returned"},
+	{"github.com/jackc/pgx", "rows are given and returned"},
+	{"github.com/nats-io", "decisions return events; the relay publishes them"},
+	{"connectrpc.com", "the rpc layer answers"},
+	{"google.golang.org/grpc", "the rpc layer answers"},
 }
 
 // heavy is what a program that only asks for checks must not download or link.
