@@ -39,6 +39,7 @@ dev: ## run everything on this machine: database, event bus, service, demo data
 
 .PHONY: test
 test: ## run all tests (pkg with the race detector where there is a C compiler)
+	@infra/tools/packages.sh
 	@infra/tools/test.sh $(RACE)
 
 .PHONY: check
@@ -89,11 +90,12 @@ drill: ## break three regions in nine ways; reports into e2e/drills/reports
 
 .PHONY: e2e
 e2e: ## run the end-to-end tests only, uncached
+	@infra/tools/packages.sh
 	go test -count=1 ./e2e/...
 
 .PHONY: clean
 clean: ## remove built tools and outputs; the data of `make dev` stays in .meridian
 	rm -rf .tools coverage bench.txt
 
-.tools/stamp: infra/tools/build.sh infra/tools/go.mod infra/tools/go.sum infra/tools/package.json infra/tools/package-lock.json
+.tools/stamp: infra/tools/build.sh infra/tools/packages.sh infra/tools/go.mod infra/tools/go.sum infra/tools/package.json infra/tools/package-lock.json
 	@infra/tools/build.sh

@@ -4,7 +4,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(cd "$here/../.." && pwd)/.tools
-pins=("$here/build.sh" "$here/go.mod" "$here/go.sum" "$here/package.json" "$here/package-lock.json")
+pins=("$here/build.sh" "$here/packages.sh" "$here/go.mod" "$here/go.sum" "$here/package.json" "$here/package-lock.json")
 
 digest=$(cat "${pins[@]}" | git hash-object --stdin)
 if [[ -f $out/stamp && $(<"$out/stamp") == "$digest" ]]; then
@@ -17,23 +17,18 @@ buf_version=1.75.0
 # buf takes minutes to compile: where its Linux binary can be had, that is used.
 install_buf() {
 	local binary
-	if command -v npm >/dev/null; then
-		rm -rf "$out/npm"
-		mkdir -p "$out/npm"
-		cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$out/npm/"
-		(cd "$out/npm" && npm ci --loglevel=error) || echo "npm could not install buf; compiling it" >&2
-		for binary in "$out"/npm/node_modules/@bufbuild/buf-*/bin/buf; do
-			if [[ -x $binary ]]; then
-				ln -sf "$binary" "$out/bin/buf"
-				return
-			fi
-		done
-	fi
+	for binary in "$out"/npm/node_modules/@bufbuild/buf-*/bin/buf; do
+		if [[ -x $binary ]]; then
+			ln -sf "$binary" "$out/bin/buf"
+			return
+		fi
+	done
 	GOWORK=off GOBIN="$out/bin" go install "github.com/bufbuild/buf/cmd/buf@v$buf_version"
 }
 
 mkdir -p "$out/bin"
 echo "building tools into .tools (minutes the first time, then never again)" >&2
+"$here/packages.sh"
 install_buf
 if [[ $("$out/bin/buf" --version) != "$buf_version" ]]; then
 	echo "buf is not version $buf_version: package.json and build.sh differ" >&2
