@@ -209,11 +209,14 @@ func (x *MembershipCreated) GetSourceRef() string {
 	return ""
 }
 
+// MembershipRoleChanged has the whole new role.
 type MembershipRoleChanged struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
-	Role          MembershipRole         `protobuf:"varint,3,opt,name=role,proto3,enum=meridian.identity.event.v1.MembershipRole" json:"role,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	User         string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Role         MembershipRole         `protobuf:"varint,3,opt,name=role,proto3,enum=meridian.identity.event.v1.MembershipRole" json:"role,omitempty"`
+	// The membership is suspended: the role allows nothing until it is resumed.
+	Suspended     bool `protobuf:"varint,4,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -267,6 +270,13 @@ func (x *MembershipRoleChanged) GetRole() MembershipRole {
 		return x.Role
 	}
 	return MembershipRole_MEMBERSHIP_ROLE_UNSPECIFIED
+}
+
+func (x *MembershipRoleChanged) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
 }
 
 // MembershipSuspended takes away what a membership allows.
@@ -333,9 +343,11 @@ func (x *MembershipSuspended) GetEverywhere() bool {
 
 // MembershipResumed takes MembershipSuspended back.
 type MembershipResumed struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	User          string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	User         string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	// The role that the membership has.
+	Role          MembershipRole `protobuf:"varint,3,opt,name=role,proto3,enum=meridian.identity.event.v1.MembershipRole" json:"role,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -382,6 +394,13 @@ func (x *MembershipResumed) GetUser() string {
 		return x.User
 	}
 	return ""
+}
+
+func (x *MembershipResumed) GetRole() MembershipRole {
+	if x != nil {
+		return x.Role
+	}
+	return MembershipRole_MEMBERSHIP_ROLE_UNSPECIFIED
 }
 
 // MembershipRemoved ends a membership. Events before it in the same append took
@@ -449,20 +468,22 @@ const file_meridian_identity_event_v1_membership_proto_rawDesc = "" +
 	"\x04role\x18\x03 \x01(\x0e2*.meridian.identity.event.v1.MembershipRoleR\x04role\x12D\n" +
 	"\x06source\x18\x04 \x01(\x0e2,.meridian.identity.event.v1.MembershipSourceR\x06source\x12\x1d\n" +
 	"\n" +
-	"source_ref\x18\x05 \x01(\tR\tsourceRef\"\x8f\x01\n" +
+	"source_ref\x18\x05 \x01(\tR\tsourceRef\"\xad\x01\n" +
 	"\x15MembershipRoleChanged\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12>\n" +
-	"\x04role\x18\x03 \x01(\x0e2*.meridian.identity.event.v1.MembershipRoleR\x04role\"m\n" +
+	"\x04role\x18\x03 \x01(\x0e2*.meridian.identity.event.v1.MembershipRoleR\x04role\x12\x1c\n" +
+	"\tsuspended\x18\x04 \x01(\bR\tsuspended\"m\n" +
 	"\x13MembershipSuspended\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1e\n" +
 	"\n" +
 	"everywhere\x18\x03 \x01(\bR\n" +
-	"everywhere\"K\n" +
+	"everywhere\"\x8b\x01\n" +
 	"\x11MembershipResumed\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
-	"\x04user\x18\x02 \x01(\tR\x04user\"K\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12>\n" +
+	"\x04role\x18\x03 \x01(\x0e2*.meridian.identity.event.v1.MembershipRoleR\x04role\"K\n" +
 	"\x11MembershipRemoved\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user*h\n" +
@@ -506,11 +527,12 @@ var file_meridian_identity_event_v1_membership_proto_depIdxs = []int32{
 	0, // 0: meridian.identity.event.v1.MembershipCreated.role:type_name -> meridian.identity.event.v1.MembershipRole
 	1, // 1: meridian.identity.event.v1.MembershipCreated.source:type_name -> meridian.identity.event.v1.MembershipSource
 	0, // 2: meridian.identity.event.v1.MembershipRoleChanged.role:type_name -> meridian.identity.event.v1.MembershipRole
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0, // 3: meridian.identity.event.v1.MembershipResumed.role:type_name -> meridian.identity.event.v1.MembershipRole
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_event_v1_membership_proto_init() }
