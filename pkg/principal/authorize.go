@@ -9,11 +9,15 @@ import (
 // Authorize says whether p may call a procedure with this access, on this
 // organization ("" means that the request names none: the platform).
 //
-// Errors: ACCESS_DENIED; TOKEN_MISSING for nobody; and for another
-// organization's token NOT_FOUND, as if the organization did not exist.
+// Errors: ACCESS_DENIED; TOKEN_MISSING for nobody; ORGANIZATION_STATE for a token
+// whose organization may not be used; and for another organization's token
+// NOT_FOUND, as if the organization did not exist.
 func Authorize(p Principal, access *commonv1.Access, organization string) error {
 	if p.Kind == 0 {
 		return fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_MISSING, "a bearer token is needed")
+	}
+	if err := p.Usable(); err != nil {
+		return err
 	}
 	if access.GetLevel() == commonv1.Level_LEVEL_UNSPECIFIED {
 		return denied("the procedure declares no access")
@@ -39,6 +43,16 @@ func Authorize(p Principal, access *commonv1.Access, organization string) error 
 		return denied("the token's level is too low")
 	}
 	return nil
+}
+
+// Usable says whether the principal may call anything.
+//
+// Errors: ORGANIZATION_STATE (metadata "state").
+func (p Principal) Usable() error {
+	if p.Closed == "" {
+		return nil
+	}
+	return fault.New(fault.Denied, commonv1.Reason_ORGANIZATION_STATE, "the token's organization is "+p.Closed).With("state", p.Closed)
 }
 
 func reach(p Principal, organization string) error {

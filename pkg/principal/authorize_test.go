@@ -24,8 +24,11 @@ func TestAuthorize(t *testing.T) {
 		platform, organization, service   = commonv1.Scope_SCOPE_PLATFORM, commonv1.Scope_SCOPE_ORGANIZATION, commonv1.Scope_SCOPE_SERVICE
 		ok                                = commonv1.Reason_REASON_UNSPECIFIED
 		denied, absent                    = commonv1.Reason_ACCESS_DENIED, commonv1.Reason_NOT_FOUND
+		closed                            = commonv1.Reason_ORGANIZATION_STATE
 	)
 	own := principal.Principal{Kind: principal.Service, ID: "authz", Level: adminLevel}
+	suspended := token(acme, adminLevel)
+	suspended.Closed = "suspended"
 	passed := token(acme, readLevel)
 	passed.Via = "authz"
 	for name, c := range map[string]struct {
@@ -50,6 +53,9 @@ func TestAuthorize(t *testing.T) {
 		"organization, another's, level too low":              {token(other, readLevel), &commonv1.Access{Scope: organization, Level: adminLevel}, acme, absent},
 		"no organization named, platform token":               {token("", adminLevel), &commonv1.Access{Scope: organization, Level: adminLevel}, "", ok},
 		"no organization named, organization's":               {token(acme, adminLevel), &commonv1.Access{Scope: organization, Level: adminLevel}, "", denied},
+		"organization, suspended":                             {suspended, &commonv1.Access{Scope: organization, Level: readLevel}, acme, closed},
+		"another organization, suspended":                     {suspended, &commonv1.Access{Scope: organization, Level: readLevel}, other, closed},
+		"no option, suspended":                                {suspended, nil, acme, closed},
 		"service, a service":                                  {own, &commonv1.Access{Scope: service, Level: readLevel}, "", ok},
 		"service, a service for a caller":                     {passed, &commonv1.Access{Scope: service, Level: readLevel}, "", ok},
 		"service, platform admin":                             {token("", adminLevel), &commonv1.Access{Scope: service, Level: readLevel}, "", denied},

@@ -42,6 +42,8 @@ const (
 	// maxFlights is the most questions to the upstream at once. A flood of
 	// made-up tokens must not become a flood of calls.
 	maxFlights = 256
+	// maxAsked is how often one flight asks.
+	maxAsked = 3
 	// knownFlights more are for tokens that were valid before.
 	knownFlights = 64
 )
@@ -173,8 +175,7 @@ func (c *Cache) ask(ctx context.Context, key tokenHash, bearer secret.String, f 
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.Deadline)
 	defer cancel()
-	c.asked.Inc()
-	p, err := upstream(ctx, c.config.Upstream, bearer)
+	p, err := c.askUpstream(ctx, bearer, f)
 	now := c.config.Clock()
 	switch {
 	case err == nil:
@@ -188,6 +189,20 @@ func (c *Cache) ask(ctx context.Context, key tokenHash, bearer secret.String, f 
 	default:
 		f.principal, f.err = c.survive(key, err, now)
 	}
+}
+
+// askUpstream asks again when something was forgotten meanwhile: the answer may be
+// from before.
+func (c *Cache) askUpstream(ctx context.Context, bearer secret.String, f *flight) (p Principal, err error) {
+	for range maxAsked {
+		c.entries.depart(f)
+		c.asked.Inc()
+		p, err = upstream(ctx, c.config.Upstream, bearer)
+		if err != nil || !c.entries.overtaken(f) {
+			break
+		}
+	}
+	return p, err
 }
 
 // survive answers from the entry while the upstream is away.
@@ -214,6 +229,11 @@ func (c *Cache) remembers(key tokenHash) bool {
 
 // Drop forgets a revoked token for good. Call it for each revocation event.
 func (c *Cache) Drop(tokenID string) { c.entries.drop(tokenID) }
+
+// Forget forgets a token, or all tokens of an organization, so that they are asked
+// about anew, even those that are being asked about. Call it for each event that
+// changes what they may do, in either direction.
+func (c *Cache) Forget(id string) { c.entries.forget(id) }
 
 func upstream(ctx context.Context, v Verifier, bearer secret.String) (p Principal, err error) {
 	defer func() {

@@ -17,7 +17,7 @@ type entries struct {
 	byKey   map[tokenHash]*list.Element // of *entry, in valid or refused
 	valid   *list.List
 	refused *list.List
-	byID    map[string]map[tokenHash]struct{}
+	byID    map[string]map[tokenHash]struct{} // of a token and of its organization
 	flying  map[tokenHash]*flight
 	dropped *idSet
 }
@@ -32,7 +32,10 @@ type entry struct {
 
 // flight is one question to the upstream. Its answer is set before done closes.
 type flight struct {
-	done      chan struct{}
+	done chan struct{}
+	// overtaken says, under the entries' lock, that something was forgotten since the
+	// upstream was asked.
+	overtaken bool
 	principal Principal
 	err       error
 }
@@ -78,14 +81,34 @@ func (e *entries) listOf(of *entry) *list.List {
 	return e.valid
 }
 
-// confirm keeps a valid token, unless it was dropped meanwhile.
+// depart says that a flight asks now.
+func (e *entries) depart(f *flight) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f.overtaken = false
+}
+
+// overtaken says whether something was forgotten since a flight asked.
+func (e *entries) overtaken(f *flight) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return f.overtaken
+}
+
+// confirm keeps a valid token, unless it was dropped meanwhile. An answer that was
+// overtaken is not kept.
 func (e *entries) confirm(key tokenHash, p Principal, now time.Time) (Principal, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	overtaken := e.flying[key].overtaken
 	delete(e.flying, key)
 	if e.dropped.has(p.ID) {
 		e.remove(key)
 		return Principal{}, rejected()
+	}
+	if overtaken {
+		e.remove(key)
+		return p, nil
 	}
 	e.put(&entry{key: key, principal: p, confirmed: now})
 	return p, nil
@@ -143,6 +166,19 @@ func (e *entries) drop(id string) {
 	}
 }
 
+// forget removes every token of an id or of an organization's.
+func (e *entries) forget(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for key := range e.byID[id] {
+		e.remove(key)
+	}
+	// Whose the tokens are that are being asked about is not known yet.
+	for _, f := range e.flying {
+		f.overtaken = true
+	}
+}
+
 func (e *entries) put(added *entry) {
 	e.remove(added.key)
 	into, most := e.listOf(added), e.size
@@ -154,12 +190,14 @@ func (e *entries) put(added *entry) {
 	}
 	e.byKey[added.key] = into.PushFront(added)
 	if added.err == nil {
-		keys := e.byID[added.principal.ID]
-		if keys == nil {
-			keys = make(map[tokenHash]struct{}, 1)
-			e.byID[added.principal.ID] = keys
+		for _, id := range added.principal.ids() {
+			keys := e.byID[id]
+			if keys == nil {
+				keys = make(map[tokenHash]struct{}, 1)
+				e.byID[id] = keys
+			}
+			keys[added.key] = struct{}{}
 		}
-		keys[added.key] = struct{}{}
 	}
 }
 
@@ -171,9 +209,14 @@ func (e *entries) remove(key tokenHash) {
 	known := element.Value.(*entry) //nolint:forcetypeassert // the list holds entries only
 	e.listOf(known).Remove(element)
 	delete(e.byKey, key)
-	keys := e.byID[known.principal.ID]
-	delete(keys, key)
-	if len(keys) == 0 {
-		delete(e.byID, known.principal.ID)
+	for _, id := range known.principal.ids() {
+		keys := e.byID[id]
+		delete(keys, key)
+		if len(keys) == 0 {
+			delete(e.byID, id)
+		}
 	}
 }
+
+// ids are what a token is forgotten by; "" is among them for the platform's.
+func (p Principal) ids() [2]string { return [2]string{p.ID, p.Organization} }

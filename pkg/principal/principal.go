@@ -50,7 +50,10 @@ type Principal struct {
 	ID string
 	// Organization is the only organization that it reaches; "" is the platform.
 	Organization string
-	Level        commonv1.Level
+	// Closed is the state of that organization when it may not be used: suspended,
+	// deleting or deleted. Authorize refuses every call then.
+	Closed string
+	Level  commonv1.Level
 	// Via is the service that passed the caller on, or "".
 	Via string
 	// OnBehalfOf is the user for whom the owner of an API token calls, or "". The

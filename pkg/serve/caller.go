@@ -44,8 +44,11 @@ func (a *authorizer) WrapStreamingHandler(next connect.StreamingHandlerFunc) con
 		guard := &streamGuard{of: of, caller: caller, onBehalf: func(organization string) error {
 			return principal.AuthorizeOnBehalf(ctx, caller, of.access, organization, a.delegation)
 		}, again: func() error {
-			_, err := a.gate.authenticate(ctx, stream.RequestHeader(), of.service)
-			return err
+			again, err := a.gate.authenticate(ctx, stream.RequestHeader(), of.service)
+			if err != nil {
+				return err
+			}
+			return again.Usable()
 		}}
 		return next(ctx, &received{stream, guard.check})
 	}
@@ -67,7 +70,8 @@ func (g *streamGuard) check(message any) error {
 	named := g.of.organizationOf(message)
 	if g.started {
 		// A service's own token lives for a minute, and its call for longer.
-		if err := g.again(); g.caller.Kind == principal.APIToken && fault.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+		err := g.again()
+		if g.caller.Kind == principal.APIToken && (fault.Is(err, commonv1.Reason_TOKEN_REJECTED) || fault.Is(err, commonv1.Reason_ORGANIZATION_STATE)) {
 			return err
 		}
 		if named != "" && named != g.organization {

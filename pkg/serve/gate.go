@@ -143,8 +143,11 @@ func (g *gate) authenticate(ctx context.Context, header http.Header, audience st
 	}
 	if v != nil && v.stream && v.recheck == nil {
 		v.recheck = func(ctx context.Context) error {
-			_, err := g.verify(ctx, bearer)
-			return err
+			caller, err := g.verify(ctx, bearer)
+			if err != nil {
+				return err
+			}
+			return caller.Usable()
 		}
 	}
 	return caller, nil

@@ -18,7 +18,8 @@ import (
 // recheckEvery is how often the token of an open stream is verified again.
 const recheckEvery = 2 * time.Second
 
-// keeper ends streams that nobody uses or reads, and those whose token is valid no more.
+// keeper ends streams that nobody uses or reads, and those whose token is valid no more
+// or opens nothing any more.
 // A verifier that cannot answer ends none.
 //
 // Tokens of services are left alone: they live for the moment in which a call
@@ -134,7 +135,7 @@ func (s *keptStream) watch(over <-chan struct{}) {
 // rejection verifies the token again. Only an answer about the token counts.
 func (s *keptStream) rejection() error {
 	err := s.visit.recheck(s.ctx)
-	if f, ok := fault.As(err); ok && f.Kind == fault.Unauthenticated {
+	if f, ok := fault.As(err); ok && (f.Kind == fault.Unauthenticated || f.Kind == fault.Denied) {
 		return f
 	}
 	if err != nil {

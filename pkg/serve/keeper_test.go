@@ -29,9 +29,10 @@ import (
 // revocable knows the bearers of these tests until they are revoked, and can be
 // away.
 type revocable struct {
-	revoked, away atomic.Bool
-	expires       time.Time
-	asked         atomic.Int64
+	revoked, away, suspended atomic.Bool
+
+	expires time.Time
+	asked   atomic.Int64
 }
 
 func (r *revocable) Verify(ctx context.Context, bearer secret.String) (principal.Principal, error) {
@@ -44,6 +45,9 @@ func (r *revocable) Verify(ctx context.Context, bearer secret.String) (principal
 	}
 	p, err := known.Verify(ctx, bearer)
 	p.Expires = r.expires
+	if r.suspended.Load() {
+		p.Closed = "suspended"
+	}
 	return p, err
 }
 
@@ -137,6 +141,32 @@ func TestRevokedTokenSendsNoMessage(t *testing.T) {
 	send(t, stream)
 	if _, err := stream.CloseAndReceive(); reason(err) != commonv1.Reason_TOKEN_REJECTED {
 		t.Errorf("ended with %v, want TOKEN_REJECTED", err)
+	}
+}
+
+// A suspension ends calls, streams and the next message of a stream.
+func TestSuspendedOrganizationCallsNothing(t *testing.T) {
+	t.Parallel()
+	v := new(revocable)
+	s := start(t, setup{verifier: v})
+	sends, waits := importing(t, s, "acme-admin"), importing(t, s, "acme-admin")
+	if !waitFor(t, func() bool { return v.asked.Load() >= 2 }) {
+		t.Fatal("the streams did not begin")
+	}
+	v.suspended.Store(true)
+	send(t, sends)
+	if _, err := sends.CloseAndReceive(); reason(err) != commonv1.Reason_ORGANIZATION_STATE {
+		t.Errorf("a stream that goes on ended with %v, want ORGANIZATION_STATE", err)
+	}
+	if !waitFor(t, func() bool { return running(t, s) == 0 }) {
+		t.Error("a stream that waits goes on")
+	}
+	if _, err := waits.CloseAndReceive(); reason(err) != commonv1.Reason_ORGANIZATION_STATE {
+		t.Errorf("a stream that waits ended with %v, want ORGANIZATION_STATE", err)
+	}
+	err := get(t.Context(), s.client(t, "acme-read"), acme)
+	if f := faultconnect.FromConnect(err); f == nil || f.Reason != commonv1.Reason_ORGANIZATION_STATE || f.Kind != fault.Denied || f.Meta["state"] != "suspended" {
+		t.Errorf("a call: %v, want ORGANIZATION_STATE of a suspended one", err)
 	}
 }
 

@@ -1,13 +1,15 @@
-// Package identity is the identity service: who the customers are. So far it
-// keeps organizations and API tokens.
+// Package identity is the identity service: who the customers are.
 package identity
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/home"
@@ -15,6 +17,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	"github.com/meridian-iam/meridian/services/identity/internal/deletion"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
@@ -29,14 +32,17 @@ type Options struct {
 	Regions []string
 	// Home knows the ways to the other regions; nil: every write is committed from
 	// here.
-	Home  *home.Router
-	Clock func() time.Time // nil means time.Now
+	Home    *home.Router
+	Clock   func() time.Time // nil means time.Now
+	Logger  *slog.Logger     // nil means slog.Default
+	Metrics prometheus.Registerer
 }
 
 // Service is the identity service.
 type Service struct {
 	organizations *rpc.Organizations
 	tokens        *rpc.APITokens
+	deletions     *deletion.Worker
 	home          *home.Router
 }
 
@@ -45,10 +51,17 @@ func New(o Options) *Service {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
 	return &Service{
 		organizations: &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock},
 		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Clock: o.Clock},
-		home:          o.Home,
+		deletions: deletion.New(deletion.Options{
+			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
+			Removals: []deletion.Removal{deletion.Tokens{Clock: o.Clock}},
+		}),
+		home: o.Home,
 	}
 }
 
@@ -56,6 +69,14 @@ func New(o Options) *Service {
 func (s *Service) Mount(mount func(path string, h http.Handler), options ...connect.HandlerOption) {
 	mount(identityv1connect.NewOrganizationServiceHandler(rpc.OrganizationsAtHome(s.organizations, s.home), options...))
 	mount(identityv1connect.NewApiTokenServiceHandler(rpc.APITokensAtHome(s.tokens, s.home), options...))
+}
+
+// Run does what no call waits for until ctx ends: it deletes the organizations whose
+// time has come.
+func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.deletions.Run(ctx) })
+	return group.Wait()
 }
 
 // Verifier verifies API tokens straight from this service's table.

@@ -7,6 +7,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/secret"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
 )
 
 // RemoteVerifier verifies API tokens by asking the identity service, for
@@ -25,6 +26,11 @@ func (v RemoteVerifier) Verify(ctx context.Context, bearer secret.String) (princ
 	p := principal.Principal{Kind: principal.APIToken, ID: t.GetId(), Organization: t.GetOrganization(), Level: t.GetLevel()}
 	if t.GetExpiresAt() != nil {
 		p.Expires = t.GetExpiresAt().AsTime()
+	}
+	switch state := answer.GetOrganizationState(); state {
+	case identityv1.OrganizationState_ORGANIZATION_STATE_UNSPECIFIED, identityv1.OrganizationState_ORGANIZATION_STATE_ACTIVE:
+	default:
+		p.Closed = organization.Status(state).String() // numbered alike
 	}
 	return p, nil
 }

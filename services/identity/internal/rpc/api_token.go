@@ -21,6 +21,7 @@ import (
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/apitoken"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
@@ -105,6 +106,9 @@ func (s *APITokens) create(
 	if state.Organization != "" {
 		owner, err := store.FindOrganization(ctx, tx, state.Organization)
 		if err != nil {
+			return secret.String{}, err
+		}
+		if err := owner.Open(); err != nil {
 			return secret.String{}, err
 		}
 		row.HomeRegion = owner.HomeRegion
@@ -232,39 +236,47 @@ func (s *APITokens) revoke(
 func (s *APITokens) VerifyApiToken(
 	ctx context.Context, req *identityv1.VerifyApiTokenRequest,
 ) (*identityv1.VerifyApiTokenResponse, error) {
-	row, err := s.verify(ctx, secret.NewString(req.GetSecret()))
+	row, status, err := s.verify(ctx, secret.NewString(req.GetSecret()))
 	if err != nil {
 		return nil, err
 	}
-	return &identityv1.VerifyApiTokenResponse{Token: tokenMessage(row)}, nil
+	out := &identityv1.VerifyApiTokenResponse{Token: tokenMessage(row)}
+	if row.Organization != "" {
+		out.OrganizationState = identityv1.OrganizationState(status) // numbered alike
+	}
+	return out, nil
 }
 
 // Verify implements principal.Verifier, straight from the table.
 func (s *APITokens) Verify(ctx context.Context, bearer secret.String) (principal.Principal, error) {
-	row, err := s.verify(ctx, bearer)
+	row, status, err := s.verify(ctx, bearer)
 	if err != nil {
 		return principal.Principal{}, err
 	}
-	return principal.Principal{
+	p := principal.Principal{
 		Kind: principal.APIToken, ID: row.ID, Organization: row.Organization, Level: row.Level, Expires: row.ExpiresAt,
-	}, nil
+	}
+	if status != organization.Active {
+		p.Closed = status.String()
+	}
+	return p, nil
 }
 
-func (s *APITokens) verify(ctx context.Context, bearer secret.String) (store.APIToken, error) {
+func (s *APITokens) verify(ctx context.Context, bearer secret.String) (store.APIToken, organization.Status, error) {
 	token, hash, err := apitoken.ParseSecret(bearer)
 	if err != nil {
-		return store.APIToken{}, err
+		return store.APIToken{}, 0, err
 	}
-	row, err := store.FindAPIToken(ctx, s.DB.Pool(), token)
+	row, status, err := store.FindTokenAndOwner(ctx, s.DB.Pool(), token)
 	switch {
 	case fault.Is(err, commonv1.Reason_NOT_FOUND):
-		return store.APIToken{}, rejected()
+		return store.APIToken{}, 0, rejected()
 	case err != nil:
-		return store.APIToken{}, err
+		return store.APIToken{}, 0, err
 	case !hash.Equal(row.Hash), !row.Usable(s.Clock()):
-		return store.APIToken{}, rejected()
+		return store.APIToken{}, 0, rejected()
 	}
-	return row, nil
+	return row, status, nil
 }
 
 func rejected() *fault.Fault {

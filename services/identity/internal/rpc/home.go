@@ -54,6 +54,26 @@ func (s *organizationsAtHome) MoveHome(ctx context.Context, req *identityv1.Move
 		identityv1connect.OrganizationServiceClient.MoveHome, s.Organizations.MoveHome)
 }
 
+// UpdateOrganization implements OrganizationService.
+func (s *organizationsAtHome) UpdateOrganization(ctx context.Context, req *identityv1.UpdateOrganizationRequest) (*identityv1.UpdateOrganizationResponse, error) {
+	return home.Send(ctx, s.peers, req.GetOrganization(), req, identityv1connect.OrganizationServiceClient.UpdateOrganization, s.Organizations.UpdateOrganization)
+}
+
+// SuspendOrganization implements OrganizationService.
+func (s *organizationsAtHome) SuspendOrganization(ctx context.Context, req *identityv1.SuspendOrganizationRequest) (*identityv1.SuspendOrganizationResponse, error) {
+	return home.Send(ctx, s.peers, req.GetOrganization(), req, identityv1connect.OrganizationServiceClient.SuspendOrganization, s.Organizations.SuspendOrganization)
+}
+
+// ResumeOrganization implements OrganizationService.
+func (s *organizationsAtHome) ResumeOrganization(ctx context.Context, req *identityv1.ResumeOrganizationRequest) (*identityv1.ResumeOrganizationResponse, error) {
+	return home.Send(ctx, s.peers, req.GetOrganization(), req, identityv1connect.OrganizationServiceClient.ResumeOrganization, s.Organizations.ResumeOrganization)
+}
+
+// DeleteOrganization implements OrganizationService.
+func (s *organizationsAtHome) DeleteOrganization(ctx context.Context, req *identityv1.DeleteOrganizationRequest) (*identityv1.DeleteOrganizationResponse, error) {
+	return home.Send(ctx, s.peers, req.GetOrganization(), req, identityv1connect.OrganizationServiceClient.DeleteOrganization, s.Organizations.DeleteOrganization)
+}
+
 // CreateApiToken implements ApiTokenService.
 func (s *apiTokensAtHome) CreateApiToken(ctx context.Context, req *identityv1.CreateApiTokenRequest) (*identityv1.CreateApiTokenResponse, error) {
 	return home.Send(ctx, s.peers, logOf(req.GetOrganization()), req, identityv1connect.ApiTokenServiceClient.CreateApiToken, s.APITokens.CreateApiToken)

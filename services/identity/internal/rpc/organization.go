@@ -3,19 +3,17 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
-	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/revision"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
@@ -51,7 +49,8 @@ func (s *Organizations) CreateOrganization(
 		region = s.Region
 	}
 	command := organization.Create{
-		ID: id.New(id.Organization), Slug: req.GetSlug(), Name: req.GetName(), HomeRegion: region, Regions: s.Regions,
+		ID: id.New(id.Organization), Slug: req.GetSlug(), Name: req.GetName(), HomeRegion: region,
+		Isolated: req.GetMode() == identityv1.OrganizationMode_ORGANIZATION_MODE_ISOLATED, Regions: s.Regions,
 	}
 	out := &identityv1.CreateOrganizationResponse{}
 	_, err = s.Log.Commit(ctx, eventlog.Request{
@@ -117,14 +116,7 @@ func (s *Organizations) MoveHome(
 func (s *Organizations) move(
 	ctx context.Context, tx pgx.Tx, log string, command organization.MoveHome, caller principal.Principal, out *identityv1.MoveHomeResponse,
 ) error {
-	head, err := s.Log.Lock(ctx, tx, log)
-	switch {
-	case fault.Is(err, commonv1.Reason_NOT_FOUND):
-		return principal.OrganizationNotFound()
-	case err != nil:
-		return err
-	}
-	row, err := store.FindOrganization(ctx, tx, log)
+	head, row, err := s.locked(ctx, tx, log)
 	if err != nil {
 		return err
 	}
@@ -167,13 +159,16 @@ func (s *Organizations) GetOrganization(
 func (s *Organizations) ListOrganizations(
 	ctx context.Context, req *identityv1.ListOrganizationsRequest,
 ) (*identityv1.ListOrganizationsResponse, error) {
-	const query = "organizations"
+	// A cursor is of one search.
+	query := fmt.Sprintf("organizations %d %s", req.GetState(), req.GetSearch())
 	after, err := page.After(query, req.GetCursor())
 	if err != nil {
 		return nil, err
 	}
 	size := page.Size(req.GetPageSize(), standardPage)
-	rows, err := store.ListOrganizations(ctx, s.DB.Pool(), after, size)
+	rows, err := store.ListOrganizations(ctx, s.DB.Pool(), store.Organizations{
+		Prefix: req.GetSearch(), Status: organization.Status(req.GetState()), After: after,
+	}, size)
 	if err != nil {
 		return nil, err
 	}
@@ -185,10 +180,4 @@ func (s *Organizations) ListOrganizations(
 		out.NextCursor = page.Cursor(query, rows[size-1].Slug)
 	}
 	return out, nil
-}
-
-func organizationMessage(o store.Organization) *identityv1.Organization {
-	return &identityv1.Organization{
-		Id: o.ID, Slug: o.Slug, Name: o.Name, HomeRegion: o.HomeRegion, CreatedAt: timestamppb.New(o.CreatedAt),
-	}
 }

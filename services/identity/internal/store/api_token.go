@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,6 +13,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/apitoken"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
 )
 
 // APIToken is a row of identity.api_tokens.
@@ -46,6 +48,25 @@ func RevokeAPIToken(ctx context.Context, tx pgx.Tx, token string, at time.Time) 
 	return nil
 }
 
+// RevokeTokensOf marks up to limit tokens of an organization revoked, in the order
+// of their ids, and returns which, by the index api_tokens_unrevoked.
+func RevokeTokensOf(ctx context.Context, tx pgx.Tx, organization string, limit int, at time.Time) ([]string, error) {
+	rows, err := tx.Query(ctx,
+		`UPDATE identity.api_tokens SET revoked_at = $3 WHERE token_id IN (
+		   SELECT token_id FROM identity.api_tokens
+		   WHERE organization_id = $1 AND revoked_at IS NULL ORDER BY token_id LIMIT $2)
+		 RETURNING token_id`, organization, limit, at)
+	if err != nil {
+		return nil, fmt.Errorf("revoke tokens: %w", err)
+	}
+	revoked, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("revoke tokens: %w", err)
+	}
+	slices.Sort(revoked)
+	return revoked, nil
+}
+
 // FindAPIToken reads one token by its primary key.
 //
 // Errors: NOT_FOUND.
@@ -55,6 +76,21 @@ func FindAPIToken(ctx context.Context, q sqldb.Querier, token string) (APIToken,
 		return APIToken{}, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such token")
 	}
 	return t, sqldb.Unavailable(err)
+}
+
+// FindTokenAndOwner reads one token with the status of its organization, by two
+// primary keys. The platform is active.
+//
+// Errors: NOT_FOUND.
+func FindTokenAndOwner(ctx context.Context, q sqldb.Querier, token string) (APIToken, organization.Status, error) {
+	var status int16
+	t, err := scanToken(q.QueryRow(ctx,
+		`SELECT `+tokenColumns+`, coalesce((SELECT o.state FROM identity.organizations o WHERE o.organization_id = t.organization_id), $2::INT2)
+		 FROM identity.api_tokens t WHERE token_id = $1`, token, int16(organization.Active)), &status)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return APIToken{}, 0, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such token")
+	}
+	return t, organization.Status(status), sqldb.Unavailable(err)
 }
 
 // ListAPITokens reads up to limit tokens of an organization ("" is the
@@ -72,12 +108,14 @@ func ListAPITokens(ctx context.Context, q sqldb.Querier, organization, before st
 	return out, sqldb.Unavailable(err)
 }
 
-func scanToken(row pgx.Row) (APIToken, error) {
+func scanToken(row pgx.Row, more ...any) (APIToken, error) {
 	var (
 		t     APIToken
 		level int32
 	)
-	err := row.Scan(&t.ID, &t.Hash, &t.Name, &t.Organization, &t.HomeRegion, &level, &t.CreatedAt, &t.ExpiresAt, &t.RevokedAt)
+	err := row.Scan(append([]any{
+		&t.ID, &t.Hash, &t.Name, &t.Organization, &t.HomeRegion, &level, &t.CreatedAt, &t.ExpiresAt, &t.RevokedAt,
+	}, more...)...)
 	t.Level, t.Revoked = commonv1.Level(level), t.RevokedAt != nil
 	return t, err
 }

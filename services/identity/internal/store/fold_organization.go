@@ -19,7 +19,9 @@ type organizationFold struct {
 
 func (f *organizationFold) apply(event proto.Message) bool {
 	switch event.(type) {
-	case *eventv1.OrganizationCreated, *eventv1.OrganizationHomeMoved:
+	case *eventv1.OrganizationCreated, *eventv1.OrganizationHomeMoved, *eventv1.OrganizationRenamed,
+		*eventv1.OrganizationSettingsChanged, *eventv1.OrganizationSuspended, *eventv1.OrganizationResumed,
+		*eventv1.OrganizationDeletionScheduled, *eventv1.OrganizationDeletionCancelled, *eventv1.OrganizationDeleted:
 		f.state.Apply(event)
 		return true
 	}
@@ -31,7 +33,7 @@ func (f *organizationFold) compare(ctx context.Context, q sqldb.Querier) (string
 	if err != nil {
 		return fmt.Sprintf("organization row: %v", err), nil
 	}
-	if row.State != f.state {
+	if !row.Equal(f.state) {
 		return fmt.Sprintf("organization row %+v, log says %+v", row.State, f.state), nil
 	}
 	return "", nil

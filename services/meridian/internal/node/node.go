@@ -209,8 +209,10 @@ func (n *Node) openServices(context.Context) (err error) {
 	if n.config.hosts(Identity) {
 		n.identity = identity.New(identity.Options{
 			DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, Clock: n.clock,
-			Home: n.ways(Identity, func(p PeerConfig) string { return p.Identity }),
+			Home:   n.ways(Identity, func(p PeerConfig) string { return p.Identity }),
+			Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 		})
+		n.onRun(n.identity.Run)
 	}
 	if n.config.hosts(Authz) {
 		n.authz, err = authz.New(authz.Options{

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"strings"
 
 	"github.com/meridian-iam/meridian/pkg/dial"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
@@ -50,15 +51,27 @@ func (n *Node) verifier() principal.Verifier {
 		upstream = identity.RemoteVerifier{Client: identityv1connect.NewApiTokenServiceClient(c.HTTP, c.BaseURL, c.Options...)}
 	}
 	cache := principal.NewCache(principal.CacheConfig{Upstream: upstream, Clock: n.clock, Metrics: n.telemetry.Registry})
-	n.onClose(n.follower.Watch(func(r eventlog.Recorded) {
-		if r.Envelope.GetType() != string((&eventv1.ApiTokenRevoked{}).ProtoReflect().Descriptor().FullName()) {
-			return
-		}
-		if event, err := r.Message(); err == nil {
-			if revoked, ok := event.(*eventv1.ApiTokenRevoked); ok {
-				cache.Drop(revoked.GetToken())
-			}
-		}
-	}))
+	n.onClose(n.follower.Watch(func(r eventlog.Recorded) { heed(cache, r) }))
 	return cache
+}
+
+// heed makes a cache of tokens forget what an event changes.
+func heed(cache *principal.Cache, r eventlog.Recorded) {
+	kind, ours := strings.CutPrefix(r.Envelope.GetType(), "meridian.identity.event.v1.")
+	if !ours || !strings.HasPrefix(kind, "ApiToken") && !strings.HasPrefix(kind, "Organization") {
+		return
+	}
+	event, err := r.Message()
+	if err != nil {
+		return // what is cached ends by time
+	}
+	switch e := event.(type) {
+	case *eventv1.ApiTokenRevoked:
+		cache.Drop(e.GetToken())
+	case *eventv1.ApiTokenExpiryChanged:
+		cache.Forget(e.GetToken())
+	case *eventv1.OrganizationSuspended, *eventv1.OrganizationResumed, *eventv1.OrganizationDeletionScheduled,
+		*eventv1.OrganizationDeletionCancelled, *eventv1.OrganizationDeleted:
+		cache.Forget(r.Envelope.GetLog()) // the organization's id
+	}
 }

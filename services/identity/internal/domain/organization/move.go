@@ -5,8 +5,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/meridian-iam/meridian/pkg/fault"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
 )
 
@@ -20,12 +18,14 @@ type MoveHome struct {
 // Decide returns the event that moves the organization, or none when it is at
 // home there.
 //
-// Errors: NOT_FOUND; INVALID_FIELD for a region that the deployment does not
-// have. None writes anything.
+// Errors: NOT_FOUND; ORGANIZATION_STATE for one that is deleted; INVALID_FIELD for
+// a region that the deployment does not have. None writes anything.
 func (c MoveHome) Decide(s State) ([]proto.Message, error) {
 	switch {
-	case s.ID == "":
-		return nil, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such organization")
+	case s.Status == 0:
+		return nil, absent()
+	case s.Status == Deleted:
+		return nil, closed(s.Status)
 	case s.HomeRegion == c.HomeRegion:
 		return nil, nil
 	case !slices.Contains(c.Regions, c.HomeRegion):

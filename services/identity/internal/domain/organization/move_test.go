@@ -32,6 +32,7 @@ func TestMoveHome(t *testing.T) {
 		"moves back":                {[]proto.Message{created, moved("eu-west", "us-east")}, to("eu-west", "eu-west", "us-east"), moved("us-east", "eu-west"), 0},
 		"is there":                  {[]proto.Message{created}, to("eu-west", "eu-west", "us-east"), nil, 0},
 		"is where no region is now": {[]proto.Message{created}, to("eu-west", "us-east"), nil, 0},
+		"is deleted":                {[]proto.Message{created, &eventv1.OrganizationDeleted{}}, to("us-east", "us-east"), nil, commonv1.Reason_ORGANIZATION_STATE},
 		"no such organization":      {nil, to("us-east", "eu-west", "us-east"), nil, commonv1.Reason_NOT_FOUND},
 		"no such region":            {[]proto.Message{created}, to("mars", "eu-west", "us-east"), nil, commonv1.Reason_INVALID_FIELD},
 		"neither of the two":        {nil, to("mars", "eu-west", "us-east"), nil, commonv1.Reason_NOT_FOUND},
@@ -57,7 +58,7 @@ func TestMoveHome(t *testing.T) {
 				t.Fatalf("Decide = %v, want %v", events, tc.then)
 			default:
 				state.Apply(events[0])
-				if state != (organization.State{ID: org, Slug: "acme", Name: "Acme", HomeRegion: tc.when.HomeRegion}) {
+				if !state.Equal(organization.State{ID: org, Slug: "acme", Name: "Acme", HomeRegion: tc.when.HomeRegion, Status: organization.Active}) {
 					t.Errorf("state after the event: %+v", state)
 				}
 			}
@@ -66,7 +67,7 @@ func TestMoveHome(t *testing.T) {
 }
 
 func TestUnknownRegionIsNamed(t *testing.T) {
-	state := organization.State{ID: id.New(id.Organization), HomeRegion: "eu-west"}
+	state := organization.State{ID: id.New(id.Organization), HomeRegion: "eu-west", Status: organization.Active}
 	_, err := organization.MoveHome{HomeRegion: "mars", Regions: []string{"eu-west", "us-east"}}.Decide(state)
 	f, ok := fault.As(err)
 	if !ok || f.Meta["field"] != "home_region" {

@@ -24,6 +24,7 @@ func TestCreate(t *testing.T) {
 		"exists already":    {given: []proto.Message{&eventv1.OrganizationCreated{Organization: org}}, want: commonv1.Reason_ALREADY_EXISTS},
 		"no such region":    {when: func(c *organization.Create) { c.HomeRegion = "mars" }, want: commonv1.Reason_INVALID_FIELD},
 		"id of a user":      {when: func(c *organization.Create) { c.ID = id.New(id.User) }, want: commonv1.Reason_INVALID_FIELD},
+		"name of nothing":   {when: func(c *organization.Create) { c.Name = "\u200b" }, want: commonv1.Reason_INVALID_FIELD},
 		"deployment is new": {when: func(c *organization.Create) { c.Regions = nil }, want: commonv1.Reason_INVALID_FIELD},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,7 +47,7 @@ func TestCreate(t *testing.T) {
 				t.Fatalf("Decide = %v, %v; want one event", events, err)
 			}
 			state.Apply(events[0])
-			if state != (organization.State{ID: org, Slug: "acme", Name: "Acme", HomeRegion: "eu-west"}) {
+			if !state.Equal(organization.State{ID: org, Slug: "acme", Name: "Acme", HomeRegion: "eu-west", Status: organization.Active}) {
 				t.Errorf("state after the event: %+v", state)
 			}
 		})

@@ -728,10 +728,13 @@ func (x *VerifyApiTokenRequest) GetSecret() string {
 }
 
 type VerifyApiTokenResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Token         *ApiToken              `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Token *ApiToken              `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// Of the token's organization; absent for a platform token. Calls with the token
+	// are refused unless the organization is active.
+	OrganizationState OrganizationState `protobuf:"varint,2,opt,name=organization_state,json=organizationState,proto3,enum=meridian.identity.v1.OrganizationState" json:"organization_state,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *VerifyApiTokenResponse) Reset() {
@@ -771,11 +774,18 @@ func (x *VerifyApiTokenResponse) GetToken() *ApiToken {
 	return nil
 }
 
+func (x *VerifyApiTokenResponse) GetOrganizationState() OrganizationState {
+	if x != nil {
+		return x.OrganizationState
+	}
+	return OrganizationState_ORGANIZATION_STATE_UNSPECIFIED
+}
+
 var File_meridian_identity_v1_api_token_service_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_v1_api_token_service_proto_rawDesc = "" +
 	"\n" +
-	",meridian/identity/v1/api_token_service.proto\x12\x14meridian.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xcf\x03\n" +
+	",meridian/identity/v1/api_token_service.proto\x12\x14meridian.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\x1a/meridian/identity/v1/organization_service.proto\"\xcf\x03\n" +
 	"\bApiToken\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\"\n" +
@@ -835,9 +845,10 @@ const file_meridian_identity_v1_api_token_service_proto_rawDesc = "" +
 	"\breplaced\x18\x03 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\breplaced\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\tR\brevision\">\n" +
 	"\x15VerifyApiTokenRequest\x12%\n" +
-	"\x06secret\x18\x01 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\x02\x80\x01\x01R\x06secret\"N\n" +
+	"\x06secret\x18\x01 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\x02\x80\x01\x01R\x06secret\"\xa6\x01\n" +
 	"\x16VerifyApiTokenResponse\x124\n" +
-	"\x05token\x18\x01 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\x05token2\xf0\x04\n" +
+	"\x05token\x18\x01 \x01(\v2\x1e.meridian.identity.v1.ApiTokenR\x05token\x12V\n" +
+	"\x12organization_state\x18\x02 \x01(\x0e2'.meridian.identity.v1.OrganizationStateR\x11organizationState2\xf0\x04\n" +
 	"\x0fApiTokenService\x12x\n" +
 	"\x0eCreateApiToken\x12+.meridian.identity.v1.CreateApiTokenRequest\x1a,.meridian.identity.v1.CreateApiTokenResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x03\x90\x02\x02\x12u\n" +
 	"\rListApiTokens\x12*.meridian.identity.v1.ListApiTokensRequest\x1a+.meridian.identity.v1.ListApiTokensResponse\"\v\x8a\xb5\x18\x04\b\x02\x10\x03\x90\x02\x01\x12x\n" +
@@ -873,6 +884,7 @@ var file_meridian_identity_v1_api_token_service_proto_goTypes = []any{
 	(*VerifyApiTokenResponse)(nil), // 10: meridian.identity.v1.VerifyApiTokenResponse
 	(v1.Level)(0),                  // 11: meridian.common.v1.Level
 	(*timestamppb.Timestamp)(nil),  // 12: google.protobuf.Timestamp
+	(OrganizationState)(0),         // 13: meridian.identity.v1.OrganizationState
 }
 var file_meridian_identity_v1_api_token_service_proto_depIdxs = []int32{
 	11, // 0: meridian.identity.v1.ApiToken.level:type_name -> meridian.common.v1.Level
@@ -886,21 +898,22 @@ var file_meridian_identity_v1_api_token_service_proto_depIdxs = []int32{
 	0,  // 8: meridian.identity.v1.RotateApiTokenResponse.token:type_name -> meridian.identity.v1.ApiToken
 	0,  // 9: meridian.identity.v1.RotateApiTokenResponse.replaced:type_name -> meridian.identity.v1.ApiToken
 	0,  // 10: meridian.identity.v1.VerifyApiTokenResponse.token:type_name -> meridian.identity.v1.ApiToken
-	1,  // 11: meridian.identity.v1.ApiTokenService.CreateApiToken:input_type -> meridian.identity.v1.CreateApiTokenRequest
-	3,  // 12: meridian.identity.v1.ApiTokenService.ListApiTokens:input_type -> meridian.identity.v1.ListApiTokensRequest
-	5,  // 13: meridian.identity.v1.ApiTokenService.RevokeApiToken:input_type -> meridian.identity.v1.RevokeApiTokenRequest
-	7,  // 14: meridian.identity.v1.ApiTokenService.RotateApiToken:input_type -> meridian.identity.v1.RotateApiTokenRequest
-	9,  // 15: meridian.identity.v1.ApiTokenService.VerifyApiToken:input_type -> meridian.identity.v1.VerifyApiTokenRequest
-	2,  // 16: meridian.identity.v1.ApiTokenService.CreateApiToken:output_type -> meridian.identity.v1.CreateApiTokenResponse
-	4,  // 17: meridian.identity.v1.ApiTokenService.ListApiTokens:output_type -> meridian.identity.v1.ListApiTokensResponse
-	6,  // 18: meridian.identity.v1.ApiTokenService.RevokeApiToken:output_type -> meridian.identity.v1.RevokeApiTokenResponse
-	8,  // 19: meridian.identity.v1.ApiTokenService.RotateApiToken:output_type -> meridian.identity.v1.RotateApiTokenResponse
-	10, // 20: meridian.identity.v1.ApiTokenService.VerifyApiToken:output_type -> meridian.identity.v1.VerifyApiTokenResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 11: meridian.identity.v1.VerifyApiTokenResponse.organization_state:type_name -> meridian.identity.v1.OrganizationState
+	1,  // 12: meridian.identity.v1.ApiTokenService.CreateApiToken:input_type -> meridian.identity.v1.CreateApiTokenRequest
+	3,  // 13: meridian.identity.v1.ApiTokenService.ListApiTokens:input_type -> meridian.identity.v1.ListApiTokensRequest
+	5,  // 14: meridian.identity.v1.ApiTokenService.RevokeApiToken:input_type -> meridian.identity.v1.RevokeApiTokenRequest
+	7,  // 15: meridian.identity.v1.ApiTokenService.RotateApiToken:input_type -> meridian.identity.v1.RotateApiTokenRequest
+	9,  // 16: meridian.identity.v1.ApiTokenService.VerifyApiToken:input_type -> meridian.identity.v1.VerifyApiTokenRequest
+	2,  // 17: meridian.identity.v1.ApiTokenService.CreateApiToken:output_type -> meridian.identity.v1.CreateApiTokenResponse
+	4,  // 18: meridian.identity.v1.ApiTokenService.ListApiTokens:output_type -> meridian.identity.v1.ListApiTokensResponse
+	6,  // 19: meridian.identity.v1.ApiTokenService.RevokeApiToken:output_type -> meridian.identity.v1.RevokeApiTokenResponse
+	8,  // 20: meridian.identity.v1.ApiTokenService.RotateApiToken:output_type -> meridian.identity.v1.RotateApiTokenResponse
+	10, // 21: meridian.identity.v1.ApiTokenService.VerifyApiToken:output_type -> meridian.identity.v1.VerifyApiTokenResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_v1_api_token_service_proto_init() }
@@ -908,6 +921,7 @@ func file_meridian_identity_v1_api_token_service_proto_init() {
 	if File_meridian_identity_v1_api_token_service_proto != nil {
 		return
 	}
+	file_meridian_identity_v1_organization_service_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

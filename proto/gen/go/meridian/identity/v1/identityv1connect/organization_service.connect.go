@@ -78,13 +78,16 @@ type OrganizationServiceClient interface {
 	//
 	// Errors: NOT_FOUND, ORGANIZATION_STATE.
 	SuspendOrganization(context.Context, *v1.SuspendOrganizationRequest) (*v1.SuspendOrganizationResponse, error)
-	// ResumeOrganization takes SuspendOrganization back, and cancels a deletion.
+	// ResumeOrganization takes SuspendOrganization back, and cancels a deletion whose
+	// time has not come. The organization is active then. Resuming an active one is no
+	// error.
 	//
-	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
+	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted, or being deleted).
 	ResumeOrganization(context.Context, *v1.ResumeOrganizationRequest) (*v1.ResumeOrganizationResponse, error)
 	// DeleteOrganization suspends the organization and deletes it after a grace period:
 	// its members, groups, service accounts, tokens, invitations and domains. Its log
-	// stays, and its slug stays taken.
+	// stays, and its slug stays taken. Deleting what is to be deleted changes the time
+	// when grace_days says so, until that time has come.
 	//
 	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
 	DeleteOrganization(context.Context, *v1.DeleteOrganizationRequest) (*v1.DeleteOrganizationResponse, error)
@@ -92,7 +95,8 @@ type OrganizationServiceClient interface {
 	// meanwhile, and every revision token stays valid. Where the organization is at
 	// home already, nothing is recorded and the answer is how it is.
 	//
-	// Errors: NOT_FOUND, INVALID_FIELD (the deployment does not have the region).
+	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted), INVALID_FIELD (the deployment does
+	// not have the region).
 	MoveHome(context.Context, *v1.MoveHomeRequest) (*v1.MoveHomeResponse, error)
 }
 
@@ -270,13 +274,16 @@ type OrganizationServiceHandler interface {
 	//
 	// Errors: NOT_FOUND, ORGANIZATION_STATE.
 	SuspendOrganization(context.Context, *v1.SuspendOrganizationRequest) (*v1.SuspendOrganizationResponse, error)
-	// ResumeOrganization takes SuspendOrganization back, and cancels a deletion.
+	// ResumeOrganization takes SuspendOrganization back, and cancels a deletion whose
+	// time has not come. The organization is active then. Resuming an active one is no
+	// error.
 	//
-	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
+	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted, or being deleted).
 	ResumeOrganization(context.Context, *v1.ResumeOrganizationRequest) (*v1.ResumeOrganizationResponse, error)
 	// DeleteOrganization suspends the organization and deletes it after a grace period:
 	// its members, groups, service accounts, tokens, invitations and domains. Its log
-	// stays, and its slug stays taken.
+	// stays, and its slug stays taken. Deleting what is to be deleted changes the time
+	// when grace_days says so, until that time has come.
 	//
 	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
 	DeleteOrganization(context.Context, *v1.DeleteOrganizationRequest) (*v1.DeleteOrganizationResponse, error)
@@ -284,7 +291,8 @@ type OrganizationServiceHandler interface {
 	// meanwhile, and every revision token stays valid. Where the organization is at
 	// home already, nothing is recorded and the answer is how it is.
 	//
-	// Errors: NOT_FOUND, INVALID_FIELD (the deployment does not have the region).
+	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted), INVALID_FIELD (the deployment does
+	// not have the region).
 	MoveHome(context.Context, *v1.MoveHomeRequest) (*v1.MoveHomeResponse, error)
 }
 
