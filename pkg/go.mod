@@ -27,7 +27,7 @@ require (
 	go.opentelemetry.io/otel/sdk v1.47.0
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.5
-	golang.org/x/net v0.61.0 // indirect
+	golang.org/x/net v0.61.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/text v0.43.0
 	golang.org/x/time v0.16.0 // indirect
@@ -78,6 +78,8 @@ require (
 
 require (
 	cel.dev/cel-go v0.32.0
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
+	github.com/emersion/go-smtp v0.25.1
 	github.com/jackc/puddle/v2 v2.2.3
 	github.com/meridian-iam/meridian/migrations v0.0.0
 	github.com/meridian-iam/meridian/proto v0.0.0
