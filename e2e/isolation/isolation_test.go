@@ -42,7 +42,7 @@ const absent = "org_00000000000000000000000000"
 
 // world is a deployment with two organizations.
 type world struct {
-	*harness.Dev
+	URL, AdminToken string
 
 	home, foreign place
 	// tokens of home, by level.
@@ -50,11 +50,20 @@ type world struct {
 	calls  atomic.Int64
 }
 
+// Client calls with the platform's token.
+func (w *world) Client() *meridian.Client { return meridian.New(w.URL, w.AdminToken) }
+
 func (w *world) keys() string { return strconv.FormatInt(w.calls.Add(1), 10) }
 
 func start(t *testing.T) *world {
 	t.Helper()
-	w := &world{Dev: harness.StartDev(t, t.TempDir()), tokens: map[commonv1.Level]string{}}
+	dev := harness.StartDev(t, t.TempDir())
+	return newWorld(t, dev.URL, dev.AdminToken)
+}
+
+func newWorld(t *testing.T, url, adminToken string) *world {
+	t.Helper()
+	w := &world{URL: url, AdminToken: adminToken, tokens: map[commonv1.Level]string{}}
 	w.home, w.foreign = w.open(t, "home"), w.open(t, "foreign")
 	for _, level := range []commonv1.Level{commonv1.Level_LEVEL_READ, commonv1.Level_LEVEL_WRITE, commonv1.Level_LEVEL_ADMIN} {
 		_, w.tokens[level] = w.issue(t, w.home.organization, level)
