@@ -61,7 +61,8 @@ const maxText = 256
 // clock is behind that.
 //
 // Errors: HEAD_MISMATCH (with "head"), NOT_FOUND (AnyHead and no such log),
-// USER_ERASED, BATCH_TOO_LARGE (events, bytes), INVALID_FIELD. After HEAD_MISMATCH
+// USER_ERASED, KEY_ELSEWHERE (personal data of a user whose key is another region's
+// to open), BATCH_TOO_LARGE (events, bytes), INVALID_FIELD. After HEAD_MISMATCH
 // and NOT_FOUND the transaction can go on; after any other error it must be
 // rolled back, which returning the error does.
 func (s *Store) Append(ctx context.Context, tx pgx.Tx, a Append) (revision.Revision, error) {
@@ -173,7 +174,7 @@ func (s *Store) lock(ctx context.Context, tx pgx.Tx, a Append, users []string) (
 	} else {
 		s.queueLock(batch, &head)
 	}
-	if len(users) > 0 {
+	if len(users) > 0 && !a.creates(users) {
 		batch.Queue(selectKeys, users).Query(func(rows pgx.Rows) (err error) {
 			found, err = readKeys(rows)
 			return err
@@ -188,6 +189,12 @@ func (s *Store) lock(ctx context.Context, tx pgx.Tx, a Append, users []string) (
 		}
 	}
 	return head, found, a.expect(head.Sequence, created == 1)
+}
+
+// creates says whether the append makes a user, whose key is then made without
+// looking for one: on PostgreSQL the look would lock the place of all new keys.
+func (a Append) creates(users []string) bool {
+	return a.Expected == 0 && len(users) == 1 && users[0] == a.Log
 }
 
 // expect compares the head that was found with the expected one.

@@ -70,7 +70,10 @@ func (f fixture) open(t testing.TB, r eventlog.Recorded) proto.Message {
 
 func (f fixture) erase(t testing.TB, user string) {
 	t.Helper()
-	err := f.db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error { return f.Erase(ctx, tx, user) })
+	err := f.db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		_, err := f.Erase(ctx, tx, user)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +134,10 @@ func TestEraseIsIdempotentAndHoldsForUsersWithoutKey(t *testing.T) {
 	if f.count(t, "user_keys") != 1 || f.count(t, "logs") != 0 {
 		t.Error("the refused append left something")
 	}
-	err = f.db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error { return f.Erase(ctx, tx, newLog()) })
+	err = f.db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		_, err := f.Erase(ctx, tx, newLog())
+		return err
+	})
 	wantReason(t, err, commonv1.Reason_INVALID_FIELD)
 }
 
@@ -166,7 +172,10 @@ func TestErasureOrdersWithConcurrentAppends(t *testing.T) {
 	f.mustAppend(t, log, 0, event)
 	inParallel(t, 4, func(ctx context.Context, worker int) error {
 		if worker == 0 {
-			return f.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error { return f.Erase(ctx, tx, alice) })
+			return f.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+				_, err := f.Erase(ctx, tx, alice)
+				return err
+			})
 		}
 		for range 10 {
 			if _, err := f.append(ctx, log, eventlog.AnyHead, event); err != nil {

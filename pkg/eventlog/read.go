@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -71,6 +72,35 @@ func (s *Store) Lock(ctx context.Context, tx pgx.Tx, log string) (Head, error) {
 		return Head{}, err
 	}
 	return Head{}, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such log")
+}
+
+// LockAll is Lock for several logs at once. It locks them in the order of their
+// ids, whatever the order of the arguments: those who lock several do not wait for
+// each other in a circle. The heads come in that order; a log that is named twice
+// is locked once.
+//
+// Errors: NOT_FOUND, with "log".
+func (s *Store) LockAll(ctx context.Context, tx pgx.Tx, logs ...string) ([]Head, error) {
+	logs = slices.Compact(slices.Sorted(slices.Values(logs)))
+	heads := make([]Head, len(logs))
+	batch := &pgx.Batch{}
+	for i, log := range logs {
+		heads[i].Log = log
+		s.queueLock(batch, &heads[i])
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, failed(tx, "lock logs", err)
+	}
+	for _, h := range heads {
+		if h.Sequence > 0 {
+			continue
+		}
+		if err := s.forget(ctx, tx, h.Log); err != nil {
+			return nil, err
+		}
+		return nil, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such log").With("log", h.Log)
+	}
+	return heads, nil
 }
 
 const selectHeads = `SELECT log_id, home_region, head, head_hash, head_time

@@ -18,7 +18,7 @@ import (
 // maxKeyset is the size of the largest key file or wrapped key, in bytes.
 const maxKeyset = 64 << 10
 
-// Vault makes and opens the data keys of users. Each is an AES-256-GCM keyset
+// Vault makes and opens the data keys of users whose home is its region. Each is an AES-256-GCM keyset
 // of Tink, wrapped by the regional key with the user's id as associated data.
 //
 // Nothing is cached: an erased key is gone with the transaction that erases it.

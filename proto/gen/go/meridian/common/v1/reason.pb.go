@@ -58,6 +58,9 @@ const (
 	Reason_EVENT_CORRUPT Reason = 32
 	// The user's key was destroyed: the personal data is gone for good.
 	Reason_USER_ERASED Reason = 33
+	// The personal data is sealed and opened in the user's home region only, and that
+	// region did not do it; metadata "region". Retry.
+	Reason_KEY_ELSEWHERE Reason = 34
 	// The revision token is not one that Meridian issued.
 	Reason_REVISION_MALFORMED Reason = 40
 	// The revision token names a log that this call cannot see, or a revision
@@ -184,6 +187,7 @@ var (
 		31:  "OUTCOME_UNKNOWN",
 		32:  "EVENT_CORRUPT",
 		33:  "USER_ERASED",
+		34:  "KEY_ELSEWHERE",
 		40:  "REVISION_MALFORMED",
 		41:  "REVISION_UNKNOWN",
 		42:  "REVISION_NOT_VISIBLE",
@@ -252,6 +256,7 @@ var (
 		"OUTCOME_UNKNOWN":         31,
 		"EVENT_CORRUPT":           32,
 		"USER_ERASED":             33,
+		"KEY_ELSEWHERE":           34,
 		"REVISION_MALFORMED":      40,
 		"REVISION_UNKNOWN":        41,
 		"REVISION_NOT_VISIBLE":    42,
@@ -336,8 +341,7 @@ var File_meridian_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xfe\n" +
-	"\n" +
+	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\x91\v\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVALID_FIELD\x10\x01\x12\x13\n" +
@@ -355,7 +359,8 @@ const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\rHEAD_MISMATCH\x10\x1e\x12\x13\n" +
 	"\x0fOUTCOME_UNKNOWN\x10\x1f\x12\x11\n" +
 	"\rEVENT_CORRUPT\x10 \x12\x0f\n" +
-	"\vUSER_ERASED\x10!\x12\x16\n" +
+	"\vUSER_ERASED\x10!\x12\x11\n" +
+	"\rKEY_ELSEWHERE\x10\"\x12\x16\n" +
 	"\x12REVISION_MALFORMED\x10(\x12\x14\n" +
 	"\x10REVISION_UNKNOWN\x10)\x12\x18\n" +
 	"\x14REVISION_NOT_VISIBLE\x10*\x12\x11\n" +
