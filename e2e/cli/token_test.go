@@ -72,7 +72,7 @@ func testTokens(t *testing.T, d *harness.Dev) {
 // testSecrets runs last: what the commands before left behind is looked
 // through for the admin token.
 func testSecrets(t *testing.T, d *harness.Dev) {
-	for _, name := range []string{"dev.json", "meridian.log", "keys/service.key", "keys/regional.json"} {
+	for _, name := range []string{"dev.json", "meridian.log", "keys/service.key", "keys/blind.key", "keys/regional.json"} {
 		info, err := os.Stat(filepath.Join(d.Dir, name))
 		if err != nil {
 			t.Fatal(err)

@@ -150,7 +150,7 @@ func TestKeys(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	out := expect(t, harness.Run(t, "keys", dir), 0)
 	service := filepath.Join(dir, "service.key")
-	contains(t, out, service, filepath.Join(dir, "regional.json"))
+	contains(t, out, service, filepath.Join(dir, "regional.json"), filepath.Join(dir, "blind.key"))
 	before, err := os.ReadFile(service)
 	if err != nil {
 		t.Fatal(err)

@@ -68,8 +68,9 @@ bus:
 keys:
   service_file: %s
   regional_file: %s
+  blind_file: %s
 %s`, Region, filepath.Join(d.dir, name), filepath.Join(d.dir, "database.url"), d.NATS.URL,
-		filepath.Join(d.Keys, "service.key"), filepath.Join(d.Keys, "regional.json"), more))
+		filepath.Join(d.Keys, "service.key"), filepath.Join(d.Keys, "regional.json"), filepath.Join(d.Keys, "blind.key"), more))
 	return path
 }
 

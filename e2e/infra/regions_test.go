@@ -364,6 +364,7 @@ func (d *deployment) testServices(t *testing.T) {
 			"MERIDIAN_DATABASE_URL=" + database.URL, "MERIDIAN_BUS_URL_FILE=" + busFile,
 			"MERIDIAN_KEYS_SERVICE_FILE=" + filepath.Join(secrets, "service.key"),
 			"MERIDIAN_KEYS_REGIONAL_FILE=" + filepath.Join(secrets, "regional.json"),
+			"MERIDIAN_KEYS_BLIND_FILE=" + filepath.Join(secrets, "blind.key"),
 			"MERIDIAN_SERVER_TLS_CERT_FILE=" + filepath.Join(secrets, "server.crt"),
 			"MERIDIAN_SERVER_TLS_KEY_FILE=" + filepath.Join(secrets, "server.key"),
 			"MERIDIAN_SERVER_LISTEN=" + listen, "MERIDIAN_SERVER_ADMIN=" + admin,
@@ -439,7 +440,7 @@ func TestComposeSecrets(t *testing.T) {
 	}
 	shared, regional := make(map[string]bool), make(map[string]bool)
 	for _, region := range regions() {
-		shared[before[region+"/meridian/service.key"]] = true
+		shared[before[region+"/meridian/service.key"]+before[region+"/meridian/blind.key"]] = true
 		regional[before[region+"/meridian/regional.json"]] = true
 		for folder, holder := range map[string]string{"cockroach/node": "node", "meridian/database/client.meridian": "meridian"} {
 			if got := commonName(t, filepath.Join(dir, region, folder+".crt")); got != holder {

@@ -134,12 +134,17 @@ for region in "$@"; do
 		printf 'tls://meridian:%s@%s-nats-%s:4222,' "$(cat authority/app.password)" "$region" "$server"
 	done | sed 's/,$//' >"$region/meridian/bus.url"
 
-	# The service key is the deployment's, the regional keyset the region's own.
-	if [ -e authority/service.key ] && [ ! -e "$region/meridian/service.key" ]; then
-		cp authority/service.key "$region/meridian/service.key"
-	fi
+	# The service key and the blind key are the deployment's, the regional keyset the
+	# region's own.
+	for key in service.key blind.key; do
+		if [ -e "authority/$key" ] && [ ! -e "$region/meridian/$key" ]; then
+			cp "authority/$key" "$region/meridian/$key"
+		fi
+	done
 	"${MERIDIAN:-meridian}" keys "$region/meridian" >/dev/null
-	[ -e authority/service.key ] || cp "$region/meridian/service.key" authority/service.key
+	for key in service.key blind.key; do
+		[ -e "authority/$key" ] || cp "$region/meridian/$key" "authority/$key"
+	done
 
 	[ -z "${OWNER:-}" ] || chown -R "$OWNER" "$region/meridian"
 done

@@ -22,7 +22,8 @@ func rowTables() []string {
 	return []string{
 		"log.logs", "log.events", "log.outbox", "log.idempotency", "log.relay_leases",
 		"log.stream_fills", "log.user_keys", "log.moves",
-		"identity.organizations", "identity.api_tokens",
+		"identity.organizations", "identity.api_tokens", "identity.users", "identity.profiles", "identity.user_emails",
+		"identity.search_words", "identity.memberships",
 		"authz.assignments", "authz.relationships", "authz.roles",
 	}
 }

@@ -1,4 +1,4 @@
-// Package identity is the identity service: who the customers are.
+// Package identity is the identity service: who the customers are, and their people.
 package identity
 
 import (
@@ -32,10 +32,12 @@ type Options struct {
 	Regions []string
 	// Home knows the ways to the other regions; nil: every write is committed from
 	// here.
-	Home    *home.Router
-	Clock   func() time.Time // nil means time.Now
-	Logger  *slog.Logger     // nil means slog.Default
-	Metrics prometheus.Registerer
+	Home *home.Router
+	// BlindKey is what addresses are found by. Zero: no user has an address.
+	BlindKey BlindKey
+	Clock    func() time.Time // nil means time.Now
+	Logger   *slog.Logger     // nil means slog.Default
+	Metrics  prometheus.Registerer
 }
 
 // Service is the identity service.
@@ -43,7 +45,9 @@ type Service struct {
 	organizations *rpc.Organizations
 	tokens        *rpc.APITokens
 	deletions     *deletion.Worker
+	users         *rpc.Users
 	home          *home.Router
+	fold          store.Fold
 }
 
 // New wires the service.
@@ -61,7 +65,11 @@ func New(o Options) *Service {
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 			Removals: []deletion.Removal{deletion.Tokens{Clock: o.Clock}},
 		}),
+		users: &rpc.Users{
+			DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock,
+		},
 		home: o.Home,
+		fold: store.Fold{Log: o.Log, Blind: o.BlindKey},
 	}
 }
 
@@ -69,6 +77,7 @@ func New(o Options) *Service {
 func (s *Service) Mount(mount func(path string, h http.Handler), options ...connect.HandlerOption) {
 	mount(identityv1connect.NewOrganizationServiceHandler(rpc.OrganizationsAtHome(s.organizations, s.home), options...))
 	mount(identityv1connect.NewApiTokenServiceHandler(rpc.APITokensAtHome(s.tokens, s.home), options...))
+	mount(identityv1connect.NewUserServiceHandler(rpc.UsersAtHome(s.users, s.home), options...))
 }
 
 // Run does what no call waits for until ctx ends: it deletes the organizations whose
@@ -88,4 +97,4 @@ func (s *Service) Bootstrap(ctx context.Context, name string, lifetime time.Dura
 }
 
 // Fold rebuilds this service's rows from a log.
-func (s *Service) Fold() eventlog.Fold { return store.Fold{} }
+func (s *Service) Fold() eventlog.Fold { return s.fold }

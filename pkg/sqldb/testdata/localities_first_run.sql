@@ -22,6 +22,16 @@ ALTER TABLE identity.organizations ADD COLUMN IF NOT EXISTS crdb_region crdb_int
 ALTER TABLE identity.organizations SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE identity.api_tokens ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
 ALTER TABLE identity.api_tokens SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.users ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE identity.users SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.profiles ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE identity.profiles SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.user_emails ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE identity.user_emails SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.search_words ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE identity.search_words SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.memberships ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE identity.memberships SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.assignments ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
 ALTER TABLE authz.assignments SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.relationships ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;

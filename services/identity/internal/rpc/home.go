@@ -22,6 +22,11 @@ type (
 
 		peers *home.Peers[identityv1connect.ApiTokenServiceClient]
 	}
+	usersAtHome struct {
+		*Users
+
+		peers *home.Peers[identityv1connect.UserServiceClient]
+	}
 )
 
 // OrganizationsAtHome serves OrganizationService with writes executed at home.

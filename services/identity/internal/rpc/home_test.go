@@ -18,4 +18,7 @@ func TestWritesAreSentHome(t *testing.T) {
 	hometest.Complete(t, identityv1connect.ApiTokenServiceName, func(ways *home.Router) any {
 		return rpc.APITokensAtHome(&rpc.APITokens{}, ways)
 	}, "VerifyApiToken") // it only reads
+	hometest.Complete(t, identityv1connect.UserServiceName, func(ways *home.Router) any {
+		return rpc.UsersAtHome(&rpc.Users{}, ways)
+	})
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb/sqltest"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
+	"github.com/meridian-iam/meridian/services/identity/internal/blind"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
@@ -29,6 +31,8 @@ type fixture struct {
 	log           *eventlog.Store
 	organizations *rpc.Organizations
 	tokens        *rpc.APITokens
+	users         *rpc.Users
+	blind         blind.Key
 	now           atomic.Int64
 }
 
@@ -42,9 +46,10 @@ func newFixtureOn(t *testing.T, db *sqldb.DB) *fixture {
 	f := &fixture{db: db}
 	f.now.Store(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC).UnixNano())
 	clock := func() time.Time { return time.Unix(0, f.now.Load()).UTC() }
-	f.log = eventlog.New(eventlog.Config{DB: f.db, Region: "eu-west", Clock: clock})
+	f.log = eventlog.New(eventlog.Config{DB: f.db, Region: "eu-west", Vault: newVault(t), Clock: clock})
 	f.organizations = &rpc.Organizations{DB: f.db, Log: f.log, Region: "eu-west", Regions: []string{"eu-west", "us-east"}, Clock: clock}
 	f.tokens = &rpc.APITokens{DB: f.db, Log: f.log, PlatformRegion: "eu-west", Clock: clock}
+	f.people(t, clock)
 	return f
 }
 
@@ -67,14 +72,20 @@ func (f *fixture) organization(t *testing.T, ctx context.Context, slug string) s
 // verify replays a log and compares it with the identity rows.
 func (f *fixture) verify(t *testing.T, log string) {
 	t.Helper()
-	v := &eventlog.Verifier{Store: f.log, Folds: []eventlog.Fold{store.Fold{}}}
+	if d := f.difference(t, log); d != nil {
+		t.Errorf("log %s: %v", log, d)
+	}
+}
+
+// difference is the first one between a log and the identity rows, or nil.
+func (f *fixture) difference(t *testing.T, log string) *logv1.Difference {
+	t.Helper()
+	v := &eventlog.Verifier{Store: f.log, Folds: []eventlog.Fold{store.Fold{Log: f.log, Blind: f.blind}}}
 	result, err := v.Verify(t.Context(), log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Difference != nil {
-		t.Errorf("log %s: %v", log, result.Difference)
-	}
+	return result.Difference
 }
 
 func TestCreateOrganization(t *testing.T) {

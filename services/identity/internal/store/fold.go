@@ -10,25 +10,38 @@ import (
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
+	"github.com/meridian-iam/meridian/services/identity/internal/blind"
 )
 
 // Fold rebuilds the identity rows of one log, to compare them with the tables.
-type Fold struct{}
+type Fold struct {
+	// Log opens personal data, where this region can. Nil: it is not compared.
+	Log *eventlog.Store
+	// Blind is what addresses are found by. Zero: they are not compared.
+	Blind blind.Key
+}
 
 // Name implements eventlog.Fold.
 func (Fold) Name() string { return "identity" }
 
-// Start implements eventlog.Fold: the platform's log and those of organizations
-// have identity rows.
-func (Fold) Start(log string) eventlog.Folding {
+// Start implements eventlog.Fold: every log has identity rows.
+func (f Fold) Start(log string) eventlog.Folding {
 	switch {
 	case log == id.Platform:
 		return folding{newTokenFold("")}
 	case strings.HasPrefix(log, string(id.Organization)):
-		return folding{&organizationFold{log: log}, newTokenFold(log)}
+		return folding{&organizationFold{log: log}, newTokenFold(log), newMembershipFold(log)}
+	case strings.HasPrefix(log, string(id.User)):
+		return folding{&userFold{log: log, store: f.Log, blind: f.Blind}}
 	default:
 		return nil
 	}
+}
+
+// opener is an aggregate that opens the personal data of its events.
+type opener interface {
+	// recorded takes each event that apply knew, sealed as it was recorded.
+	recorded(r eventlog.Recorded, event proto.Message)
 }
 
 // aggregate rebuilds the rows of one kind of thing in a log.
@@ -53,7 +66,13 @@ func (f folding) Apply(r eventlog.Recorded) error {
 	}
 	known := false
 	for _, a := range f {
-		known = a.apply(event) || known
+		if !a.apply(event) {
+			continue
+		}
+		known = true
+		if o, ok := a.(opener); ok {
+			o.recorded(r, event)
+		}
 	}
 	if !known {
 		return fmt.Errorf("fold of identity does not know %s", r.Envelope.GetType())

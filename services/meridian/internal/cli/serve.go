@@ -105,9 +105,11 @@ func (a *App) keys() *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]string{"service_file": keys.ServiceFile, "regional_file": keys.RegionalFile})
+				return a.printJSON(map[string]string{
+					"service_file": keys.ServiceFile, "regional_file": keys.RegionalFile, "blind_file": keys.BlindFile,
+				})
 			}
-			_, err = fmt.Fprintf(a.stdout, "%s\n%s\n", keys.ServiceFile, keys.RegionalFile)
+			_, err = fmt.Fprintf(a.stdout, "%s\n%s\n%s\n", keys.ServiceFile, keys.RegionalFile, keys.BlindFile)
 			return err
 		},
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -9,17 +10,25 @@ import (
 	"path/filepath"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/services/identity"
 )
 
-// MakeKeys makes the key files of a deployment in dir: service.key and
-// regional.json, mode 0600. Files that exist are kept.
+// MakeKeys makes the key files of a deployment in dir: service.key, blind.key and
+// regional.json, mode 0600. Files that exist are kept. The first two are the same in
+// all regions of a deployment.
 func MakeKeys(dir string) (KeysConfig, error) {
-	keys := KeysConfig{ServiceFile: filepath.Join(dir, "service.key"), RegionalFile: filepath.Join(dir, "regional.json")}
+	keys := KeysConfig{
+		ServiceFile: filepath.Join(dir, "service.key"), RegionalFile: filepath.Join(dir, "regional.json"),
+		BlindFile: filepath.Join(dir, "blind.key"),
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return keys, fmt.Errorf("folder of keys: %w", err)
 	}
 	if err := makeServiceKey(keys.ServiceFile); err != nil {
 		return keys, fmt.Errorf("service key: %w", err)
+	}
+	if err := identity.MakeBlindKey(keys.BlindFile); err != nil {
+		return keys, err
 	}
 	if _, err := os.Stat(keys.RegionalFile); err == nil {
 		return keys, nil
@@ -28,6 +37,16 @@ func MakeKeys(dir string) (KeysConfig, error) {
 		return keys, err
 	}
 	return keys, nil
+}
+
+// blindKey loads the key that addresses are found by. Without one there are no users
+// with an address, which is no reason not to start.
+func (n *Node) blindKey(ctx context.Context) (identity.BlindKey, error) {
+	if n.config.Keys.BlindFile == "" {
+		n.telemetry.Log.WarnContext(ctx, "no user can be made or found by an address: keys.blind_file is absent")
+		return identity.BlindKey{}, nil
+	}
+	return identity.LoadBlindKey(n.config.Keys.BlindFile)
 }
 
 func makeServiceKey(path string) error {

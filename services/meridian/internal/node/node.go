@@ -205,10 +205,14 @@ func (n *Node) nudge(region string) {
 	n.bus.Nudge(region)
 }
 
-func (n *Node) openServices(context.Context) (err error) {
+func (n *Node) openServices(ctx context.Context) (err error) {
 	if n.config.hosts(Identity) {
+		blind, err := n.blindKey(ctx)
+		if err != nil {
+			return err
+		}
 		n.identity = identity.New(identity.Options{
-			DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, Clock: n.clock,
+			DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, BlindKey: blind, Clock: n.clock,
 			Home:   n.ways(Identity, func(p PeerConfig) string { return p.Identity }),
 			Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 		})

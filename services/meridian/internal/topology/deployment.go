@@ -158,17 +158,23 @@ func (d *Deployment) open(carries, from, to string, nth int, address string) err
 	return d.links.add(link, address)
 }
 
-// keys makes the keys of a region. The service key is the same in all.
+// keys makes the keys of a region. The service key and the blind key are the same in
+// all.
 func (d *Deployment) keys(r *Region) error {
 	made, err := node.MakeKeys(d.path(r.Name, "keys"))
 	if err != nil {
 		return err
 	}
-	shared := d.path("service.key")
+	return errors.Join(d.share(made.ServiceFile), d.share(made.BlindFile))
+}
+
+// share makes a region's key that of all, unless there is one.
+func (d *Deployment) share(key string) error {
+	shared := d.path(filepath.Base(key))
 	if _, err := os.Stat(shared); err == nil {
-		return os.Remove(made.ServiceFile)
+		return os.Remove(key)
 	}
-	return os.Rename(made.ServiceFile, shared)
+	return os.Rename(key, shared)
 }
 
 func (d *Deployment) startNATS(ctx context.Context) error {

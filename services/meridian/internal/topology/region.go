@@ -96,6 +96,7 @@ bus:
 keys:
   service_file: %q
   regional_file: %q
+  blind_file: %q
 identity_urls: [http://%s]
 authz_urls: [http://%s]
 peers: {%s}
@@ -112,7 +113,7 @@ func (d *Deployment) writeNode(r *Region, service string) (path string, err erro
 	path = d.path(r.Name, service+".yaml")
 	content := fmt.Sprintf(nodeConfig, r.Name, strings.Join(d.plan.Regions, ", "), service,
 		d.path(r.Name, service), d.path(r.Name, "database.url"), d.natsURL(r), d.plan.Servers,
-		d.path("service.key"), d.path(r.Name, "keys", "regional.json"),
+		d.path("service.key"), d.path(r.Name, "keys", "regional.json"), d.path("blind.key"),
 		r.listen[Identity], r.listen[Authz], d.peers(r), d.plan.Skews[r.Name], r.listen[service])
 	return path, os.WriteFile(path, []byte(content), 0o600)
 }

@@ -1,0 +1,34 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/meridian-iam/meridian/pkg/home"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+)
+
+// UsersAtHome serves UserService with writes executed at the user's home, which is
+// also where personal data is sealed and opened.
+func UsersAtHome(s *Users, ways *home.Router) identityv1connect.UserServiceHandler {
+	return &usersAtHome{s, home.Clients(ways, identityv1connect.NewUserServiceClient)}
+}
+
+// CreateUser implements UserService. The user is made in the home region that the
+// request names, else in the realm's, else here.
+func (s *usersAtHome) CreateUser(ctx context.Context, req *identityv1.CreateUserRequest) (*identityv1.CreateUserResponse, error) {
+	if req.GetHomeRegion() == "" && req.GetRealm() != "" {
+		return home.Send(ctx, s.peers, req.GetRealm(), req, identityv1connect.UserServiceClient.CreateUser, s.Users.CreateUser)
+	}
+	return home.SendTo(ctx, s.peers, req.GetHomeRegion(), req, identityv1connect.UserServiceClient.CreateUser, s.Users.CreateUser)
+}
+
+// UpdateUser implements UserService.
+func (s *usersAtHome) UpdateUser(ctx context.Context, req *identityv1.UpdateUserRequest) (*identityv1.UpdateUserResponse, error) {
+	return home.Send(ctx, s.peers, req.GetUser(), req, identityv1connect.UserServiceClient.UpdateUser, s.Users.UpdateUser)
+}
+
+// ChangeEmail implements UserService.
+func (s *usersAtHome) ChangeEmail(ctx context.Context, req *identityv1.ChangeEmailRequest) (*identityv1.ChangeEmailResponse, error) {
+	return home.Send(ctx, s.peers, req.GetUser(), req, identityv1connect.UserServiceClient.ChangeEmail, s.Users.ChangeEmail)
+}
