@@ -46,6 +46,8 @@ type Service struct {
 	tokens        *rpc.APITokens
 	deletions     *deletion.Worker
 	users         *rpc.Users
+	accounts      *rpc.ServiceAccounts
+	groups        *rpc.Groups
 	home          *home.Router
 	fold          store.Fold
 }
@@ -70,6 +72,9 @@ func New(o Options) *Service {
 		},
 		home: o.Home,
 		fold: store.Fold{Log: o.Log, Blind: o.BlindKey},
+
+		accounts: &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock},
+		groups:   &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock},
 	}
 }
 
@@ -78,6 +83,8 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(identityv1connect.NewOrganizationServiceHandler(rpc.OrganizationsAtHome(s.organizations, s.home), options...))
 	mount(identityv1connect.NewApiTokenServiceHandler(rpc.APITokensAtHome(s.tokens, s.home), options...))
 	mount(identityv1connect.NewUserServiceHandler(rpc.UsersAtHome(s.users, s.home), options...))
+	mount(identityv1connect.NewServiceAccountServiceHandler(rpc.ServiceAccountsAtHome(s.accounts, s.home), options...))
+	mount(identityv1connect.NewGroupServiceHandler(rpc.GroupsAtHome(s.groups, s.home), options...))
 }
 
 // Run does what no call waits for until ctx ends: it deletes the organizations whose

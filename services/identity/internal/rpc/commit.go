@@ -36,18 +36,33 @@ func commit(
 }
 
 // appended appends what was decided to a log whose head is locked, and returns
-// the revision token; without events it is that of the head.
+// the revision token; without events it is that of the head. What is more than one
+// append may hold goes into several, of the same commit.
 func appended(
 	ctx context.Context, tx pgx.Tx, log *eventlog.Store, head eventlog.Head, caller principal.Principal, events []proto.Message,
 ) (string, error) {
-	if len(events) == 0 {
-		return revision.Token(revision.Revision{Log: head.Log, Sequence: head.Sequence})
-	}
-	rev, err := log.Append(ctx, tx, eventlog.Append{
-		Log: head.Log, Expected: head.Sequence, Actor: caller.Actor(), Events: events,
-	})
-	if err != nil {
-		return "", err
+	rev := revision.Revision{Log: head.Log, Sequence: head.Sequence}
+	for len(events) > 0 {
+		n := fitting(events)
+		var err error
+		rev, err = log.Append(ctx, tx, eventlog.Append{
+			Log: head.Log, Expected: rev.Sequence, Actor: caller.Actor(), Events: events[:n],
+		})
+		if err != nil {
+			return "", err
+		}
+		events = events[n:]
 	}
 	return revision.Token(rev)
+}
+
+// fitting is how many of the first events one append holds, at least one. Half of
+// its bytes are left to the envelopes.
+func fitting(events []proto.Message) (n int) {
+	for size := 0; n < min(len(events), eventlog.MaxAppendEvents); n++ {
+		if size += proto.Size(events[n]); n > 0 && size > eventlog.MaxAppendBytes/2 {
+			break
+		}
+	}
+	return n
 }

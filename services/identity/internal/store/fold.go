@@ -30,7 +30,9 @@ func (f Fold) Start(log string) eventlog.Folding {
 	case log == id.Platform:
 		return folding{newTokenFold("")}
 	case strings.HasPrefix(log, string(id.Organization)):
-		return folding{&organizationFold{log: log}, newTokenFold(log), newMembershipFold(log)}
+		return folding{
+			&organizationFold{log: log}, newTokenFold(log), newMembershipFold(log), newServiceAccountFold(log), newGroupFold(log),
+		}
 	case strings.HasPrefix(log, string(id.User)):
 		return folding{&userFold{log: log, store: f.Log, blind: f.Blind}}
 	default:

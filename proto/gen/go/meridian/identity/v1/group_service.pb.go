@@ -1008,7 +1008,7 @@ const file_meridian_identity_v1_group_service_proto_rawDesc = "" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12\x1f\n" +
 	"\x06search\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18@R\x06search\x12%\n" +
 	"\tpage_size\x18\x03 \x01(\rB\b\xbaH\x05*\x03\x18\xc8\x01R\bpageSize\x12 \n" +
-	"\x06cursor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06cursor\x12#\n" +
+	"\x06cursor\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x06cursor\x12#\n" +
 	"\bat_least\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"j\n" +
 	"\x12ListGroupsResponse\x123\n" +
 	"\x06groups\x18\x01 \x03(\v2\x1b.meridian.identity.v1.GroupR\x06groups\x12\x1f\n" +

@@ -733,7 +733,7 @@ const file_meridian_identity_v1_service_account_service_proto_rawDesc = "" +
 	"\x1aListServiceAccountsRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12%\n" +
 	"\tpage_size\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xc8\x01R\bpageSize\x12 \n" +
-	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x04R\x06cursor\x12#\n" +
+	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x10R\x06cursor\x12#\n" +
 	"\bat_least\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"\x8f\x01\n" +
 	"\x1bListServiceAccountsResponse\x12O\n" +
 	"\x10service_accounts\x18\x01 \x03(\v2$.meridian.identity.v1.ServiceAccountR\x0fserviceAccounts\x12\x1f\n" +

@@ -1,0 +1,20 @@
+package rpc_test
+
+import (
+	"testing"
+
+	"github.com/meridian-iam/meridian/pkg/home"
+	"github.com/meridian-iam/meridian/pkg/home/hometest"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
+)
+
+func TestWritesOfGroupsAreSentHome(t *testing.T) {
+	t.Parallel()
+	hometest.Complete(t, identityv1connect.GroupServiceName, func(ways *home.Router) any {
+		return rpc.GroupsAtHome(&rpc.Groups{}, ways)
+	})
+	hometest.Complete(t, identityv1connect.ServiceAccountServiceName, func(ways *home.Router) any {
+		return rpc.ServiceAccountsAtHome(&rpc.ServiceAccounts{}, ways)
+	})
+}
