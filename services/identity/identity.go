@@ -48,6 +48,7 @@ type Service struct {
 	users         *rpc.Users
 	accounts      *rpc.ServiceAccounts
 	groups        *rpc.Groups
+	memberships   *rpc.Memberships
 	home          *home.Router
 	fold          store.Fold
 }
@@ -70,6 +71,8 @@ func New(o Options) *Service {
 		users: &rpc.Users{
 			DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock,
 		},
+		memberships: &rpc.Memberships{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Clock: o.Clock},
+
 		home: o.Home,
 		fold: store.Fold{Log: o.Log, Blind: o.BlindKey},
 
@@ -83,6 +86,7 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(identityv1connect.NewOrganizationServiceHandler(rpc.OrganizationsAtHome(s.organizations, s.home), options...))
 	mount(identityv1connect.NewApiTokenServiceHandler(rpc.APITokensAtHome(s.tokens, s.home), options...))
 	mount(identityv1connect.NewUserServiceHandler(rpc.UsersAtHome(s.users, s.home), options...))
+	mount(identityv1connect.NewMembershipServiceHandler(rpc.MembershipsAtHome(s.memberships, s.home), options...))
 	mount(identityv1connect.NewServiceAccountServiceHandler(rpc.ServiceAccountsAtHome(s.accounts, s.home), options...))
 	mount(identityv1connect.NewGroupServiceHandler(rpc.GroupsAtHome(s.groups, s.home), options...))
 }

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,13 +45,6 @@ func newPeopleOn(t *testing.T, db *sqldb.DB) *people {
 	t.Helper()
 	f := newFixtureOn(t, db)
 	clock := func() time.Time { return time.Unix(0, f.now.Load()).UTC() }
-	_, err := db.Pool().Exec(t.Context(), `CREATE TABLE IF NOT EXISTS identity.memberships (
-		organization_id TEXT NOT NULL, user_id TEXT NOT NULL, role SMALLINT NOT NULL, state SMALLINT NOT NULL, everywhere BOOLEAN NOT NULL,
-		source SMALLINT NOT NULL, source_ref TEXT NOT NULL, home_region TEXT NOT NULL, created_at TIMESTAMPTZ NOT NULL,
-		PRIMARY KEY (organization_id, user_id))`)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return &people{
 		fixture: f, ctx: admin(t),
 		groups:   &rpc.Groups{DB: db, Log: f.log, Clock: clock},
@@ -61,16 +55,32 @@ func newPeopleOn(t *testing.T, db *sqldb.DB) *people {
 // key is a new idempotency key.
 func (p *people) key() string { return fmt.Sprint("key ", p.keys.Add(1)) }
 
-// members makes users members of an organization.
+// members makes users members of an organization, with their rows and events. The
+// users themselves are not made: there are thousands.
 func (p *people) members(t *testing.T, org string, n int) []string {
 	t.Helper()
-	users := make([]string, n)
+	users, events := make([]string, n), make([]proto.Message, n)
 	for i := range users {
 		users[i] = id.New(id.User)
+		events[i] = &eventv1.MembershipCreated{
+			Organization: org, User: users[i], Role: eventv1.MembershipRole_MEMBERSHIP_ROLE_MEMBER, Source: eventv1.MembershipSource_MEMBERSHIP_SOURCE_API,
+		}
 	}
-	_, err := p.db.Pool().Exec(t.Context(), `INSERT INTO identity.memberships
-		(organization_id, user_id, role, state, everywhere, source, source_ref, home_region, created_at)
-		SELECT $1, u, 1, 1, false, 4, '', 'eu-west', now() FROM unnest($2::TEXT[]) AS u`, org, users)
+	_, err := p.log.Commit(t.Context(), eventlog.Request{Log: org}, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `INSERT INTO identity.memberships
+			(organization_id, user_id, role, state, everywhere, source, source_ref, home_region, created_at)
+			SELECT $1, u, 1, 1, false, 4, '', 'eu-west', now() FROM unnest($2::TEXT[]) AS u`, org, users)
+		if err != nil {
+			return err
+		}
+		caller, _ := principal.From(p.ctx)
+		for chunk := range slices.Chunk(events, eventlog.MaxAppendEvents) {
+			if _, err := p.log.Append(ctx, tx, eventlog.Append{Log: org, Expected: eventlog.AnyHead, Actor: caller.Actor(), Events: chunk}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,14 +207,6 @@ func (p *people) another(t *testing.T) *people {
 	other.groups = &rpc.Groups{DB: p.db, Log: log, Clock: p.groups.Clock}
 	other.accounts = &rpc.ServiceAccounts{DB: p.db, Log: log, Clock: p.groups.Clock}
 	return other
-}
-
-// adminOf is an administrator of one organization.
-func adminOf(t *testing.T, org string) context.Context {
-	t.Helper()
-	return principal.With(t.Context(), principal.Principal{
-		Kind: principal.APIToken, ID: id.New(id.Token), Organization: org, Level: commonv1.Level_LEVEL_ADMIN,
-	})
 }
 
 func token(t *testing.T, log string, sequence uint64) string {

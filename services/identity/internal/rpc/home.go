@@ -27,6 +27,11 @@ type (
 
 		peers *home.Peers[identityv1connect.UserServiceClient]
 	}
+	membershipsAtHome struct {
+		*Memberships
+
+		peers *home.Peers[identityv1connect.MembershipServiceClient]
+	}
 )
 
 // OrganizationsAtHome serves OrganizationService with writes executed at home.

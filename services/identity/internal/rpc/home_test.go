@@ -21,4 +21,7 @@ func TestWritesAreSentHome(t *testing.T) {
 	hometest.Complete(t, identityv1connect.UserServiceName, func(ways *home.Router) any {
 		return rpc.UsersAtHome(&rpc.Users{}, ways)
 	})
+	hometest.Complete(t, identityv1connect.MembershipServiceName, func(ways *home.Router) any {
+		return rpc.MembershipsAtHome(&rpc.Memberships{}, ways)
+	})
 }

@@ -32,3 +32,13 @@ func (s *usersAtHome) UpdateUser(ctx context.Context, req *identityv1.UpdateUser
 func (s *usersAtHome) ChangeEmail(ctx context.Context, req *identityv1.ChangeEmailRequest) (*identityv1.ChangeEmailResponse, error) {
 	return home.Send(ctx, s.peers, req.GetUser(), req, identityv1connect.UserServiceClient.ChangeEmail, s.Users.ChangeEmail)
 }
+
+// SuspendUser implements UserService.
+func (s *usersAtHome) SuspendUser(ctx context.Context, req *identityv1.SuspendUserRequest) (*identityv1.SuspendUserResponse, error) {
+	return home.Send(ctx, s.peers, req.GetUser(), req, identityv1connect.UserServiceClient.SuspendUser, s.Users.SuspendUser)
+}
+
+// ResumeUser implements UserService.
+func (s *usersAtHome) ResumeUser(ctx context.Context, req *identityv1.ResumeUserRequest) (*identityv1.ResumeUserResponse, error) {
+	return home.Send(ctx, s.peers, req.GetUser(), req, identityv1connect.UserServiceClient.ResumeUser, s.Users.ResumeUser)
+}

@@ -19,7 +19,8 @@ func (f *fixture) homes(t *testing.T, org string) (homes []string) {
 	err := f.db.Pool().QueryRow(t.Context(), `SELECT array(
 		SELECT home_region FROM log.logs WHERE log_id = $1
 		UNION SELECT home_region FROM identity.organizations WHERE organization_id = $1
-		UNION SELECT home_region FROM identity.api_tokens WHERE organization_id = $1)`, org).Scan(&homes)
+		UNION SELECT home_region FROM identity.api_tokens WHERE organization_id = $1
+		UNION SELECT home_region FROM identity.memberships WHERE organization_id = $1)`, org).Scan(&homes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +43,7 @@ func TestMoveHome(t *testing.T) {
 	org, other := f.organization(t, ctx, "acme"), f.organization(t, ctx, "globex")
 	f.token(t, ctx, org, "before")
 	f.token(t, ctx, other, "other")
+	f.member(t, ctx, org, f.user(t, ctx, "ada@example.com", "Ada"), 0)
 	request := &identityv1.MoveHomeRequest{Organization: org, HomeRegion: "us-east", IdempotencyKey: "move"}
 	moved, err := f.organizations.MoveHome(ctx, request)
 	if err != nil || moved.GetOrganization().GetHomeRegion() != "us-east" || moved.GetOrganization().GetSlug() != "acme" {
@@ -67,8 +69,8 @@ func TestMoveHome(t *testing.T) {
 	if err != nil || there.GetOrganization().GetHomeRegion() != "us-east" || there.GetRevision() == moved.GetRevision() {
 		t.Errorf("where it is already: %v, %v; want the log's head", there, err)
 	}
-	if head, err := f.log.Head(ctx, f.db.Pool(), org); err != nil || head.Sequence != 4 {
-		t.Errorf("head %d, %v; want 4: organization, token, move, token", head.Sequence, err)
+	if head, err := f.log.Head(ctx, f.db.Pool(), org); err != nil || head.Sequence != 5 {
+		t.Errorf("head %d, %v; want 5: organization, token, member, move, token", head.Sequence, err)
 	}
 	f.verify(t, org)
 	f.verify(t, other)

@@ -12,6 +12,9 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/id"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/blind"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
@@ -41,6 +44,7 @@ func (f *fixture) people(t *testing.T, clock func() time.Time) {
 	f.users = &rpc.Users{
 		DB: f.db, Log: f.log, Region: "eu-west", Regions: []string{"eu-west", "us-east"}, Blind: index, Clock: clock,
 	}
+	f.memberships = &rpc.Memberships{DB: f.db, Log: f.log, Blind: index, Clock: clock}
 }
 
 // abroad is the service of users in us-east: the same database, another regional
@@ -66,7 +70,39 @@ func (f *fixture) user(t *testing.T, ctx context.Context, email, name string) st
 	t.Helper()
 	answer, err := f.users.CreateUser(ctx, &identityv1.CreateUserRequest{Email: email, Name: name, IdempotencyKey: key()})
 	if err != nil {
-		t.Fatalf("create %s: %v", email, err)
+		t.Errorf("create %s: %v", email, err) // not fatal: goroutines call it
 	}
 	return answer.GetUser().GetId()
+}
+
+// member makes a user a member; role 0 is a plain one.
+func (f *fixture) member(t *testing.T, ctx context.Context, org, user string, role identityv1.MembershipRole) {
+	t.Helper()
+	_, err := f.memberships.AddMember(ctx, &identityv1.AddMemberRequest{Organization: org, User: user, Role: role, IdempotencyKey: key()})
+	if err != nil {
+		t.Errorf("add member: %v", err) // not fatal: goroutines call it
+	}
+}
+
+// adminOf is a caller who reaches one organization.
+func adminOf(t *testing.T, org string) context.Context {
+	t.Helper()
+	return principal.With(t.Context(), principal.Principal{
+		Kind: principal.APIToken, ID: id.New(id.Token), Organization: org, Level: commonv1.Level_LEVEL_ADMIN,
+	})
+}
+
+const (
+	plain         = identityv1.MembershipRole_MEMBERSHIP_ROLE_MEMBER
+	administrator = identityv1.MembershipRole_MEMBERSHIP_ROLE_ADMIN
+)
+
+// get reads a membership.
+func (f *fixture) get(t *testing.T, ctx context.Context, org, user string) *identityv1.Membership {
+	t.Helper()
+	answer, err := f.memberships.GetMember(ctx, &identityv1.GetMemberRequest{Organization: org, User: user})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.GetMembership()
 }

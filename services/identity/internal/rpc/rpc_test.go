@@ -32,6 +32,7 @@ type fixture struct {
 	organizations *rpc.Organizations
 	tokens        *rpc.APITokens
 	users         *rpc.Users
+	memberships   *rpc.Memberships
 	blind         blind.Key
 	now           atomic.Int64
 }

@@ -142,14 +142,18 @@ func (s *Users) realm(ctx context.Context, q sqldb.Querier, organizationID strin
 
 // index is what an address is found by, nil for no address.
 func (s *Users) index(realm string, email address.Address) ([]byte, error) {
+	return indexOf(s.Blind, realm, email)
+}
+
+func indexOf(key blind.Key, realm string, email address.Address) ([]byte, error) {
 	switch {
 	case email.Text == "":
 		return nil, nil
-	case s.Blind.IsZero():
+	case key.IsZero():
 		return nil, fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE,
 			"users with an address need a key to find them by: keys.blind_file is absent in the configuration")
 	}
-	return store.BlindEmail(s.Blind, realm, email), nil
+	return store.BlindEmail(key, realm, email), nil
 }
 
 // GetUser implements UserService.

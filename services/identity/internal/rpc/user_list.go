@@ -3,10 +3,13 @@ package rpc
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/membership"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/user"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
@@ -55,6 +58,64 @@ func (s *Users) list(ctx context.Context, req *identityv1.ListUsersRequest, afte
 		next = users[size-1].ID
 	}
 	return users, next, err
+}
+
+// ListUserMemberships implements UserService.
+func (s *Users) ListUserMemberships(
+	ctx context.Context, req *identityv1.ListUserMembershipsRequest,
+) (*identityv1.ListUserMembershipsResponse, error) {
+	query := "memberships of " + req.GetUser()
+	after, err := page.After(query, req.GetCursor())
+	if err != nil {
+		return nil, err
+	}
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+		return nil, err
+	}
+	if _, err := store.FindUser(ctx, s.DB.Pool(), req.GetUser()); err != nil {
+		return nil, err
+	}
+	size := page.Size(req.GetPageSize(), standardPage)
+	rows, err := store.ListUserMemberships(ctx, s.DB.Pool(), req.GetUser(), after, size)
+	if err != nil {
+		return nil, err
+	}
+	out := &identityv1.ListUserMembershipsResponse{}
+	if out.Memberships, err = userMemberships(ctx, s.DB.Pool(), rows); err != nil {
+		return nil, err
+	}
+	if len(rows) == size {
+		out.NextCursor = page.Cursor(query, rows[size-1].Organization)
+	}
+	return out, nil
+}
+
+// userMemberships are memberships of one user with the names of the organizations.
+func userMemberships(ctx context.Context, q sqldb.Querier, rows []store.Membership) ([]*identityv1.UserMembership, error) {
+	organizations := make([]string, len(rows))
+	for i, m := range rows {
+		organizations[i] = m.Organization
+	}
+	found, err := store.FindOrganizations(ctx, q, organizations)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*identityv1.UserMembership, len(rows))
+	for i, m := range rows {
+		o := found[m.Organization]
+		out[i] = &identityv1.UserMembership{
+			Organization: m.Organization, Slug: o.Slug, Name: o.Name, Role: roleName(m.Role), State: stateName(m.Status),
+		}
+	}
+	return out, nil
+}
+
+func roleName(r eventv1.MembershipRole) string {
+	return strings.ToLower(strings.TrimPrefix(r.String(), "MEMBERSHIP_ROLE_"))
+}
+
+func stateName(s membership.Status) string {
+	return strings.ToLower(strings.TrimPrefix(identityv1.MembershipState(s).String(), "MEMBERSHIP_STATE_"))
 }
 
 // everybody is the scope of searches among all users.

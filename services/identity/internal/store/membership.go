@@ -134,3 +134,16 @@ func scanMembership(row pgx.Row) (Membership, error) {
 	m.Role, m.Status, m.Source = eventv1.MembershipRole(role), membership.Status(status), eventv1.MembershipSource(source)
 	return m, err
 }
+
+// SetMembershipStates writes the states of memberships of one user.
+func SetMembershipStates(ctx context.Context, tx pgx.Tx, members []Membership) error {
+	batch := &pgx.Batch{}
+	for _, m := range members {
+		batch.Queue(`UPDATE identity.memberships SET state = $3, everywhere = $4 WHERE organization_id = $1 AND user_id = $2`,
+			m.Organization, m.User, int16(m.Status), m.Everywhere)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("update memberships: %w", err)
+	}
+	return nil
+}

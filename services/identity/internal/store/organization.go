@@ -45,7 +45,7 @@ func InsertOrganization(ctx context.Context, tx pgx.Tx, o Organization) error {
 // MoveOrganization moves an organization's rows, and those of what it has limited
 // numbers of, to a home region. The tokens are found by the index
 // api_tokens_organization, the others by the first column of their primary keys.
-// Members of groups stay: there may be millions.
+// The members of groups stay: there may be millions.
 func MoveOrganization(ctx context.Context, tx pgx.Tx, organizationID, homeRegion string) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`UPDATE identity.organizations SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
@@ -53,6 +53,7 @@ func MoveOrganization(ctx context.Context, tx pgx.Tx, organizationID, homeRegion
 	batch.Queue(`UPDATE identity.groups SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	batch.Queue(`UPDATE identity.service_accounts SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	batch.Queue(`UPDATE identity.counts SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
+	batch.Queue(`UPDATE identity.memberships SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("move organization: %w", err)
 	}
@@ -69,6 +70,24 @@ func FindOrganization(ctx context.Context, q sqldb.Querier, organizationID strin
 		return Organization{}, principal.OrganizationNotFound()
 	}
 	return o, sqldb.Unavailable(err)
+}
+
+// FindOrganizations reads organizations by the primary key. Who is absent is left
+// out.
+func FindOrganizations(ctx context.Context, q sqldb.Querier, organizationIDs []string) (map[string]Organization, error) {
+	found := make(map[string]Organization, len(organizationIDs))
+	if len(organizationIDs) == 0 {
+		return found, nil
+	}
+	rows, err := q.Query(ctx, `SELECT `+organizationColumns+` FROM identity.organizations WHERE organization_id = ANY($1)`, organizationIDs)
+	if err != nil {
+		return nil, sqldb.Unavailable(err)
+	}
+	organizations, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Organization, error) { return scanOrganization(row) })
+	for _, o := range organizations {
+		found[o.ID] = o
+	}
+	return found, sqldb.Unavailable(err)
 }
 
 // UpdateOrganization writes what changes in the life of an organization: name,

@@ -133,6 +133,18 @@ func FindUser(ctx context.Context, q sqldb.Querier, userID string) (User, error)
 	return u, sqldb.Unavailable(err)
 }
 
+// FindProfile reads a user's profile by the primary key.
+//
+// Errors: NOT_FOUND.
+func FindProfile(ctx context.Context, q sqldb.Querier, userID string) (p user.Profile, err error) {
+	err = q.QueryRow(ctx, `SELECT email, name, locale FROM identity.profiles WHERE user_id = $1`, userID).
+		Scan(&p.Email, &p.Name, &p.Locale)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, user.NotFound()
+	}
+	return p, sqldb.Unavailable(err)
+}
+
 // FindUserByEmail reads who has an address in a realm, by the primary key of
 // user_emails.
 //

@@ -30,7 +30,9 @@ func (c ChangeRole) Decide(s State) ([]proto.Message, error) {
 	case s.Administers() && !c.OtherAdmin:
 		return nil, lastAdministrator(s)
 	}
-	return []proto.Message{&eventv1.MembershipRoleChanged{Organization: s.Organization, User: s.User, Role: c.Role}}, nil
+	return []proto.Message{&eventv1.MembershipRoleChanged{
+		Organization: s.Organization, User: s.User, Role: c.Role, Suspended: s.Status == Suspended,
+	}}, nil
 }
 
 // Suspend takes away what a membership allows.
@@ -82,7 +84,7 @@ func (c Resume) Decide(s State) ([]proto.Message, error) {
 	case c.Barred:
 		return nil, fault.New(fault.Precondition, commonv1.Reason_USER_SUSPENDED, "the user is suspended")
 	}
-	return []proto.Message{&eventv1.MembershipResumed{Organization: s.Organization, User: s.User}}, nil
+	return []proto.Message{&eventv1.MembershipResumed{Organization: s.Organization, User: s.User, Role: s.Role}}, nil
 }
 
 // Bar suspends a membership with its user. It has no last administrator: what the
@@ -116,7 +118,7 @@ func (Unbar) Decide(s State) ([]proto.Message, error) {
 	case !s.Everywhere:
 		return nil, nil
 	}
-	return []proto.Message{&eventv1.MembershipResumed{Organization: s.Organization, User: s.User}}, nil
+	return []proto.Message{&eventv1.MembershipResumed{Organization: s.Organization, User: s.User, Role: s.Role}}, nil
 }
 
 // Remove ends a membership.

@@ -30,7 +30,8 @@ type MembershipRole int32
 const (
 	MembershipRole_MEMBERSHIP_ROLE_UNSPECIFIED MembershipRole = 0
 	MembershipRole_MEMBERSHIP_ROLE_MEMBER      MembershipRole = 1
-	// A member who administers the organization. There is always one.
+	// A member who administers the organization. The last active one cannot be removed,
+	// suspended or demoted by the organization.
 	MembershipRole_MEMBERSHIP_ROLE_ADMIN MembershipRole = 2
 )
 
@@ -544,8 +545,8 @@ func (x *GetMemberResponse) GetMembership() *Membership {
 type ListMembersRequest struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	// The beginning of a word of the name, or a whole email address; empty lists
-	// all.
+	// The beginnings of one or more words of the name, or a whole email address; empty
+	// lists all.
 	Search string `protobuf:"bytes,2,opt,name=search,proto3" json:"search,omitempty"`
 	// Only these; absent: all.
 	Role   MembershipRole   `protobuf:"varint,3,opt,name=role,proto3,enum=meridian.identity.v1.MembershipRole" json:"role,omitempty"`

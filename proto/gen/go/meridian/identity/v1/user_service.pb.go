@@ -549,7 +549,7 @@ func (x *FindUserResponse) GetUser() *User {
 
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The beginning of a word of the name; empty lists all.
+	// The beginnings of one or more words of the name; empty lists all.
 	Search string `protobuf:"bytes,1,opt,name=search,proto3" json:"search,omitempty"`
 	// Only users in this state; absent: all but the erased.
 	State UserState `protobuf:"varint,2,opt,name=state,proto3,enum=meridian.identity.v1.UserState" json:"state,omitempty"`
@@ -987,10 +987,13 @@ func (x *SuspendUserRequest) GetIdempotencyKey() string {
 type SuspendUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	User  *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	// Names the user's log and those of the organizations.
-	Revision      string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Names the user's log and, when they are three at most, those of the organizations.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// A revision token for each organization whose log was written to, by id: for reads
+	// of that organization when revision does not name it.
+	OrganizationRevisions map[string]string `protobuf:"bytes,3,rep,name=organization_revisions,json=organizationRevisions,proto3" json:"organization_revisions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *SuspendUserResponse) Reset() {
@@ -1035,6 +1038,13 @@ func (x *SuspendUserResponse) GetRevision() string {
 		return x.Revision
 	}
 	return ""
+}
+
+func (x *SuspendUserResponse) GetOrganizationRevisions() map[string]string {
+	if x != nil {
+		return x.OrganizationRevisions
+	}
+	return nil
 }
 
 type ResumeUserRequest struct {
@@ -1090,11 +1100,15 @@ func (x *ResumeUserRequest) GetIdempotencyKey() string {
 }
 
 type ResumeUserResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// Names the user's log and, when they are three at most, those of the organizations.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// A revision token for each organization whose log was written to, by id: for reads
+	// of that organization when revision does not name it.
+	OrganizationRevisions map[string]string `protobuf:"bytes,3,rep,name=organization_revisions,json=organizationRevisions,proto3" json:"organization_revisions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ResumeUserResponse) Reset() {
@@ -1139,6 +1153,13 @@ func (x *ResumeUserResponse) GetRevision() string {
 		return x.Revision
 	}
 	return ""
+}
+
+func (x *ResumeUserResponse) GetOrganizationRevisions() map[string]string {
+	if x != nil {
+		return x.OrganizationRevisions
+	}
+	return nil
 }
 
 type EraseUserRequest struct {
@@ -1203,11 +1224,15 @@ func (x *EraseUserRequest) GetIdempotencyKey() string {
 }
 
 type EraseUserResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Proof         *ErasureProof          `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
-	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Proof *ErasureProof          `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"`
+	// Names the user's log and, when they are three at most, those of the organizations.
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// A revision token for each organization whose log was written to, by id: for reads
+	// of that organization when revision does not name it.
+	OrganizationRevisions map[string]string `protobuf:"bytes,3,rep,name=organization_revisions,json=organizationRevisions,proto3" json:"organization_revisions,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *EraseUserResponse) Reset() {
@@ -1252,6 +1277,13 @@ func (x *EraseUserResponse) GetRevision() string {
 		return x.Revision
 	}
 	return ""
+}
+
+func (x *EraseUserResponse) GetOrganizationRevisions() map[string]string {
+	if x != nil {
+		return x.OrganizationRevisions
+	}
+	return nil
 }
 
 // ErasureProof says what was destroyed. The event UserErased in the user's log
@@ -1580,8 +1612,9 @@ type UserMembership struct {
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
 	Slug         string                 `protobuf:"bytes,2,opt,name=slug,proto3" json:"slug,omitempty"`
 	Name         string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	// As meridian.identity.v1.Membership has them.
-	Role          string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
+	// member or admin.
+	Role string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
+	// active or suspended.
 	State         string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1727,23 +1760,35 @@ const file_meridian_identity_v1_user_service_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\tR\brevision\"\x8c\x01\n" +
 	"\x12SuspendUserRequest\x127\n" +
 	"\x04user\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^usr_[0-9a-hjkmnp-tv-z]{26}$R\x04user\x12=\n" +
-	"\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"a\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xa8\x02\n" +
 	"\x13SuspendUserResponse\x12.\n" +
 	"\x04user\x18\x01 \x01(\v2\x1a.meridian.identity.v1.UserR\x04user\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision\"\x8b\x01\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12{\n" +
+	"\x16organization_revisions\x18\x03 \x03(\v2D.meridian.identity.v1.SuspendUserResponse.OrganizationRevisionsEntryR\x15organizationRevisions\x1aH\n" +
+	"\x1aOrganizationRevisionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x01\n" +
 	"\x11ResumeUserRequest\x127\n" +
 	"\x04user\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^usr_[0-9a-hjkmnp-tv-z]{26}$R\x04user\x12=\n" +
-	"\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"`\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xa6\x02\n" +
 	"\x12ResumeUserResponse\x12.\n" +
 	"\x04user\x18\x01 \x01(\v2\x1a.meridian.identity.v1.UserR\x04user\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision\"\xa0\x01\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12z\n" +
+	"\x16organization_revisions\x18\x03 \x03(\v2C.meridian.identity.v1.ResumeUserResponse.OrganizationRevisionsEntryR\x15organizationRevisions\x1aH\n" +
+	"\x1aOrganizationRevisionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x01\n" +
 	"\x10EraseUserRequest\x127\n" +
 	"\x04user\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^usr_[0-9a-hjkmnp-tv-z]{26}$R\x04user\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12=\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"i\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xae\x02\n" +
 	"\x11EraseUserResponse\x128\n" +
 	"\x05proof\x18\x01 \x01(\v2\".meridian.identity.v1.ErasureProofR\x05proof\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision\"\xaa\x01\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\x12y\n" +
+	"\x16organization_revisions\x18\x03 \x03(\v2B.meridian.identity.v1.EraseUserResponse.OrganizationRevisionsEntryR\x15organizationRevisions\x1aH\n" +
+	"\x1aOrganizationRevisionsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaa\x01\n" +
 	"\fErasureProof\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x127\n" +
 	"\terased_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\berasedAt\x12\x1d\n" +
@@ -1809,7 +1854,7 @@ func file_meridian_identity_v1_user_service_proto_rawDescGZIP() []byte {
 }
 
 var file_meridian_identity_v1_user_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meridian_identity_v1_user_service_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_meridian_identity_v1_user_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_meridian_identity_v1_user_service_proto_goTypes = []any{
 	(UserState)(0),                      // 0: meridian.identity.v1.UserState
 	(*User)(nil),                        // 1: meridian.identity.v1.User
@@ -1837,11 +1882,14 @@ var file_meridian_identity_v1_user_service_proto_goTypes = []any{
 	(*ListUserMembershipsRequest)(nil),  // 23: meridian.identity.v1.ListUserMembershipsRequest
 	(*ListUserMembershipsResponse)(nil), // 24: meridian.identity.v1.ListUserMembershipsResponse
 	(*UserMembership)(nil),              // 25: meridian.identity.v1.UserMembership
-	(*timestamppb.Timestamp)(nil),       // 26: google.protobuf.Timestamp
+	nil,                                 // 26: meridian.identity.v1.SuspendUserResponse.OrganizationRevisionsEntry
+	nil,                                 // 27: meridian.identity.v1.ResumeUserResponse.OrganizationRevisionsEntry
+	nil,                                 // 28: meridian.identity.v1.EraseUserResponse.OrganizationRevisionsEntry
+	(*timestamppb.Timestamp)(nil),       // 29: google.protobuf.Timestamp
 }
 var file_meridian_identity_v1_user_service_proto_depIdxs = []int32{
 	0,  // 0: meridian.identity.v1.User.state:type_name -> meridian.identity.v1.UserState
-	26, // 1: meridian.identity.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	29, // 1: meridian.identity.v1.User.created_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: meridian.identity.v1.CreateUserResponse.user:type_name -> meridian.identity.v1.User
 	1,  // 3: meridian.identity.v1.GetUserResponse.user:type_name -> meridian.identity.v1.User
 	1,  // 4: meridian.identity.v1.FindUserResponse.user:type_name -> meridian.identity.v1.User
@@ -1850,39 +1898,42 @@ var file_meridian_identity_v1_user_service_proto_depIdxs = []int32{
 	1,  // 7: meridian.identity.v1.UpdateUserResponse.user:type_name -> meridian.identity.v1.User
 	1,  // 8: meridian.identity.v1.ChangeEmailResponse.user:type_name -> meridian.identity.v1.User
 	1,  // 9: meridian.identity.v1.SuspendUserResponse.user:type_name -> meridian.identity.v1.User
-	1,  // 10: meridian.identity.v1.ResumeUserResponse.user:type_name -> meridian.identity.v1.User
-	20, // 11: meridian.identity.v1.EraseUserResponse.proof:type_name -> meridian.identity.v1.ErasureProof
-	26, // 12: meridian.identity.v1.ErasureProof.erased_at:type_name -> google.protobuf.Timestamp
-	1,  // 13: meridian.identity.v1.ExportUserResponse.user:type_name -> meridian.identity.v1.User
-	25, // 14: meridian.identity.v1.ExportUserResponse.memberships:type_name -> meridian.identity.v1.UserMembership
-	25, // 15: meridian.identity.v1.ListUserMembershipsResponse.memberships:type_name -> meridian.identity.v1.UserMembership
-	2,  // 16: meridian.identity.v1.UserService.CreateUser:input_type -> meridian.identity.v1.CreateUserRequest
-	4,  // 17: meridian.identity.v1.UserService.GetUser:input_type -> meridian.identity.v1.GetUserRequest
-	6,  // 18: meridian.identity.v1.UserService.FindUser:input_type -> meridian.identity.v1.FindUserRequest
-	8,  // 19: meridian.identity.v1.UserService.ListUsers:input_type -> meridian.identity.v1.ListUsersRequest
-	10, // 20: meridian.identity.v1.UserService.UpdateUser:input_type -> meridian.identity.v1.UpdateUserRequest
-	12, // 21: meridian.identity.v1.UserService.ChangeEmail:input_type -> meridian.identity.v1.ChangeEmailRequest
-	14, // 22: meridian.identity.v1.UserService.SuspendUser:input_type -> meridian.identity.v1.SuspendUserRequest
-	16, // 23: meridian.identity.v1.UserService.ResumeUser:input_type -> meridian.identity.v1.ResumeUserRequest
-	18, // 24: meridian.identity.v1.UserService.EraseUser:input_type -> meridian.identity.v1.EraseUserRequest
-	21, // 25: meridian.identity.v1.UserService.ExportUser:input_type -> meridian.identity.v1.ExportUserRequest
-	23, // 26: meridian.identity.v1.UserService.ListUserMemberships:input_type -> meridian.identity.v1.ListUserMembershipsRequest
-	3,  // 27: meridian.identity.v1.UserService.CreateUser:output_type -> meridian.identity.v1.CreateUserResponse
-	5,  // 28: meridian.identity.v1.UserService.GetUser:output_type -> meridian.identity.v1.GetUserResponse
-	7,  // 29: meridian.identity.v1.UserService.FindUser:output_type -> meridian.identity.v1.FindUserResponse
-	9,  // 30: meridian.identity.v1.UserService.ListUsers:output_type -> meridian.identity.v1.ListUsersResponse
-	11, // 31: meridian.identity.v1.UserService.UpdateUser:output_type -> meridian.identity.v1.UpdateUserResponse
-	13, // 32: meridian.identity.v1.UserService.ChangeEmail:output_type -> meridian.identity.v1.ChangeEmailResponse
-	15, // 33: meridian.identity.v1.UserService.SuspendUser:output_type -> meridian.identity.v1.SuspendUserResponse
-	17, // 34: meridian.identity.v1.UserService.ResumeUser:output_type -> meridian.identity.v1.ResumeUserResponse
-	19, // 35: meridian.identity.v1.UserService.EraseUser:output_type -> meridian.identity.v1.EraseUserResponse
-	22, // 36: meridian.identity.v1.UserService.ExportUser:output_type -> meridian.identity.v1.ExportUserResponse
-	24, // 37: meridian.identity.v1.UserService.ListUserMemberships:output_type -> meridian.identity.v1.ListUserMembershipsResponse
-	27, // [27:38] is the sub-list for method output_type
-	16, // [16:27] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	26, // 10: meridian.identity.v1.SuspendUserResponse.organization_revisions:type_name -> meridian.identity.v1.SuspendUserResponse.OrganizationRevisionsEntry
+	1,  // 11: meridian.identity.v1.ResumeUserResponse.user:type_name -> meridian.identity.v1.User
+	27, // 12: meridian.identity.v1.ResumeUserResponse.organization_revisions:type_name -> meridian.identity.v1.ResumeUserResponse.OrganizationRevisionsEntry
+	20, // 13: meridian.identity.v1.EraseUserResponse.proof:type_name -> meridian.identity.v1.ErasureProof
+	28, // 14: meridian.identity.v1.EraseUserResponse.organization_revisions:type_name -> meridian.identity.v1.EraseUserResponse.OrganizationRevisionsEntry
+	29, // 15: meridian.identity.v1.ErasureProof.erased_at:type_name -> google.protobuf.Timestamp
+	1,  // 16: meridian.identity.v1.ExportUserResponse.user:type_name -> meridian.identity.v1.User
+	25, // 17: meridian.identity.v1.ExportUserResponse.memberships:type_name -> meridian.identity.v1.UserMembership
+	25, // 18: meridian.identity.v1.ListUserMembershipsResponse.memberships:type_name -> meridian.identity.v1.UserMembership
+	2,  // 19: meridian.identity.v1.UserService.CreateUser:input_type -> meridian.identity.v1.CreateUserRequest
+	4,  // 20: meridian.identity.v1.UserService.GetUser:input_type -> meridian.identity.v1.GetUserRequest
+	6,  // 21: meridian.identity.v1.UserService.FindUser:input_type -> meridian.identity.v1.FindUserRequest
+	8,  // 22: meridian.identity.v1.UserService.ListUsers:input_type -> meridian.identity.v1.ListUsersRequest
+	10, // 23: meridian.identity.v1.UserService.UpdateUser:input_type -> meridian.identity.v1.UpdateUserRequest
+	12, // 24: meridian.identity.v1.UserService.ChangeEmail:input_type -> meridian.identity.v1.ChangeEmailRequest
+	14, // 25: meridian.identity.v1.UserService.SuspendUser:input_type -> meridian.identity.v1.SuspendUserRequest
+	16, // 26: meridian.identity.v1.UserService.ResumeUser:input_type -> meridian.identity.v1.ResumeUserRequest
+	18, // 27: meridian.identity.v1.UserService.EraseUser:input_type -> meridian.identity.v1.EraseUserRequest
+	21, // 28: meridian.identity.v1.UserService.ExportUser:input_type -> meridian.identity.v1.ExportUserRequest
+	23, // 29: meridian.identity.v1.UserService.ListUserMemberships:input_type -> meridian.identity.v1.ListUserMembershipsRequest
+	3,  // 30: meridian.identity.v1.UserService.CreateUser:output_type -> meridian.identity.v1.CreateUserResponse
+	5,  // 31: meridian.identity.v1.UserService.GetUser:output_type -> meridian.identity.v1.GetUserResponse
+	7,  // 32: meridian.identity.v1.UserService.FindUser:output_type -> meridian.identity.v1.FindUserResponse
+	9,  // 33: meridian.identity.v1.UserService.ListUsers:output_type -> meridian.identity.v1.ListUsersResponse
+	11, // 34: meridian.identity.v1.UserService.UpdateUser:output_type -> meridian.identity.v1.UpdateUserResponse
+	13, // 35: meridian.identity.v1.UserService.ChangeEmail:output_type -> meridian.identity.v1.ChangeEmailResponse
+	15, // 36: meridian.identity.v1.UserService.SuspendUser:output_type -> meridian.identity.v1.SuspendUserResponse
+	17, // 37: meridian.identity.v1.UserService.ResumeUser:output_type -> meridian.identity.v1.ResumeUserResponse
+	19, // 38: meridian.identity.v1.UserService.EraseUser:output_type -> meridian.identity.v1.EraseUserResponse
+	22, // 39: meridian.identity.v1.UserService.ExportUser:output_type -> meridian.identity.v1.ExportUserResponse
+	24, // 40: meridian.identity.v1.UserService.ListUserMemberships:output_type -> meridian.identity.v1.ListUserMembershipsResponse
+	30, // [30:41] is the sub-list for method output_type
+	19, // [19:30] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_v1_user_service_proto_init() }
@@ -1897,7 +1948,7 @@ func file_meridian_identity_v1_user_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_identity_v1_user_service_proto_rawDesc), len(file_meridian_identity_v1_user_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

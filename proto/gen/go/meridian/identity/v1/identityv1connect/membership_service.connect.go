@@ -58,7 +58,8 @@ const (
 
 // MembershipServiceClient is a client for the meridian.identity.v1.MembershipService service.
 type MembershipServiceClient interface {
-	// AddMember makes a user a member. Only the platform may: an organization invites.
+	// AddMember makes a user a member. Only the platform may: an organization invites. A
+	// user who is suspended becomes a suspended member.
 	//
 	// Errors: NOT_FOUND, ALREADY_EXISTS (field "user"), ORGANIZATION_STATE, USER_ERASED,
 	// LIMIT_REACHED, INVALID_FIELD (an isolated organization takes its own users only).
@@ -68,12 +69,18 @@ type MembershipServiceClient interface {
 	// Errors: NOT_FOUND.
 	GetMember(context.Context, *v1.GetMemberRequest) (*v1.GetMemberResponse, error)
 	// ListMembers lists members, by user id or, with search, by the word that was found.
-	ListMembers(context.Context, *v1.ListMembersRequest) (*v1.ListMembersResponse, error)
-	// UpdateMember changes a member's role.
+	// A page of a search or filter can have fewer members than asked for, even none, and
+	// more to come.
 	//
-	// Errors: NOT_FOUND, LAST_ADMINISTRATOR, MANAGED_ELSEWHERE.
+	// Errors: NOT_FOUND (the organization), INVALID_FIELD (search, cursor).
+	ListMembers(context.Context, *v1.ListMembersRequest) (*v1.ListMembersResponse, error)
+	// UpdateMember changes a member's role. It may be that of a member whom a directory
+	// keeps: who administers an organization is its own matter.
+	//
+	// Errors: NOT_FOUND, LAST_ADMINISTRATOR.
 	UpdateMember(context.Context, *v1.UpdateMemberRequest) (*v1.UpdateMemberResponse, error)
-	// SuspendMember keeps a membership and takes away what it allows.
+	// SuspendMember keeps a membership and takes away what it allows. What a directory or
+	// connection keeps, only the platform suspends, resumes and removes.
 	//
 	// Errors: NOT_FOUND, LAST_ADMINISTRATOR, MANAGED_ELSEWHERE.
 	SuspendMember(context.Context, *v1.SuspendMemberRequest) (*v1.SuspendMemberResponse, error)
@@ -228,7 +235,8 @@ func (c *membershipServiceClient) RemoveMember(ctx context.Context, req *v1.Remo
 // MembershipServiceHandler is an implementation of the meridian.identity.v1.MembershipService
 // service.
 type MembershipServiceHandler interface {
-	// AddMember makes a user a member. Only the platform may: an organization invites.
+	// AddMember makes a user a member. Only the platform may: an organization invites. A
+	// user who is suspended becomes a suspended member.
 	//
 	// Errors: NOT_FOUND, ALREADY_EXISTS (field "user"), ORGANIZATION_STATE, USER_ERASED,
 	// LIMIT_REACHED, INVALID_FIELD (an isolated organization takes its own users only).
@@ -238,12 +246,18 @@ type MembershipServiceHandler interface {
 	// Errors: NOT_FOUND.
 	GetMember(context.Context, *v1.GetMemberRequest) (*v1.GetMemberResponse, error)
 	// ListMembers lists members, by user id or, with search, by the word that was found.
-	ListMembers(context.Context, *v1.ListMembersRequest) (*v1.ListMembersResponse, error)
-	// UpdateMember changes a member's role.
+	// A page of a search or filter can have fewer members than asked for, even none, and
+	// more to come.
 	//
-	// Errors: NOT_FOUND, LAST_ADMINISTRATOR, MANAGED_ELSEWHERE.
+	// Errors: NOT_FOUND (the organization), INVALID_FIELD (search, cursor).
+	ListMembers(context.Context, *v1.ListMembersRequest) (*v1.ListMembersResponse, error)
+	// UpdateMember changes a member's role. It may be that of a member whom a directory
+	// keeps: who administers an organization is its own matter.
+	//
+	// Errors: NOT_FOUND, LAST_ADMINISTRATOR.
 	UpdateMember(context.Context, *v1.UpdateMemberRequest) (*v1.UpdateMemberResponse, error)
-	// SuspendMember keeps a membership and takes away what it allows.
+	// SuspendMember keeps a membership and takes away what it allows. What a directory or
+	// connection keeps, only the platform suspends, resumes and removes.
 	//
 	// Errors: NOT_FOUND, LAST_ADMINISTRATOR, MANAGED_ELSEWHERE.
 	SuspendMember(context.Context, *v1.SuspendMemberRequest) (*v1.SuspendMemberResponse, error)

@@ -63,7 +63,8 @@ type UserServiceClient interface {
 	// CreateUser makes a user and the user's log.
 	//
 	// Errors: ALREADY_EXISTS (the address has a user already; field "email"), NOT_FOUND
-	// (the realm's organization), INVALID_FIELD.
+	// (the realm's organization), INVALID_FIELD, KEY_ELSEWHERE (the home region did not
+	// make the user).
 	CreateUser(context.Context, *v1.CreateUserRequest) (*v1.CreateUserResponse, error)
 	// GetUser reads a user, an erased one too: without personal data.
 	//
@@ -73,18 +74,23 @@ type UserServiceClient interface {
 	//
 	// Errors: NOT_FOUND, INVALID_FIELD.
 	FindUser(context.Context, *v1.FindUserRequest) (*v1.FindUserResponse, error)
-	// ListUsers lists users, by id or, with search, by the word that was found.
+	// ListUsers lists users, by id or, with search, by the word that was found. A page
+	// of a search can have fewer users than asked for, even none, and more to come.
+	//
+	// Errors: INVALID_FIELD (cursor).
 	ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error)
 	// UpdateUser changes a user's profile. Absent fields stay.
 	//
-	// Errors: NOT_FOUND, USER_ERASED, INVALID_FIELD.
+	// Errors: NOT_FOUND, USER_ERASED, INVALID_FIELD, KEY_ELSEWHERE.
 	UpdateUser(context.Context, *v1.UpdateUserRequest) (*v1.UpdateUserResponse, error)
-	// ChangeEmail gives a user another address.
+	// ChangeEmail gives a user another address. The same address in another writing
+	// stays as verified as it was.
 	//
-	// Errors: NOT_FOUND, USER_ERASED, ALREADY_EXISTS (field "email"), INVALID_FIELD.
+	// Errors: NOT_FOUND, USER_ERASED, ALREADY_EXISTS (field "email"), INVALID_FIELD,
+	// KEY_ELSEWHERE.
 	ChangeEmail(context.Context, *v1.ChangeEmailRequest) (*v1.ChangeEmailResponse, error)
 	// SuspendUser ends what a user may do everywhere: every membership is suspended in
-	// the same commit. Suspending twice is no error.
+	// the same commit, that of a last administrator too. Suspending twice is no error.
 	//
 	// Errors: NOT_FOUND, USER_ERASED.
 	SuspendUser(context.Context, *v1.SuspendUserRequest) (*v1.SuspendUserResponse, error)
@@ -101,7 +107,7 @@ type UserServiceClient interface {
 	// ExportUser returns all that is kept of a user: profile, memberships, credentials
 	// without secrets, and the events of the user's log with personal data.
 	//
-	// Errors: NOT_FOUND, USER_ERASED.
+	// Errors: NOT_FOUND, USER_ERASED, KEY_ELSEWHERE.
 	ExportUser(context.Context, *v1.ExportUserRequest) (*v1.ExportUserResponse, error)
 	// ListUserMemberships lists the organizations of a user.
 	//
@@ -319,7 +325,8 @@ type UserServiceHandler interface {
 	// CreateUser makes a user and the user's log.
 	//
 	// Errors: ALREADY_EXISTS (the address has a user already; field "email"), NOT_FOUND
-	// (the realm's organization), INVALID_FIELD.
+	// (the realm's organization), INVALID_FIELD, KEY_ELSEWHERE (the home region did not
+	// make the user).
 	CreateUser(context.Context, *v1.CreateUserRequest) (*v1.CreateUserResponse, error)
 	// GetUser reads a user, an erased one too: without personal data.
 	//
@@ -329,18 +336,23 @@ type UserServiceHandler interface {
 	//
 	// Errors: NOT_FOUND, INVALID_FIELD.
 	FindUser(context.Context, *v1.FindUserRequest) (*v1.FindUserResponse, error)
-	// ListUsers lists users, by id or, with search, by the word that was found.
+	// ListUsers lists users, by id or, with search, by the word that was found. A page
+	// of a search can have fewer users than asked for, even none, and more to come.
+	//
+	// Errors: INVALID_FIELD (cursor).
 	ListUsers(context.Context, *v1.ListUsersRequest) (*v1.ListUsersResponse, error)
 	// UpdateUser changes a user's profile. Absent fields stay.
 	//
-	// Errors: NOT_FOUND, USER_ERASED, INVALID_FIELD.
+	// Errors: NOT_FOUND, USER_ERASED, INVALID_FIELD, KEY_ELSEWHERE.
 	UpdateUser(context.Context, *v1.UpdateUserRequest) (*v1.UpdateUserResponse, error)
-	// ChangeEmail gives a user another address.
+	// ChangeEmail gives a user another address. The same address in another writing
+	// stays as verified as it was.
 	//
-	// Errors: NOT_FOUND, USER_ERASED, ALREADY_EXISTS (field "email"), INVALID_FIELD.
+	// Errors: NOT_FOUND, USER_ERASED, ALREADY_EXISTS (field "email"), INVALID_FIELD,
+	// KEY_ELSEWHERE.
 	ChangeEmail(context.Context, *v1.ChangeEmailRequest) (*v1.ChangeEmailResponse, error)
 	// SuspendUser ends what a user may do everywhere: every membership is suspended in
-	// the same commit. Suspending twice is no error.
+	// the same commit, that of a last administrator too. Suspending twice is no error.
 	//
 	// Errors: NOT_FOUND, USER_ERASED.
 	SuspendUser(context.Context, *v1.SuspendUserRequest) (*v1.SuspendUserResponse, error)
@@ -357,7 +369,7 @@ type UserServiceHandler interface {
 	// ExportUser returns all that is kept of a user: profile, memberships, credentials
 	// without secrets, and the events of the user's log with personal data.
 	//
-	// Errors: NOT_FOUND, USER_ERASED.
+	// Errors: NOT_FOUND, USER_ERASED, KEY_ELSEWHERE.
 	ExportUser(context.Context, *v1.ExportUserRequest) (*v1.ExportUserResponse, error)
 	// ListUserMemberships lists the organizations of a user.
 	//

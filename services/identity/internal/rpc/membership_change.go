@@ -1,0 +1,194 @@
+package rpc
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/sqldb"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/membership"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/user"
+	"github.com/meridian-iam/meridian/services/identity/internal/store"
+)
+
+// ofMember is a request that changes one membership.
+type ofMember interface {
+	mutation
+	GetOrganization() string
+	GetUser() string
+}
+
+// UpdateMember implements MembershipService.
+func (s *Memberships) UpdateMember(
+	ctx context.Context, req *identityv1.UpdateMemberRequest,
+) (out *identityv1.UpdateMemberResponse, err error) {
+	out = &identityv1.UpdateMemberResponse{}
+	err = s.change(ctx, req, identityv1connect.MembershipServiceUpdateMemberProcedure, out, &out.Membership, &out.Revision,
+		func(ctx context.Context, tx pgx.Tx, row store.Membership, _ principal.Principal) ([]proto.Message, error) {
+			other, err := otherAdmin(ctx, tx, row.State)
+			if err != nil {
+				return nil, err
+			}
+			return membership.ChangeRole{Role: eventv1.MembershipRole(req.GetRole()), OtherAdmin: other}.Decide(row.State)
+		})
+	return out, err
+}
+
+// SuspendMember implements MembershipService.
+func (s *Memberships) SuspendMember(
+	ctx context.Context, req *identityv1.SuspendMemberRequest,
+) (out *identityv1.SuspendMemberResponse, err error) {
+	out = &identityv1.SuspendMemberResponse{}
+	err = s.change(ctx, req, identityv1connect.MembershipServiceSuspendMemberProcedure, out, &out.Membership, &out.Revision,
+		func(ctx context.Context, tx pgx.Tx, row store.Membership, caller principal.Principal) ([]proto.Message, error) {
+			other, err := otherAdmin(ctx, tx, row.State)
+			if err != nil {
+				return nil, err
+			}
+			return membership.Suspend{OtherAdmin: other, Manages: manages(caller)}.Decide(row.State)
+		})
+	return out, err
+}
+
+// ResumeMember implements MembershipService.
+func (s *Memberships) ResumeMember(
+	ctx context.Context, req *identityv1.ResumeMemberRequest,
+) (out *identityv1.ResumeMemberResponse, err error) {
+	out = &identityv1.ResumeMemberResponse{}
+	err = s.change(ctx, req, identityv1connect.MembershipServiceResumeMemberProcedure, out, &out.Membership, &out.Revision,
+		func(ctx context.Context, tx pgx.Tx, row store.Membership, caller principal.Principal) ([]proto.Message, error) {
+			// Locked, so that the user is not suspended meanwhile.
+			if _, err := s.Log.Lock(ctx, tx, row.User); err != nil {
+				return nil, err
+			}
+			person, err := store.FindUser(ctx, tx, row.User)
+			if err != nil {
+				return nil, err
+			}
+			return membership.Resume{Barred: person.Status == user.Suspended, Manages: manages(caller)}.Decide(row.State)
+		})
+	return out, err
+}
+
+// otherAdmin says whether somebody else is an active administrator. It asks only
+// when it makes a difference.
+func otherAdmin(ctx context.Context, q sqldb.Querier, s membership.State) (bool, error) {
+	if !s.Administers() {
+		return false, nil
+	}
+	return store.OtherAdmin(ctx, q, s.Organization, s.User)
+}
+
+// manages says whether a caller may do what a directory or connection does.
+func manages(caller principal.Principal) bool { return caller.Organization == "" }
+
+// change decides about a membership, whose organization's log is locked, and writes
+// what was decided. It fills the parts of out.
+//
+// Errors: NOT_FOUND, those of decide.
+func (s *Memberships) change(
+	ctx context.Context, req ofMember, procedure string, out proto.Message, message **identityv1.Membership, token *string,
+	decide func(ctx context.Context, tx pgx.Tx, row store.Membership, caller principal.Principal) ([]proto.Message, error),
+) error {
+	_, err := commit(ctx, s.Log, req.GetOrganization(), procedure, req, out,
+		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
+			head, row, err := s.lock(ctx, tx, req)
+			if err != nil {
+				return err
+			}
+			events, err := decide(ctx, tx, row, caller)
+			if err != nil {
+				return err
+			}
+			for _, e := range events {
+				row.Apply(e)
+			}
+			if len(events) > 0 {
+				if err := store.UpdateMembership(ctx, tx, row.State); err != nil {
+					return err
+				}
+			}
+			person, err := store.FindUser(ctx, tx, row.User)
+			if err != nil {
+				return err
+			}
+			*message = membershipMessage(row, person)
+			*token, err = appended(ctx, tx, s.Log, head, caller, events)
+			return err
+		})
+	return err
+}
+
+// lock locks an organization's log and reads a member.
+//
+// Errors: NOT_FOUND.
+func (s *Memberships) lock(ctx context.Context, tx pgx.Tx, req ofMember) (eventlog.Head, store.Membership, error) {
+	head, err := s.Log.Lock(ctx, tx, req.GetOrganization())
+	switch {
+	case fault.Is(err, commonv1.Reason_NOT_FOUND):
+		return head, store.Membership{}, principal.OrganizationNotFound()
+	case err != nil:
+		return head, store.Membership{}, err
+	}
+	row, err := store.FindMembership(ctx, tx, req.GetOrganization(), req.GetUser())
+	return head, row, err
+}
+
+// RemoveMember implements MembershipService.
+func (s *Memberships) RemoveMember(ctx context.Context, req *identityv1.RemoveMemberRequest) (*identityv1.RemoveMemberResponse, error) {
+	out := &identityv1.RemoveMemberResponse{}
+	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.MembershipServiceRemoveMemberProcedure, req, out,
+		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
+			head, row, err := s.lock(ctx, tx, req)
+			if err != nil {
+				return err
+			}
+			if _, err := s.Log.Lock(ctx, tx, row.User); err != nil {
+				return err
+			}
+			other, err := otherAdmin(ctx, tx, row.State)
+			if err != nil {
+				return err
+			}
+			events, err := depart(ctx, tx, row.State, membership.Remove{OtherAdmin: other, Manages: manages(caller)})
+			if err != nil {
+				return err
+			}
+			out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// depart ends a membership, whose organization's and user's logs are locked. It
+// writes the rows and returns the events for the organization's log.
+//
+// Errors: those of the command.
+func depart(ctx context.Context, tx pgx.Tx, s membership.State, command membership.Remove) ([]proto.Message, error) {
+	ends, err := command.Decide(s)
+	if err != nil {
+		return nil, err
+	}
+	events, err := leave(ctx, tx, s.Organization, s.User)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.DeleteMembership(ctx, tx, s.Organization, s.User); err != nil {
+		return nil, err
+	}
+	if _, err := store.CountMembership(ctx, tx, s.User, -1); err != nil {
+		return nil, err
+	}
+	return append(events, ends...), nil
+}
