@@ -31,7 +31,7 @@ import (
 const (
 	// MaxBytes bounds an address, as typed and canonical.
 	MaxBytes = 254
-	// MaxLocalBytes bounds a canonical local part.
+	// MaxLocalBytes bounds a local part, in Mailbox and in Canonical.
 	MaxLocalBytes = 64
 
 	// maxInput bounds what is looked at, white space around the address included.
@@ -41,9 +41,13 @@ const (
 // Address is a valid email address. Its parts are personal data, so it prints as
 // REDACTED. The zero Address is none.
 type Address struct {
-	// Text is as the user typed it, without white space around it, in NFC. Mail
-	// to it may need a server that knows SMTPUTF8.
+	// Text is as the user typed it, without white space around it, in NFC: what
+	// pages show and rows hold. Parsing it again gives the same Address.
 	Text string
+	// Mailbox is where mail goes: the local part in the case that it was typed in,
+	// of plain instead of full-width letters, at Domain. One that is not ASCII
+	// needs a mail server that knows SMTPUTF8.
+	Mailbox string
 	// Canonical is what uniqueness is by: two texts with one Canonical are one
 	// address. It is valid itself, and its own Canonical.
 	Canonical string
@@ -63,18 +67,19 @@ func Parse(text string) (Address, error) {
 		return Address{}, err
 	}
 	// Compatibility forms of @ and of the dot separate as @ and the dot do.
-	local, domain, found := strings.Cut(norm.NFKC.String(text), "@")
+	typed, domain, found := strings.Cut(norm.NFKC.String(text), "@")
 	if !found || strings.Contains(domain, "@") {
 		return Address{}, invalid("format", "must have one @, as in name@example.com")
 	}
-	if local, err = localPart(local); err != nil {
+	local, err := localPart(typed)
+	if err != nil {
 		return Address{}, err
 	}
 	if domain, err = domainName(domain); err != nil {
 		return Address{}, err
 	}
-	a := Address{Text: text, Canonical: local + "@" + domain, Domain: domain}
-	if len(a.Canonical) > MaxBytes {
+	a := Address{Text: text, Mailbox: typed + "@" + domain, Canonical: local + "@" + domain, Domain: domain}
+	if len(a.Canonical) > MaxBytes || len(a.Mailbox) > MaxBytes {
 		return Address{}, tooLong()
 	}
 	return a, nil
@@ -92,8 +97,10 @@ func clean(text string) (string, error) {
 	if len(text) > MaxBytes {
 		return "", tooLong()
 	}
+	// Looked at again in every form: normalizing takes characters apart and moves
+	// their marks. Here first, because the library separates rows that are longer.
 	if writing.Stacked(text) {
-		return "", invalid("marks", fmt.Sprintf("must have at most %d combining marks in a row, none twice", writing.MaxMarks))
+		return "", stacked()
 	}
 	for _, r := range text {
 		if !writing.Drawn(r) {
@@ -101,8 +108,11 @@ func clean(text string) (string, error) {
 		}
 	}
 	text = norm.NFC.String(text)
-	if len(text) > MaxBytes {
+	switch {
+	case len(text) > MaxBytes:
 		return "", tooLong()
+	case writing.Stacked(text), writing.Stacked(norm.NFKC.String(text)):
+		return "", stacked()
 	}
 	return text, nil
 }
@@ -111,11 +121,14 @@ func clean(text string) (string, error) {
 // atom may hold (RFC 5322 section 3.2.3).
 const atext = "!#$%&'*+-/=?^_`{|}~"
 
+// localPart folds a local part in NFKC.
 func localPart(typed string) (string, error) {
 	local := writing.Fold(typed)
 	switch {
-	case len(local) > MaxLocalBytes:
+	case max(len(local), len(typed)) > MaxLocalBytes:
 		return "", invalid("length", fmt.Sprintf("must have at most %d bytes before the @", MaxLocalBytes))
+	case writing.Stacked(local):
+		return "", stacked()
 	case local == "" || strings.HasPrefix(local, ".") || strings.HasSuffix(local, ".") || strings.Contains(local, ".."):
 		return "", invalid("local_part", "must have a name before the @, with no dot at its start or end and no two dots in a row")
 	case strings.ContainsFunc(local, notAtom):
@@ -154,6 +167,10 @@ func invalid(rule, text string) error { return fault.Field("email", rule, text) 
 
 func tooLong() error {
 	return invalid("length", fmt.Sprintf("must have at most %d bytes", MaxBytes))
+}
+
+func stacked() error {
+	return invalid("marks", fmt.Sprintf("must have at most %d combining marks in a row, none twice", writing.MaxMarks))
 }
 
 func mixed(part string) error {

@@ -2,9 +2,11 @@ package displayname_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
@@ -96,6 +98,8 @@ func TestKeys(t *testing.T) {
 		"ＡＣＭＥ　ＧｍｂＨ":                  "acme|gmbh",
 		"Jose\u0301 Müller":          "josé|müller",
 		"辻\U000E0100 山":              "辻|山",
+		"x\u0341\uFE0F\u1CD9y":       "x\u1CD9\u0301y",
+		"a\uFFA0b\u3164c":            "abc",
 		"Room 101":                   "room|101",
 		"a b c d e f g h i j":        "a|b|c|d|e|f|g|h",
 		strings.Repeat("x", 40):      strings.Repeat("x", 32),
@@ -116,28 +120,56 @@ func FuzzName(f *testing.F) {
 	for _, seed := range []string{"Ada Lovelace", "Straße", "e\u0301", "\x00", "\u202E", "ﷺ", "\u0345\u0301", "辻\U000E0100", "\xff"} {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		if name, err := displayname.Check("name", text); err == nil {
-			if n := utf8.RuneCountInString(name); n < 1 || n > displayname.MaxRunes || len(name) > displayname.MaxBytes {
-				t.Errorf("Check(%+q) = %+q", text, name)
-			}
-			if again, err := displayname.Check("name", name); err != nil || again != name {
-				t.Errorf("Check(%+q) = %+q; checked again %+q, %v", text, name, again, err)
-			}
-		} else if _, ok := fault.As(err); !ok {
-			t.Errorf("Check(%+q) = %+q, %v", text, name, err)
+	f.Fuzz(laws)
+}
+
+// TestWords makes names of any characters and many marks: what mutations of bytes
+// rarely come to.
+func TestWords(t *testing.T) {
+	var all, marks []rune
+	for r := range rune(utf8.MaxRune + 1) {
+		if unicode.IsGraphic(r) && !unicode.In(r, unicode.Unified_Ideograph, unicode.Hangul) {
+			all = append(all, r)
 		}
-		keys := displayname.Keys(text)
-		if len(keys) > displayname.MaxKeys {
-			t.Errorf("%d keys", len(keys))
+		if unicode.Is(unicode.M, r) {
+			marks = append(marks, r)
 		}
-		for _, key := range keys {
-			if len(key) == 0 || len(key) > displayname.MaxKeyBytes || !utf8.Valid(key) {
-				t.Errorf("Keys(%+q) has %+q", text, key)
-			}
-			if again := displayname.Keys(string(key)); !slices.EqualFunc(again, [][]byte{key}, bytes.Equal) {
-				t.Errorf("key %+q of %+q has the keys %+q", key, text, again)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 50_000 {
+		var w []rune
+		for range 1 + random.IntN(6) {
+			w = append(w, all[random.IntN(len(all))])
+			if random.IntN(2) == 0 {
+				w = append(w, marks[random.IntN(len(marks))])
 			}
 		}
-	})
+		laws(t, strings.Repeat(string(w), 1+random.IntN(3)))
+	}
+}
+
+func laws(t *testing.T, text string) {
+	t.Helper()
+	if name, err := displayname.Check("name", text); err == nil {
+		if n := utf8.RuneCountInString(name); n < 1 || n > displayname.MaxRunes || len(name) > displayname.MaxBytes {
+			t.Errorf("Check(%+q) = %+q", text, name)
+		}
+		if again, err := displayname.Check("name", name); err != nil || again != name {
+			t.Errorf("Check(%+q) = %+q; checked again %+q, %v", text, name, again, err)
+		}
+	} else if _, ok := fault.As(err); !ok {
+		t.Errorf("Check(%+q) = %+q, %v", text, name, err)
+	}
+	keys := displayname.Keys(text)
+	if len(keys) > displayname.MaxKeys {
+		t.Errorf("%d keys", len(keys))
+	}
+	for _, key := range keys {
+		if len(key) == 0 || len(key) > displayname.MaxKeyBytes || !utf8.Valid(key) {
+			t.Errorf("Keys(%+q) has %+q", text, key)
+		}
+		if again := displayname.Keys(string(key)); !slices.EqualFunc(again, [][]byte{key}, bytes.Equal) {
+			t.Errorf("key %+q of %+q has the keys %+q", key, text, again)
+		}
+	}
 }

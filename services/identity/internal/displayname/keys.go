@@ -25,7 +25,7 @@ const (
 func Keys(name string) [][]byte {
 	var keys [][]byte
 	seen := make(map[string]bool, MaxKeys)
-	for word := range strings.FieldsFuncSeq(strings.Map(drop, writing.Fold(cut(name, MaxBytes))), notInWord) {
+	for word := range strings.FieldsFuncSeq(fold(cut(name, MaxBytes)), notInWord) {
 		word = cut(word, MaxKeyBytes)
 		if seen[word] {
 			continue
@@ -40,6 +40,16 @@ func Keys(name string) [][]byte {
 }
 
 func notInWord(r rune) bool { return !unicode.In(r, unicode.L, unicode.N, unicode.M) }
+
+// fold folds what is seen of a text. What is ignorable goes before: it would keep
+// marks apart that folding puts in order. It goes again after, because some of it is
+// what other characters fold to.
+func fold(text string) string {
+	for range 2 {
+		text = writing.Fold(strings.Map(drop, text))
+	}
+	return text
+}
 
 // drop leaves out what nobody types when searching.
 func drop(r rune) rune {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/mail"
 	"github.com/meridian-iam/meridian/pkg/secret"
+	"github.com/meridian-iam/meridian/services/identity/internal/address"
 	"github.com/meridian-iam/meridian/services/identity/internal/letters"
 )
 
@@ -193,6 +194,22 @@ func TestWriteRefuses(t *testing.T) {
 	if _, err := d.Write("fr", "ada@example.com", letters.PasswordChanged{At: at}); err == nil {
 		t.Error("a letter in a language that there is not")
 	}
+}
+
+// FuzzAddress: mail can be written to every address that somebody can have.
+func FuzzAddress(f *testing.F) {
+	for _, seed := range []string{"ada@example.com", "ａｄａ＠ｅｘａｍｐｌｅ．ｃｏｍ", "Straße@straße.de", "a!#$%&'*+-/=?^_`{|}~@b.example", "שלום@example.com"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := address.Parse(text)
+		if err != nil {
+			return
+		}
+		if err := (mail.Message{To: a.Mailbox, Subject: "s", Text: "t"}).Check(); err != nil {
+			t.Errorf("no mail can go to %+q: %v", a.Mailbox, err)
+		}
+	})
 }
 
 func TestNewDeskRefuses(t *testing.T) {
