@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
@@ -35,34 +36,19 @@ func commit(
 	}, func(ctx context.Context, tx pgx.Tx) error { return work(ctx, tx, caller) })
 }
 
-// appended appends what was decided to a log whose head is locked, and returns
-// the revision token; without events it is that of the head. What is more than one
-// append may hold goes into several, of the same commit.
+// appended appends what was decided to a log whose head is locked, and returns the
+// revision token; without events it is that of the head. There may be more events
+// than one append takes.
 func appended(
 	ctx context.Context, tx pgx.Tx, log *eventlog.Store, head eventlog.Head, caller principal.Principal, events []proto.Message,
 ) (string, error) {
 	rev := revision.Revision{Log: head.Log, Sequence: head.Sequence}
-	for len(events) > 0 {
-		n := fitting(events)
+	for some := range slices.Chunk(events, eventlog.MaxAppendEvents) {
 		var err error
-		rev, err = log.Append(ctx, tx, eventlog.Append{
-			Log: head.Log, Expected: rev.Sequence, Actor: caller.Actor(), Events: events[:n],
-		})
+		rev, err = log.Append(ctx, tx, eventlog.Append{Log: head.Log, Expected: rev.Sequence, Actor: caller.Actor(), Events: some})
 		if err != nil {
 			return "", err
 		}
-		events = events[n:]
 	}
 	return revision.Token(rev)
-}
-
-// fitting is how many of the first events one append holds, at least one. Half of
-// its bytes are left to the envelopes.
-func fitting(events []proto.Message) (n int) {
-	for size := 0; n < min(len(events), eventlog.MaxAppendEvents); n++ {
-		if size += proto.Size(events[n]); n > 0 && size > eventlog.MaxAppendBytes/2 {
-			break
-		}
-	}
-	return n
 }

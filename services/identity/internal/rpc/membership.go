@@ -96,6 +96,9 @@ func (s *Memberships) join(
 	if err != nil {
 		return row, person, nil, err
 	}
+	if err := organization.Open(); err != nil {
+		return row, person, nil, err
+	}
 	command.Realm = realmOf(organization)
 	if person, err = store.CountMembership(ctx, tx, command.User, 1); err != nil {
 		return row, person, nil, err

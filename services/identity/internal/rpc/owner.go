@@ -25,11 +25,16 @@ func lockOwner(ctx context.Context, tx pgx.Tx, log *eventlog.Store, organization
 }
 
 // lockOpenOwner is lockOwner for an organization that something is to be made in.
+//
+// Errors: NOT_FOUND, ORGANIZATION_STATE.
 func lockOpenOwner(ctx context.Context, tx pgx.Tx, log *eventlog.Store, organization string) (eventlog.Head, error) {
 	head, err := lockOwner(ctx, tx, log, organization)
 	if err != nil {
 		return eventlog.Head{}, err
 	}
-	_, err = store.FindOrganization(ctx, tx, organization)
-	return head, err
+	o, err := store.FindOrganization(ctx, tx, organization)
+	if err != nil {
+		return eventlog.Head{}, err
+	}
+	return head, o.Open()
 }
