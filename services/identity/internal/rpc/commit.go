@@ -42,13 +42,24 @@ func commit(
 func appended(
 	ctx context.Context, tx pgx.Tx, log *eventlog.Store, head eventlog.Head, caller principal.Principal, events []proto.Message,
 ) (string, error) {
+	rev, err := appendAll(ctx, tx, log, head, caller, events)
+	if err != nil {
+		return "", err
+	}
+	return revision.Token(rev)
+}
+
+// appendAll is appended, with the revision.
+func appendAll(
+	ctx context.Context, tx pgx.Tx, log *eventlog.Store, head eventlog.Head, caller principal.Principal, events []proto.Message,
+) (revision.Revision, error) {
 	rev := revision.Revision{Log: head.Log, Sequence: head.Sequence}
 	for some := range slices.Chunk(events, eventlog.MaxAppendEvents) {
 		var err error
 		rev, err = log.Append(ctx, tx, eventlog.Append{Log: head.Log, Expected: rev.Sequence, Actor: caller.Actor(), Events: some})
 		if err != nil {
-			return "", err
+			return rev, err
 		}
 	}
-	return revision.Token(rev)
+	return rev, nil
 }

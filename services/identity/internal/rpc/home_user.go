@@ -42,3 +42,26 @@ func (s *usersAtHome) SuspendUser(ctx context.Context, req *identityv1.SuspendUs
 func (s *usersAtHome) ResumeUser(ctx context.Context, req *identityv1.ResumeUserRequest) (*identityv1.ResumeUserResponse, error) {
 	return home.Send(ctx, s.peers, req.GetUser(), req, identityv1connect.UserServiceClient.ResumeUser, s.Users.ResumeUser)
 }
+
+// EraseUser implements UserService.
+func (s *usersAtHome) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest) (*identityv1.EraseUserResponse, error) {
+	return home.Send(ctx, s.peers, req.GetUser(), req, identityv1connect.UserServiceClient.EraseUser, s.Users.EraseUser)
+}
+
+// export is a request that may be repeated, as those with a key.
+type export struct{ *identityv1.ExportUserRequest }
+
+// GetIdempotencyKey implements home.Write.
+func (export) GetIdempotencyKey() string { return "export" }
+
+// ExportUser implements UserService. It is no write, but only the user's home can
+// open what the events have sealed.
+func (s *usersAtHome) ExportUser(ctx context.Context, req *identityv1.ExportUserRequest) (*identityv1.ExportUserResponse, error) {
+	return home.Send(ctx, s.peers, req.GetUser(), export{req},
+		func(c identityv1connect.UserServiceClient, ctx context.Context, r export) (*identityv1.ExportUserResponse, error) {
+			return c.ExportUser(ctx, r.ExportUserRequest)
+		},
+		func(ctx context.Context, r export) (*identityv1.ExportUserResponse, error) {
+			return s.Users.ExportUser(ctx, r.ExportUserRequest)
+		})
+}

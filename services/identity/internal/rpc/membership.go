@@ -48,24 +48,25 @@ func (s *Memberships) AddMember(ctx context.Context, req *identityv1.AddMemberRe
 		Source: eventv1.MembershipSource(req.GetSource()), SourceRef: req.GetSourceRef(),
 	}
 	out := &identityv1.AddMemberResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.MembershipServiceAddMemberProcedure, req, out,
+	var person store.User
+	replayed, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.MembershipServiceAddMemberProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			heads, err := lockBoth(ctx, tx, s.Log, req.GetOrganization(), req.GetUser())
 			if err != nil {
 				return err
 			}
-			row, person, events, err := s.join(ctx, tx, command)
+			row, joined, events, err := s.join(ctx, tx, command)
 			if err != nil {
 				return err
 			}
-			out.Membership = membershipMessage(row, person)
+			person, out.Membership = joined, membershipMessage(row, user.Profile{})
 			out.Revision, err = appended(ctx, tx, s.Log, heads[0], caller, events)
 			return err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	return out, answerMember(ctx, s.DB.Pool(), replayed, person.Profile, out.GetMembership())
 }
 
 // lockBoth locks the logs of an organization and a user, in this order.
@@ -88,7 +89,7 @@ func lockBoth(ctx context.Context, tx pgx.Tx, log *eventlog.Store, organizationI
 // fills in what the command has to know, writes the rows, and returns the events to
 // append to the organization's log.
 //
-// Errors: NOT_FOUND, those of the command.
+// Errors: NOT_FOUND, ORGANIZATION_STATE, those of the command.
 func (s *Memberships) join(
 	ctx context.Context, tx pgx.Tx, command membership.Add,
 ) (row store.Membership, person store.User, events []proto.Message, err error) {
@@ -131,14 +132,14 @@ func (s *Memberships) GetMember(ctx context.Context, req *identityv1.GetMemberRe
 	if err != nil {
 		return nil, err
 	}
-	return &identityv1.GetMemberResponse{Membership: membershipMessage(row, person)}, nil
+	return &identityv1.GetMemberResponse{Membership: membershipMessage(row, person.Profile)}, nil
 }
 
-func membershipMessage(m store.Membership, person store.User) *identityv1.Membership {
+func membershipMessage(m store.Membership, p user.Profile) *identityv1.Membership {
 	return &identityv1.Membership{
 		Organization: m.Organization, User: m.User,
 		Role: identityv1.MembershipRole(m.Role), State: identityv1.MembershipState(m.Status),
 		Source: identityv1.MembershipSource(m.Source), SourceRef: m.SourceRef, CreatedAt: timestamppb.New(m.CreatedAt),
-		Email: person.Email, Name: person.Name,
+		Email: p.Email, Name: p.Name,
 	}
 }

@@ -33,6 +33,9 @@ func (s *Memberships) UpdateMember(
 	out = &identityv1.UpdateMemberResponse{}
 	err = s.change(ctx, req, identityv1connect.MembershipServiceUpdateMemberProcedure, out, &out.Membership, &out.Revision,
 		func(ctx context.Context, tx pgx.Tx, row store.Membership, _ principal.Principal) ([]proto.Message, error) {
+			if err := open(ctx, tx, row.Organization); err != nil {
+				return nil, err
+			}
 			other, err := otherAdmin(ctx, tx, row.State)
 			if err != nil {
 				return nil, err
@@ -65,6 +68,9 @@ func (s *Memberships) ResumeMember(
 	out = &identityv1.ResumeMemberResponse{}
 	err = s.change(ctx, req, identityv1connect.MembershipServiceResumeMemberProcedure, out, &out.Membership, &out.Revision,
 		func(ctx context.Context, tx pgx.Tx, row store.Membership, caller principal.Principal) ([]proto.Message, error) {
+			if err := open(ctx, tx, row.Organization); err != nil {
+				return nil, err
+			}
 			// Locked, so that the user is not suspended meanwhile.
 			if _, err := s.Log.Lock(ctx, tx, row.User); err != nil {
 				return nil, err
@@ -76,6 +82,18 @@ func (s *Memberships) ResumeMember(
 			return membership.Resume{Barred: person.Status == user.Suspended, Manages: manages(caller)}.Decide(row.State)
 		})
 	return out, err
+}
+
+// open says whether memberships of an organization can be given more. What takes
+// away is always possible.
+//
+// Errors: ORGANIZATION_STATE.
+func open(ctx context.Context, q sqldb.Querier, organizationID string) error {
+	o, err := store.FindOrganization(ctx, q, organizationID)
+	if err != nil {
+		return err
+	}
+	return o.Open()
 }
 
 // otherAdmin says whether somebody else is an active administrator. It asks only
@@ -98,7 +116,8 @@ func (s *Memberships) change(
 	ctx context.Context, req ofMember, procedure string, out proto.Message, message **identityv1.Membership, token *string,
 	decide func(ctx context.Context, tx pgx.Tx, row store.Membership, caller principal.Principal) ([]proto.Message, error),
 ) error {
-	_, err := commit(ctx, s.Log, req.GetOrganization(), procedure, req, out,
+	var profile user.Profile
+	replayed, err := commit(ctx, s.Log, req.GetOrganization(), procedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			head, row, err := s.lock(ctx, tx, req)
 			if err != nil {
@@ -116,15 +135,17 @@ func (s *Memberships) change(
 					return err
 				}
 			}
-			person, err := store.FindUser(ctx, tx, row.User)
-			if err != nil {
+			if profile, err = store.FindProfile(ctx, tx, row.User); err != nil {
 				return err
 			}
-			*message = membershipMessage(row, person)
+			*message = membershipMessage(row, user.Profile{})
 			*token, err = appended(ctx, tx, s.Log, head, caller, events)
 			return err
 		})
-	return err
+	if err != nil {
+		return err
+	}
+	return answerMember(ctx, s.DB.Pool(), replayed, profile, *message)
 }
 
 // lock locks an organization's log and reads a member.

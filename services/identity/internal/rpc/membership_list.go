@@ -123,7 +123,7 @@ func (s *Memberships) messages(ctx context.Context, rows []store.Membership) ([]
 	}
 	out := make([]*identityv1.Membership, len(rows))
 	for i, m := range rows {
-		out[i] = membershipMessage(m, people[m.User])
+		out[i] = membershipMessage(m, people[m.User].Profile)
 	}
 	return out, nil
 }

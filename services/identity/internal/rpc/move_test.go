@@ -19,8 +19,7 @@ func (f *fixture) homes(t *testing.T, org string) (homes []string) {
 	err := f.db.Pool().QueryRow(t.Context(), `SELECT array(
 		SELECT home_region FROM log.logs WHERE log_id = $1
 		UNION SELECT home_region FROM identity.organizations WHERE organization_id = $1
-		UNION SELECT home_region FROM identity.api_tokens WHERE organization_id = $1
-		UNION SELECT home_region FROM identity.memberships WHERE organization_id = $1)`, org).Scan(&homes)
+		UNION SELECT home_region FROM identity.api_tokens WHERE organization_id = $1)`, org).Scan(&homes)
 	if err != nil {
 		t.Fatal(err)
 	}

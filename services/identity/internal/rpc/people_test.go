@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -105,4 +107,12 @@ func (f *fixture) get(t *testing.T, ctx context.Context, org, user string) *iden
 		t.Fatal(err)
 	}
 	return answer.GetMembership()
+}
+
+// appendTo appends to a log, whatever the rows say.
+func (f *fixture) appendTo(ctx context.Context, tx pgx.Tx, log string, events ...proto.Message) error {
+	_, err := f.log.Append(ctx, tx, eventlog.Append{
+		Log: log, Expected: eventlog.AnyHead, Events: events, Actor: principal.Principal{Kind: principal.Operator, ID: "test"}.Actor(),
+	})
+	return err
 }

@@ -48,20 +48,23 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 		return nil, err
 	}
 	out := &identityv1.CreateUserResponse{}
-	_, err = commit(ctx, s.Log, "", identityv1connect.UserServiceCreateUserProcedure, req, out,
+	var row store.User
+	replayed, err := commit(ctx, s.Log, "", identityv1connect.UserServiceCreateUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
-			row, rev, err := s.create(ctx, tx, command, caller)
-			if err != nil {
+			var rev revision.Revision
+			var err error
+			if row, rev, err = s.create(ctx, tx, command, caller); err != nil {
 				return err
 			}
-			out.User = userMessage(row)
+			out.User = outcomeUser(row)
 			out.Revision, err = revision.Token(rev)
 			return err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	out.User, err = answerUser(ctx, s.DB.Pool(), replayed, row, out.GetUser())
+	return out, err
 }
 
 // creation reads a request.
@@ -91,8 +94,8 @@ func nameOf(text string) (string, error) {
 // create makes a user, and the user's log. A command without a home region takes the
 // realm's, or this process's.
 //
-// Errors: NOT_FOUND (the realm), ALREADY_EXISTS (field "email"), those of the
-// command.
+// Errors: NOT_FOUND and ORGANIZATION_STATE (the realm), ALREADY_EXISTS (field
+// "email"), those of the command.
 func (s *Users) create(
 	ctx context.Context, tx pgx.Tx, command user.Create, caller principal.Principal,
 ) (store.User, revision.Revision, error) {
@@ -128,10 +131,14 @@ func (s *Users) create(
 
 // realm is the organization that a user is to be kept apart for.
 //
-// Errors: NOT_FOUND; INVALID_FIELD for one that has no users of its own.
+// Errors: NOT_FOUND, ORGANIZATION_STATE; INVALID_FIELD for one that has no users of
+// its own.
 func (s *Users) realm(ctx context.Context, q sqldb.Querier, organizationID string) (store.Organization, error) {
 	o, err := store.FindOrganization(ctx, q, organizationID)
 	if err != nil {
+		return o, err
+	}
+	if err := o.Open(); err != nil {
 		return o, err
 	}
 	if realmOf(o) != organizationID {

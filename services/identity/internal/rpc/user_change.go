@@ -28,19 +28,19 @@ func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserReques
 		command.Name = &name
 	}
 	out := &identityv1.UpdateUserResponse{}
-	_, err := commit(ctx, s.Log, req.GetUser(), identityv1connect.UserServiceUpdateUserProcedure, req, out,
+	var row store.User
+	replayed, err := commit(ctx, s.Log, req.GetUser(), identityv1connect.UserServiceUpdateUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
-			row, token, err := s.change(ctx, tx, req.GetUser(), address.Address{}, caller, command.Decide)
-			if err != nil {
-				return err
-			}
-			out.User, out.Revision = userMessage(row), token
-			return nil
+			var err error
+			row, out.Revision, err = s.change(ctx, tx, req.GetUser(), address.Address{}, caller, command.Decide)
+			out.User = outcomeUser(row)
+			return err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	out.User, err = answerUser(ctx, s.DB.Pool(), replayed, row, out.GetUser())
+	return out, err
 }
 
 // ChangeEmail implements UserService.
@@ -51,19 +51,19 @@ func (s *Users) ChangeEmail(ctx context.Context, req *identityv1.ChangeEmailRequ
 	}
 	command := user.ChangeEmail{Email: email, Verified: req.GetEmailVerified()}
 	out := &identityv1.ChangeEmailResponse{}
-	_, err = commit(ctx, s.Log, req.GetUser(), identityv1connect.UserServiceChangeEmailProcedure, req, out,
+	var row store.User
+	replayed, err := commit(ctx, s.Log, req.GetUser(), identityv1connect.UserServiceChangeEmailProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
-			row, token, err := s.change(ctx, tx, req.GetUser(), email, caller, command.Decide)
-			if err != nil {
-				return err
-			}
-			out.User, out.Revision = userMessage(row), token
-			return nil
+			var err error
+			row, out.Revision, err = s.change(ctx, tx, req.GetUser(), email, caller, command.Decide)
+			out.User = outcomeUser(row)
+			return err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	out.User, err = answerUser(ctx, s.DB.Pool(), replayed, row, out.GetUser())
+	return out, err
 }
 
 // change decides about a user, and writes what was decided. email is the user's new

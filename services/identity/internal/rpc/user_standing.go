@@ -24,7 +24,8 @@ import (
 // SuspendUser implements UserService.
 func (s *Users) SuspendUser(ctx context.Context, req *identityv1.SuspendUserRequest) (*identityv1.SuspendUserResponse, error) {
 	out := &identityv1.SuspendUserResponse{}
-	_, err := commit(ctx, s.Log, "", identityv1connect.UserServiceSuspendUserProcedure, req, out,
+	var row store.User
+	replayed, err := commit(ctx, s.Log, "", identityv1connect.UserServiceSuspendUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			e, err := s.everywhere(ctx, tx, req.GetUser(), caller, func(m membership.State) bool { return m.Status == membership.Active })
 			if err != nil {
@@ -33,20 +34,22 @@ func (s *Users) SuspendUser(ctx context.Context, req *identityv1.SuspendUserRequ
 			if err := e.stand(ctx, user.Suspend{}.Decide, membership.Bar{}.Decide); err != nil {
 				return err
 			}
-			out.User = userMessage(e.person)
+			row, out.User = e.person, outcomeUser(e.person)
 			out.Revision, out.OrganizationRevisions, err = e.revisions()
 			return err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	out.User, err = answerUser(ctx, s.DB.Pool(), replayed, row, out.GetUser())
+	return out, err
 }
 
 // ResumeUser implements UserService.
 func (s *Users) ResumeUser(ctx context.Context, req *identityv1.ResumeUserRequest) (*identityv1.ResumeUserResponse, error) {
 	out := &identityv1.ResumeUserResponse{}
-	_, err := commit(ctx, s.Log, "", identityv1connect.UserServiceResumeUserProcedure, req, out,
+	var row store.User
+	replayed, err := commit(ctx, s.Log, "", identityv1connect.UserServiceResumeUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			e, err := s.everywhere(ctx, tx, req.GetUser(), caller, func(m membership.State) bool { return m.Everywhere })
 			if err != nil {
@@ -55,14 +58,15 @@ func (s *Users) ResumeUser(ctx context.Context, req *identityv1.ResumeUserReques
 			if err := e.stand(ctx, user.Resume{}.Decide, membership.Unbar{}.Decide); err != nil {
 				return err
 			}
-			out.User = userMessage(e.person)
+			row, out.User = e.person, outcomeUser(e.person)
 			out.Revision, out.OrganizationRevisions, err = e.revisions()
 			return err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return out, nil
+	out.User, err = answerUser(ctx, s.DB.Pool(), replayed, row, out.GetUser())
+	return out, err
 }
 
 // everywhere is a change of a user in the user's log and in those of organizations.
@@ -155,18 +159,9 @@ func (e *everywhere) stand(
 
 // append puts events, if there are any, into one of the locked logs.
 func (e *everywhere) append(ctx context.Context, head eventlog.Head, events []proto.Message) error {
-	rev := revision.Revision{Log: head.Log, Sequence: head.Sequence}
-	if len(events) > 0 {
-		var err error
-		rev, err = e.log.Append(ctx, e.tx, eventlog.Append{
-			Log: head.Log, Expected: head.Sequence, Actor: e.caller.Actor(), Events: events,
-		})
-		if err != nil {
-			return err
-		}
-	}
+	rev, err := appendAll(ctx, e.tx, e.log, head, e.caller, events)
 	e.written = append(e.written, rev)
-	return nil
+	return err
 }
 
 // revisions are the token of the user's log, with those of the organizations where

@@ -45,7 +45,7 @@ func InsertOrganization(ctx context.Context, tx pgx.Tx, o Organization) error {
 // MoveOrganization moves an organization's rows, and those of what it has limited
 // numbers of, to a home region. The tokens are found by the index
 // api_tokens_organization, the others by the first column of their primary keys.
-// The members of groups stay: there may be millions.
+// Members, and members of groups, stay: there may be millions.
 func MoveOrganization(ctx context.Context, tx pgx.Tx, organizationID, homeRegion string) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`UPDATE identity.organizations SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
@@ -53,7 +53,6 @@ func MoveOrganization(ctx context.Context, tx pgx.Tx, organizationID, homeRegion
 	batch.Queue(`UPDATE identity.groups SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	batch.Queue(`UPDATE identity.service_accounts SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	batch.Queue(`UPDATE identity.counts SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
-	batch.Queue(`UPDATE identity.memberships SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("move organization: %w", err)
 	}

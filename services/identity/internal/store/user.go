@@ -209,3 +209,17 @@ func scanUser(row pgx.Row) (User, error) {
 	u.Status = user.Status(status)
 	return u, err
 }
+
+// ForgetUser removes the rows that tell who a user is: the profile, the address, and
+// what the user is found by, which is no more than a name has words, since the user
+// is in no organization any more.
+func ForgetUser(ctx context.Context, tx pgx.Tx, userID string) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM identity.profiles WHERE user_id = $1`, userID)
+	batch.Queue(`DELETE FROM identity.user_emails WHERE user_id = $1`, userID)
+	batch.Queue(`DELETE FROM identity.search_words WHERE user_id = $1`, userID)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("forget user: %w", err)
+	}
+	return nil
+}

@@ -77,7 +77,7 @@ type MembershipServiceClient interface {
 	// UpdateMember changes a member's role. It may be that of a member whom a directory
 	// keeps: who administers an organization is its own matter.
 	//
-	// Errors: NOT_FOUND, LAST_ADMINISTRATOR.
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, LAST_ADMINISTRATOR.
 	UpdateMember(context.Context, *v1.UpdateMemberRequest) (*v1.UpdateMemberResponse, error)
 	// SuspendMember keeps a membership and takes away what it allows. What a directory or
 	// connection keeps, only the platform suspends, resumes and removes.
@@ -86,7 +86,7 @@ type MembershipServiceClient interface {
 	SuspendMember(context.Context, *v1.SuspendMemberRequest) (*v1.SuspendMemberResponse, error)
 	// ResumeMember takes SuspendMember back.
 	//
-	// Errors: NOT_FOUND, USER_SUSPENDED, MANAGED_ELSEWHERE.
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, USER_SUSPENDED, MANAGED_ELSEWHERE.
 	ResumeMember(context.Context, *v1.ResumeMemberRequest) (*v1.ResumeMemberResponse, error)
 	// RemoveMember ends a membership, and takes the user out of the organization's
 	// groups. Removing who is not there is NOT_FOUND.
@@ -254,7 +254,7 @@ type MembershipServiceHandler interface {
 	// UpdateMember changes a member's role. It may be that of a member whom a directory
 	// keeps: who administers an organization is its own matter.
 	//
-	// Errors: NOT_FOUND, LAST_ADMINISTRATOR.
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, LAST_ADMINISTRATOR.
 	UpdateMember(context.Context, *v1.UpdateMemberRequest) (*v1.UpdateMemberResponse, error)
 	// SuspendMember keeps a membership and takes away what it allows. What a directory or
 	// connection keeps, only the platform suspends, resumes and removes.
@@ -263,7 +263,7 @@ type MembershipServiceHandler interface {
 	SuspendMember(context.Context, *v1.SuspendMemberRequest) (*v1.SuspendMemberResponse, error)
 	// ResumeMember takes SuspendMember back.
 	//
-	// Errors: NOT_FOUND, USER_SUSPENDED, MANAGED_ELSEWHERE.
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, USER_SUSPENDED, MANAGED_ELSEWHERE.
 	ResumeMember(context.Context, *v1.ResumeMemberRequest) (*v1.ResumeMemberResponse, error)
 	// RemoveMember ends a membership, and takes the user out of the organization's
 	// groups. Removing who is not there is NOT_FOUND.

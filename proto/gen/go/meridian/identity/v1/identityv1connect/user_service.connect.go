@@ -63,8 +63,8 @@ type UserServiceClient interface {
 	// CreateUser makes a user and the user's log.
 	//
 	// Errors: ALREADY_EXISTS (the address has a user already; field "email"), NOT_FOUND
-	// (the realm's organization), INVALID_FIELD, KEY_ELSEWHERE (the home region did not
-	// make the user).
+	// and ORGANIZATION_STATE (the realm's organization), INVALID_FIELD, KEY_ELSEWHERE
+	// (the home region did not make the user).
 	CreateUser(context.Context, *v1.CreateUserRequest) (*v1.CreateUserResponse, error)
 	// GetUser reads a user, an erased one too: without personal data.
 	//
@@ -325,8 +325,8 @@ type UserServiceHandler interface {
 	// CreateUser makes a user and the user's log.
 	//
 	// Errors: ALREADY_EXISTS (the address has a user already; field "email"), NOT_FOUND
-	// (the realm's organization), INVALID_FIELD, KEY_ELSEWHERE (the home region did not
-	// make the user).
+	// and ORGANIZATION_STATE (the realm's organization), INVALID_FIELD, KEY_ELSEWHERE
+	// (the home region did not make the user).
 	CreateUser(context.Context, *v1.CreateUserRequest) (*v1.CreateUserResponse, error)
 	// GetUser reads a user, an erased one too: without personal data.
 	//
