@@ -24,7 +24,7 @@ func rowTables() []string {
 		"log.stream_fills", "log.user_keys", "log.moves",
 		"identity.organizations", "identity.api_tokens", "identity.users", "identity.profiles", "identity.user_emails",
 		"identity.search_words", "identity.memberships",
-		"identity.groups", "identity.group_members", "identity.counts", "identity.service_accounts",
+		"identity.groups", "identity.group_members", "identity.counts", "identity.service_accounts", "identity.domains",
 		"authz.assignments", "authz.relationships", "authz.roles",
 	}
 }

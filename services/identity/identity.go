@@ -3,6 +3,7 @@ package identity
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -18,14 +19,17 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/services/identity/internal/deletion"
+	"github.com/meridian-iam/meridian/services/identity/internal/proof"
+	"github.com/meridian-iam/meridian/services/identity/internal/recheck"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
 // Options are what the service needs.
 type Options struct {
-	DB  *sqldb.DB
-	Log *eventlog.Store
+	Config Config
+	DB     *sqldb.DB
+	Log    *eventlog.Store
 	// Region is where this process runs; Regions are those of the deployment,
 	// the platform's home first.
 	Region  string
@@ -36,15 +40,22 @@ type Options struct {
 	// BlindKey is what addresses are found by. Zero: no user has an address.
 	BlindKey BlindKey
 	Clock    func() time.Time // nil means time.Now
-	Logger   *slog.Logger     // nil means slog.Default
+	// Resolver looks up the records that prove domains; nil: the DNS.
+	Resolver Resolver
+	Logger   *slog.Logger // nil means slog.Default
 	Metrics  prometheus.Registerer
 }
+
+// Resolver looks up TXT records in the DNS. *net.Resolver is one.
+type Resolver = proof.Resolver
 
 // Service is the identity service.
 type Service struct {
 	organizations *rpc.Organizations
 	tokens        *rpc.APITokens
+	domains       *rpc.Domains
 	deletions     *deletion.Worker
+	rechecks      *recheck.Worker
 	users         *rpc.Users
 	accounts      *rpc.ServiceAccounts
 	groups        *rpc.Groups
@@ -54,19 +65,32 @@ type Service struct {
 }
 
 // New wires the service.
-func New(o Options) *Service {
+//
+// Errors: a configuration that is wrong.
+func New(o Options) (*Service, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Resolver == nil {
+		dns, err := proof.DNS(o.Config.DNSServer)
+		if err != nil {
+			return nil, fmt.Errorf("identity.dns_server: %w", err)
+		}
+		o.Resolver = dns
+	}
 	return &Service{
 		organizations: &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock},
 		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Clock: o.Clock},
+		domains:       &rpc.Domains{DB: o.DB, Log: o.Log, Resolver: o.Resolver, Clock: o.Clock},
 		deletions: deletion.New(deletion.Options{
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
-			Removals: []deletion.Removal{deletion.Tokens{Clock: o.Clock}},
+			Removals: []deletion.Removal{deletion.Tokens{Clock: o.Clock}, deletion.Domains{}},
+		}),
+		rechecks: recheck.New(recheck.Options{
+			DB: o.DB, Log: o.Log, Region: o.Region, Resolver: o.Resolver, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 		}),
 		users: &rpc.Users{
 			DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock,
@@ -78,7 +102,7 @@ func New(o Options) *Service {
 
 		accounts: &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock},
 		groups:   &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock},
-	}
+	}, nil
 }
 
 // Mount adds the service's procedures to a server.
@@ -89,13 +113,15 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(identityv1connect.NewMembershipServiceHandler(rpc.MembershipsAtHome(s.memberships, s.home), options...))
 	mount(identityv1connect.NewServiceAccountServiceHandler(rpc.ServiceAccountsAtHome(s.accounts, s.home), options...))
 	mount(identityv1connect.NewGroupServiceHandler(rpc.GroupsAtHome(s.groups, s.home), options...))
+	mount(identityv1connect.NewDomainServiceHandler(rpc.DomainsAtHome(s.domains, s.home), options...))
 }
 
 // Run does what no call waits for until ctx ends: it deletes the organizations whose
-// time has come.
+// time has come, and looks whether verified domains still are.
 func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deletions.Run(ctx) })
+	group.Go(func() error { return s.rechecks.Run(ctx) })
 	return group.Wait()
 }
 

@@ -23,6 +23,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/deletion"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
@@ -78,6 +79,33 @@ func (f *fixture) doomed(t *testing.T, slug string, tokens int) string {
 	return org
 }
 
+// addDomains gives an organization that is to be deleted two domains.
+func (f *fixture) addDomains(t *testing.T, org string) {
+	t.Helper()
+	err := f.db.Write(t.Context(), func(ctx context.Context, tx pgx.Tx) error {
+		var events []proto.Message
+		for _, name := range []string{"a.example", "b.example"} {
+			added := &eventv1.DomainAdded{Domain: id.New(id.Domain), Organization: org, Name: name}
+			row := store.Domain{HomeRegion: "eu-west", CreatedAt: f.clock(), CheckAt: f.clock()}
+			row.Apply(added)
+			if err := store.InsertDomain(ctx, tx, row); err != nil {
+				return err
+			}
+			if _, err := store.Count(ctx, tx, org, "eu-west", store.Domains, 1); err != nil {
+				return err
+			}
+			events = append(events, added)
+		}
+		_, err := f.log.Append(ctx, tx, eventlog.Append{
+			Log: org, Expected: eventlog.AnyHead, Actor: &logv1.Actor{Kind: logv1.ActorKind_ACTOR_KIND_OPERATOR, Id: "test"}, Events: events,
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (f *fixture) state(t *testing.T, org string) identityv1.OrganizationState {
 	t.Helper()
 	got, err := f.organizations.GetOrganization(t.Context(), &identityv1.GetOrganizationRequest{Organization: org})
@@ -112,7 +140,8 @@ func TestDelete(t *testing.T) {
 	f := newFixture(t)
 	tokens := deletion.Tokens{Clock: f.clock}
 	org := f.doomed(t, "acme", 3)
-	w := f.worker("eu-west", tokens)
+	f.addDomains(t, org)
+	w := f.worker("eu-west", tokens, deletion.Domains{})
 	if due, done, err := w.Delete(t.Context()); due != 0 || done != 0 || err != nil {
 		t.Errorf("before its time: %d, %d, %v", due, done, err)
 	}
@@ -123,7 +152,7 @@ func TestDelete(t *testing.T) {
 	if due, done, err := w.Delete(t.Context()); due != 1 || done != 1 || err != nil {
 		t.Fatalf("Delete = %d, %d, %v", due, done, err)
 	}
-	if got := f.tail(t, org, 6); got != "ApiTokenRevoked ApiTokenRevoked ApiTokenRevoked OrganizationDeleted" {
+	if got := f.tail(t, org, 8); got != "ApiTokenRevoked ApiTokenRevoked ApiTokenRevoked DomainRemoved DomainRemoved OrganizationDeleted" {
 		t.Errorf("events %q", got)
 	}
 	if f.state(t, org) != deleted {

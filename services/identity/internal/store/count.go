@@ -17,6 +17,7 @@ const (
 	Groups          Kind = "groups"
 	Nestings        Kind = "nestings" // groups in groups
 	ServiceAccounts Kind = "service_accounts"
+	Domains         Kind = "domains"
 )
 
 // Count adds to the number of things of a kind that an organization has, and

@@ -32,6 +32,7 @@ func (f Fold) Start(log string) eventlog.Folding {
 	case strings.HasPrefix(log, string(id.Organization)):
 		return folding{
 			&organizationFold{log: log}, newTokenFold(log), newMembershipFold(log), newServiceAccountFold(log), newGroupFold(log),
+			newDomainFold(log),
 		}
 	case strings.HasPrefix(log, string(id.User)):
 		return folding{&userFold{log: log, store: f.Log, blind: f.Blind}}

@@ -16,6 +16,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/serve"
 	"github.com/meridian-iam/meridian/pkg/telemetry"
 	"github.com/meridian-iam/meridian/services/authz"
+	"github.com/meridian-iam/meridian/services/identity"
 )
 
 // Services that a node can host.
@@ -63,6 +64,7 @@ type Config struct {
 
 	Server    serve.Config     `yaml:"server"`
 	Telemetry telemetry.Config `yaml:"telemetry"`
+	Identity  identity.Config  `yaml:"identity"`
 	Authz     authz.Config     `yaml:"authz"`
 }
 

@@ -211,11 +211,14 @@ func (n *Node) openServices(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		n.identity = identity.New(identity.Options{
-			DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, BlindKey: blind, Clock: n.clock,
+		n.identity, err = identity.New(identity.Options{
+			Config: n.config.Identity, DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, BlindKey: blind, Clock: n.clock,
 			Home:   n.ways(Identity, func(p PeerConfig) string { return p.Identity }),
 			Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 		})
+		if err != nil {
+			return err
+		}
 		n.onRun(n.identity.Run)
 	}
 	if n.config.hosts(Authz) {

@@ -60,7 +60,8 @@ type DomainServiceClient interface {
 	AddDomain(context.Context, *v1.AddDomainRequest) (*v1.AddDomainResponse, error)
 	// VerifyDomain looks for the record now. Verifying what is verified looks again.
 	//
-	// Errors: NOT_FOUND, DOMAIN_NOT_PROVEN, SERVICE_UNAVAILABLE (the DNS did not answer).
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, DOMAIN_NOT_PROVEN, SERVICE_UNAVAILABLE (the
+	// DNS did not answer).
 	VerifyDomain(context.Context, *v1.VerifyDomainRequest) (*v1.VerifyDomainResponse, error)
 	// GetDomain reads a domain.
 	//
@@ -73,7 +74,9 @@ type DomainServiceClient interface {
 	// Errors: NOT_FOUND.
 	RemoveDomain(context.Context, *v1.RemoveDomainRequest) (*v1.RemoveDomainResponse, error)
 	// LookUpDomain says which organizations proved a domain: where people with such an
-	// address sign in. Several may, each by itself.
+	// address sign in. Several may, each by itself. Suspended organizations are left out.
+	//
+	// Errors: INVALID_FIELD.
 	LookUpDomain(context.Context, *v1.LookUpDomainRequest) (*v1.LookUpDomainResponse, error)
 }
 
@@ -206,7 +209,8 @@ type DomainServiceHandler interface {
 	AddDomain(context.Context, *v1.AddDomainRequest) (*v1.AddDomainResponse, error)
 	// VerifyDomain looks for the record now. Verifying what is verified looks again.
 	//
-	// Errors: NOT_FOUND, DOMAIN_NOT_PROVEN, SERVICE_UNAVAILABLE (the DNS did not answer).
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, DOMAIN_NOT_PROVEN, SERVICE_UNAVAILABLE (the
+	// DNS did not answer).
 	VerifyDomain(context.Context, *v1.VerifyDomainRequest) (*v1.VerifyDomainResponse, error)
 	// GetDomain reads a domain.
 	//
@@ -219,7 +223,9 @@ type DomainServiceHandler interface {
 	// Errors: NOT_FOUND.
 	RemoveDomain(context.Context, *v1.RemoveDomainRequest) (*v1.RemoveDomainResponse, error)
 	// LookUpDomain says which organizations proved a domain: where people with such an
-	// address sign in. Several may, each by itself.
+	// address sign in. Several may, each by itself. Suspended organizations are left out.
+	//
+	// Errors: INVALID_FIELD.
 	LookUpDomain(context.Context, *v1.LookUpDomainRequest) (*v1.LookUpDomainResponse, error)
 }
 
