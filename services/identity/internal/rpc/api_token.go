@@ -22,6 +22,7 @@ import (
 	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/apitoken"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/bearer"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
@@ -97,7 +98,7 @@ func (s *APITokens) create(
 	for _, e := range events {
 		state.Apply(e)
 	}
-	var random apitoken.Random
+	var random bearer.Random
 	_, _ = rand.Read(random[:]) // never fails, by its contract
 	text, hash := apitoken.NewSecret(state.ID, random)
 	row := store.APIToken{

@@ -14,6 +14,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/apitoken"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/bearer"
 )
 
 var (
@@ -118,7 +119,7 @@ func TestRevoke(t *testing.T) {
 }
 
 func TestSecretRoundTrip(t *testing.T) {
-	text, stored := apitoken.NewSecret(token, apitoken.Random{1})
+	text, stored := apitoken.NewSecret(token, bearer.Random{1})
 	gotToken, gotHash, err := apitoken.ParseSecret(text)
 	if err != nil {
 		t.Fatal(err)
@@ -126,14 +127,14 @@ func TestSecretRoundTrip(t *testing.T) {
 	if gotToken != token || !gotHash.Equal(stored[:]) {
 		t.Errorf("ParseSecret = %s, another hash", gotToken)
 	}
-	other, _ := apitoken.NewSecret(token, apitoken.Random{2})
+	other, _ := apitoken.NewSecret(token, bearer.Random{2})
 	if other.Reveal() == text.Reveal() {
 		t.Error("two secrets of one token are equal")
 	}
 }
 
 func FuzzParseSecret(f *testing.F) {
-	text, _ := apitoken.NewSecret(token, apitoken.Random{1})
+	text, _ := apitoken.NewSecret(token, bearer.Random{1})
 	f.Add(text.Reveal())
 	f.Add("mat_")
 	f.Add(strings.Repeat("a", 81))
