@@ -34,7 +34,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS invitations_address ON identity.invitations (o
 -- ListInvitations: ids sort by time.
 CREATE INDEX IF NOT EXISTS invitations_organization ON identity.invitations (organization_id, invitation_id);
 
--- ListInvitations of one state, and how many are pending.
+-- ListInvitations of one state.
 CREATE INDEX IF NOT EXISTS invitations_state ON identity.invitations (organization_id, state, invitation_id);
 
 -- +goose Down

@@ -25,6 +25,7 @@ func rowTables() []string {
 		"identity.organizations", "identity.api_tokens", "identity.users", "identity.profiles", "identity.user_emails",
 		"identity.search_words", "identity.memberships",
 		"identity.groups", "identity.group_members", "identity.counts", "identity.service_accounts", "identity.domains",
+		"identity.invitations",
 		"authz.assignments", "authz.relationships", "authz.roles",
 	}
 }

@@ -25,6 +25,8 @@ ALTER TABLE identity.service_accounts ADD COLUMN IF NOT EXISTS crdb_region crdb_
 ALTER TABLE identity.service_accounts SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE identity.domains ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
 ALTER TABLE identity.domains SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.invitations ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
+ALTER TABLE identity.invitations SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.assignments ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
 ALTER TABLE authz.assignments SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.relationships ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;

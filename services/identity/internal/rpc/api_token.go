@@ -21,8 +21,8 @@ import (
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/apitoken"
-	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/bearer"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 

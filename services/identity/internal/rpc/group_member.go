@@ -5,7 +5,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -31,9 +33,6 @@ func (s *Groups) ChangeGroupMembers(
 	return out, nil
 }
 
-// changeMembers writes the rows before it decides, because an insert that finds
-// some of them present locks no neighbors as a look would. What is then refused is
-// rolled back.
 func (s *Groups) changeMembers(
 	ctx context.Context, tx pgx.Tx, req *identityv1.ChangeGroupMembersRequest, caller principal.Principal,
 	out *identityv1.ChangeGroupMembersResponse,
@@ -42,43 +41,53 @@ func (s *Groups) changeMembers(
 	if err != nil {
 		return err
 	}
-	command := group.ChangeMembers{Add: req.GetAdd(), Remove: req.GetRemove()}
-	members := group.Members{State: row.State, Number: row.Members}
-	if members.Missing, err = absent(ctx, tx, req.GetOrganization(), command.Add); err != nil {
+	events, added, removed, err := changeMembers(ctx, tx, head, row, group.ChangeMembers{Add: req.GetAdd(), Remove: req.GetRemove()})
+	if err != nil {
 		return err
+	}
+	out.Added, out.Removed = uint32(added), uint32(removed) //nolint:gosec // at most 1,000 each
+	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	return err
+}
+
+// changeMembers changes the rows of a group's members and returns the events. The
+// organization's log is locked. It writes the rows before it decides, because an
+// insert that finds some of them present locks no neighbors as a look would. What is
+// then refused is rolled back.
+func changeMembers(
+	ctx context.Context, tx pgx.Tx, head eventlog.Head, row store.Group, command group.ChangeMembers,
+) (events []proto.Message, added, removed int, err error) {
+	members := group.Members{State: row.State, Number: row.Members}
+	if members.Missing, err = absent(ctx, tx, row.Organization, command.Add); err != nil {
+		return nil, 0, 0, err
 	}
 	if groups := ofKind(id.Group, command.Add); len(groups) > 0 {
 		if err := store.Nesting(ctx, tx, &members, groups); err != nil {
-			return err
+			return nil, 0, 0, err
 		}
 	}
-	added, err := store.InsertGroupMembers(ctx, tx, row, head.HomeRegion, command.Add)
+	inserted, err := store.InsertGroupMembers(ctx, tx, row, head.HomeRegion, command.Add)
 	if err != nil {
-		return err
+		return nil, 0, 0, err
 	}
-	removed, err := store.DeleteGroupMembers(ctx, tx, row, command.Remove)
+	deleted, err := store.DeleteGroupMembers(ctx, tx, row, command.Remove)
 	if err != nil {
-		return err
+		return nil, 0, 0, err
 	}
-	members.Present = present(command.Add, added, removed)
-	nestings := group.Groups(added) - group.Groups(removed)
+	members.Present = present(command.Add, inserted, deleted)
+	nestings := group.Groups(inserted) - group.Groups(deleted)
 	if nestings != 0 {
 		number, err := store.Count(ctx, tx, head.Log, head.HomeRegion, store.Nestings, nestings)
 		if err != nil {
-			return err
+			return nil, 0, 0, err
 		}
 		members.Nestings = number - int64(nestings)
 	}
-	events, err := command.Decide(members)
-	if err != nil {
-		return err
+	if events, err = command.Decide(members); err != nil {
+		return nil, 0, 0, err
 	}
-	if err := store.RecountMembers(ctx, tx, row.Organization, []string{row.ID}, len(added)-len(removed)); err != nil {
-		return err
-	}
-	out.Added, out.Removed = uint32(len(added)), uint32(len(removed)) //nolint:gosec // at most 1,000 each
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
-	return err
+	added, removed = len(inserted), len(deleted)
+	return events, added, removed, store.RecountMembers(ctx, tx, row.Organization, []string{row.ID}, added-removed)
 }
 
 // present are those of the named members that were there before: they were not

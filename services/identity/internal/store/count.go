@@ -18,6 +18,7 @@ const (
 	Nestings        Kind = "nestings" // groups in groups
 	ServiceAccounts Kind = "service_accounts"
 	Domains         Kind = "domains"
+	Invitations     Kind = "invitations" // pending ones
 )
 
 // Count adds to the number of things of a kind that an organization has, and

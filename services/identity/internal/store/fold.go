@@ -33,6 +33,7 @@ func (f Fold) Start(log string) eventlog.Folding {
 		return folding{
 			&organizationFold{log: log}, newTokenFold(log), newMembershipFold(log), newServiceAccountFold(log), newGroupFold(log),
 			newDomainFold(log),
+			newInvitationFold(log),
 		}
 	case strings.HasPrefix(log, string(id.User)):
 		return folding{&userFold{log: log, store: f.Log, blind: f.Blind}}

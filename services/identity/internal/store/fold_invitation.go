@@ -66,7 +66,13 @@ func (f *invitationFold) compare(ctx context.Context, q sqldb.Querier) (string, 
 	if rows != len(f.invitations) {
 		return fmt.Sprintf("%d invitation rows, log says %d", rows, len(f.invitations)), nil
 	}
-	return "", nil
+	pending := 0
+	for _, i := range f.invitations {
+		if i.Status == invitation.Pending {
+			pending++
+		}
+	}
+	return compareCount(ctx, q, f.organization, Invitations, pending)
 }
 
 func (f *invitationFold) differs(row Invitation) string {

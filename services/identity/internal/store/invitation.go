@@ -95,14 +95,6 @@ func FindPending(ctx context.Context, q sqldb.Querier, organizationID string, bl
 	return i, sqldb.Unavailable(err)
 }
 
-// CountPending counts an organization's pending invitations, up to most, by the index
-// invitations_state.
-func CountPending(ctx context.Context, q sqldb.Querier, organizationID string, most int) (n int, err error) {
-	err = q.QueryRow(ctx, `SELECT count(1) FROM (
-		SELECT 1 FROM identity.invitations WHERE organization_id = $1 AND state = 1 LIMIT $2) AS pending`, organizationID, most).Scan(&n)
-	return n, sqldb.Unavailable(err)
-}
-
 // InvitationFilter says which invitations are listed: with a status, or with 0 all;
 // of the pending ones those that have, or have not, expired at a time, unless it is
 // zero.

@@ -52,6 +52,7 @@ func MoveOrganization(ctx context.Context, tx pgx.Tx, organizationID, homeRegion
 	batch.Queue(`UPDATE identity.api_tokens SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	batch.Queue(`UPDATE identity.groups SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	batch.Queue(`UPDATE identity.service_accounts SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
+	batch.Queue(`UPDATE identity.invitations SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	batch.Queue(`UPDATE identity.counts SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	batch.Queue(`UPDATE identity.domains SET home_region = $2 WHERE organization_id = $1`, organizationID, homeRegion)
 	if err := tx.SendBatch(ctx, batch).Close(); err != nil {

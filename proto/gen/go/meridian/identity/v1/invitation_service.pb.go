@@ -205,8 +205,10 @@ type CreateInvitationRequest struct {
 	// The letter's language; empty means en.
 	Locale         string `protobuf:"bytes,6,opt,name=locale,proto3" json:"locale,omitempty"`
 	IdempotencyKey string `protobuf:"bytes,7,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Send no letter, and return the secret: the caller sends one. The platform only.
+	WithoutLetter bool `protobuf:"varint,8,opt,name=without_letter,json=withoutLetter,proto3" json:"without_letter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateInvitationRequest) Reset() {
@@ -288,11 +290,17 @@ func (x *CreateInvitationRequest) GetIdempotencyKey() string {
 	return ""
 }
 
+func (x *CreateInvitationRequest) GetWithoutLetter() bool {
+	if x != nil {
+		return x.WithoutLetter
+	}
+	return false
+}
+
 type CreateInvitationResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Invitation *Invitation            `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
-	// What AcceptInvitation takes, for platform callers that send their own letters;
-	// empty for others and for a repeated call.
+	// What AcceptInvitation takes, with without_letter; empty for a repeated call.
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	Revision      string `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -596,8 +604,10 @@ type ResendInvitationRequest struct {
 	Organization   string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
 	Invitation     string                 `protobuf:"bytes,2,opt,name=invitation,proto3" json:"invitation,omitempty"`
 	IdempotencyKey string                 `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// As in CreateInvitationRequest.
+	WithoutLetter bool `protobuf:"varint,4,opt,name=without_letter,json=withoutLetter,proto3" json:"without_letter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResendInvitationRequest) Reset() {
@@ -649,6 +659,13 @@ func (x *ResendInvitationRequest) GetIdempotencyKey() string {
 		return x.IdempotencyKey
 	}
 	return ""
+}
+
+func (x *ResendInvitationRequest) GetWithoutLetter() bool {
+	if x != nil {
+		return x.WithoutLetter
+	}
+	return false
 }
 
 type ResendInvitationResponse struct {
@@ -1048,7 +1065,7 @@ const file_meridian_identity_v1_invitation_service_proto_rawDesc = "" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
 	"\n" +
 	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x12\n" +
-	"\x04user\x18\t \x01(\tR\x04user\"\xcf\x03\n" +
+	"\x04user\x18\t \x01(\tR\x04user\"\xf6\x03\n" +
 	"\x17CreateInvitationRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12 \n" +
 	"\x05email\x18\x02 \x01(\tB\n" +
@@ -1058,7 +1075,8 @@ const file_meridian_identity_v1_invitation_service_proto_rawDesc = "" +
 	"\x10lifetime_seconds\x18\x05 \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x80\x9a\x9e\x01R\x0flifetimeSeconds\x12I\n" +
 	"\x06locale\x18\x06 \x01(\tB1\xbaH.r,2*^([a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,4})?$R\x06locale\x12=\n" +
-	"\x0fidempotency_key\x18\a \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x95\x01\n" +
+	"\x0fidempotency_key\x18\a \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\x12%\n" +
+	"\x0ewithout_letter\x18\b \x01(\bR\rwithoutLetter\"\x95\x01\n" +
 	"\x18CreateInvitationResponse\x12@\n" +
 	"\n" +
 	"invitation\x18\x01 \x01(\v2 .meridian.identity.v1.InvitationR\n" +
@@ -1084,13 +1102,14 @@ const file_meridian_identity_v1_invitation_service_proto_rawDesc = "" +
 	"\x17ListInvitationsResponse\x12B\n" +
 	"\vinvitations\x18\x01 \x03(\v2 .meridian.identity.v1.InvitationR\vinvitations\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\xe6\x01\n" +
+	"nextCursor\"\x8d\x02\n" +
 	"\x17ResendInvitationRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12C\n" +
 	"\n" +
 	"invitation\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^inv_[0-9a-hjkmnp-tv-z]{26}$R\n" +
 	"invitation\x12=\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x95\x01\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\x12%\n" +
+	"\x0ewithout_letter\x18\x04 \x01(\bR\rwithoutLetter\"\x95\x01\n" +
 	"\x18ResendInvitationResponse\x12@\n" +
 	"\n" +
 	"invitation\x18\x01 \x01(\v2 .meridian.identity.v1.InvitationR\n" +

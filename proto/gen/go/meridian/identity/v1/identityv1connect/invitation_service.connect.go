@@ -60,7 +60,8 @@ type InvitationServiceClient interface {
 	// address has a user is not told.
 	//
 	// Errors: NOT_FOUND (the organization, a group), ALREADY_EXISTS (field "email"; also
-	// when a member has the address), ORGANIZATION_STATE, LIMIT_REACHED, INVALID_FIELD.
+	// when a member has the address), ORGANIZATION_STATE, LIMIT_REACHED, INVALID_FIELD,
+	// ACCESS_DENIED (without_letter), SERVICE_UNAVAILABLE (letters cannot be sent here).
 	CreateInvitation(context.Context, *v1.CreateInvitationRequest) (*v1.CreateInvitationResponse, error)
 	// GetInvitation reads an invitation.
 	//
@@ -215,7 +216,8 @@ type InvitationServiceHandler interface {
 	// address has a user is not told.
 	//
 	// Errors: NOT_FOUND (the organization, a group), ALREADY_EXISTS (field "email"; also
-	// when a member has the address), ORGANIZATION_STATE, LIMIT_REACHED, INVALID_FIELD.
+	// when a member has the address), ORGANIZATION_STATE, LIMIT_REACHED, INVALID_FIELD,
+	// ACCESS_DENIED (without_letter), SERVICE_UNAVAILABLE (letters cannot be sent here).
 	CreateInvitation(context.Context, *v1.CreateInvitationRequest) (*v1.CreateInvitationResponse, error)
 	// GetInvitation reads an invitation.
 	//
