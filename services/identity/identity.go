@@ -60,6 +60,7 @@ type Service struct {
 	accounts      *rpc.ServiceAccounts
 	groups        *rpc.Groups
 	memberships   *rpc.Memberships
+	invitations   *rpc.Invitations
 	home          *home.Router
 	fold          store.Fold
 }
@@ -81,27 +82,27 @@ func New(o Options) (*Service, error) {
 		}
 		o.Resolver = dns
 	}
+	users := &rpc.Users{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock}
+	memberships := &rpc.Memberships{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Clock: o.Clock}
+	accounts := &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock}
+	groups := &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock}
+	invitations := &rpc.Invitations{DB: o.DB, Log: o.Log, Clock: o.Clock, Users: users, Memberships: memberships}
 	return &Service{
 		organizations: &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock},
 		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Clock: o.Clock},
 		domains:       &rpc.Domains{DB: o.DB, Log: o.Log, Resolver: o.Resolver, Clock: o.Clock},
 		deletions: deletion.New(deletion.Options{
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
-			Removals: []deletion.Removal{deletion.Tokens{Clock: o.Clock}, deletion.Domains{}},
+			Removals: []deletion.Removal{
+				deletion.Tokens{Clock: o.Clock}, invitations, groups, accounts, memberships, deletion.Domains{},
+			},
 		}),
 		rechecks: recheck.New(recheck.Options{
 			DB: o.DB, Log: o.Log, Region: o.Region, Resolver: o.Resolver, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 		}),
-		users: &rpc.Users{
-			DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock,
-		},
-		memberships: &rpc.Memberships{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Clock: o.Clock},
-
+		users: users, memberships: memberships, accounts: accounts, groups: groups, invitations: invitations,
 		home: o.Home,
 		fold: store.Fold{Log: o.Log, Blind: o.BlindKey},
-
-		accounts: &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock},
-		groups:   &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock},
 	}, nil
 }
 
@@ -113,6 +114,7 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(identityv1connect.NewMembershipServiceHandler(rpc.MembershipsAtHome(s.memberships, s.home), options...))
 	mount(identityv1connect.NewServiceAccountServiceHandler(rpc.ServiceAccountsAtHome(s.accounts, s.home), options...))
 	mount(identityv1connect.NewGroupServiceHandler(rpc.GroupsAtHome(s.groups, s.home), options...))
+	mount(identityv1connect.NewInvitationServiceHandler(rpc.InvitationsAtHome(s.invitations, s.home), options...))
 	mount(identityv1connect.NewDomainServiceHandler(rpc.DomainsAtHome(s.domains, s.home), options...))
 }
 

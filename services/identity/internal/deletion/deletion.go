@@ -27,8 +27,8 @@ const (
 	every = time.Minute
 	// found is how many organizations one look finds.
 	found = 100
-	// batch is how many things one commit removes at most; an append takes the last
-	// event with them.
+	// batch is how many events one commit has, but for the last and for those of a
+	// thing that has more.
 	batch = eventlog.MaxAppendEvents - 1
 	// commitTimeout bounds one commit.
 	commitTimeout = 10 * time.Second
@@ -42,7 +42,7 @@ var actor = &logv1.Actor{Kind: logv1.ActorKind_ACTOR_KIND_SERVICE, Id: "identity
 // Removal removes one kind of thing from an organization.
 type Removal interface {
 	// Remove removes up to limit (1 or more) things of the organization, whose log is
-	// locked, and returns an event for each of them: at most limit events. more says
+	// locked, and returns their events: about limit, and all of one thing's. more says
 	// that some may be left. When there are none left it returns nothing, and reads by
 	// an index.
 	Remove(ctx context.Context, tx pgx.Tx, organization string, limit int) (events []proto.Message, more bool, err error)
@@ -178,8 +178,14 @@ func (w *Worker) commit(ctx context.Context, id string) (more, deleted bool, err
 			}
 			events = append(events, last...)
 		}
-		_, err = w.Log.Append(ctx, tx, eventlog.Append{Log: id, Expected: head.Sequence, Actor: actor, Events: events})
-		return err
+		for some := range slices.Chunk(events, eventlog.MaxAppendEvents) {
+			rev, err := w.Log.Append(ctx, tx, eventlog.Append{Log: id, Expected: head.Sequence, Actor: actor, Events: some})
+			if err != nil {
+				return err
+			}
+			head.Sequence = rev.Sequence
+		}
+		return nil
 	})
 	if err != nil {
 		return false, false, err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
@@ -149,36 +150,43 @@ func (s *Groups) remove(
 	if err != nil {
 		return err
 	}
-	members, err := store.EmptyGroup(ctx, tx, row)
+	events, err := removeGroup(ctx, tx, row)
 	if err != nil {
-		return err
-	}
-	left, err := store.LeaveGroups(ctx, tx, row.Organization, row.ID)
-	if err != nil {
-		return err
-	}
-	events, err := group.Delete{Members: members, Before: left}.Decide(row.State)
-	if err != nil {
-		return err
-	}
-	if err := store.DeleteGroup(ctx, tx, row.Organization, row.ID); err != nil {
-		return err
-	}
-	if err := s.count(ctx, tx, head, store.Groups, -1); err != nil {
-		return err
-	}
-	if err := s.count(ctx, tx, head, store.Nestings, -group.Groups(members)); err != nil {
 		return err
 	}
 	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
-func (s *Groups) count(ctx context.Context, tx pgx.Tx, head eventlog.Head, kind store.Kind, add int) error {
+// removeGroup removes the rows of a group, whose organization's log is locked, and
+// returns the events.
+func removeGroup(ctx context.Context, tx pgx.Tx, row store.Group) ([]proto.Message, error) {
+	members, err := store.EmptyGroup(ctx, tx, row)
+	if err != nil {
+		return nil, err
+	}
+	left, err := store.LeaveGroups(ctx, tx, row.Organization, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	events, err := group.Delete{Members: members, Before: left}.Decide(row.State)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.DeleteGroup(ctx, tx, row.Organization, row.ID); err != nil {
+		return nil, err
+	}
+	if err := count(ctx, tx, row.Organization, row.HomeRegion, store.Groups, -1); err != nil {
+		return nil, err
+	}
+	return events, count(ctx, tx, row.Organization, row.HomeRegion, store.Nestings, -group.Groups(members))
+}
+
+func count(ctx context.Context, tx pgx.Tx, organization, homeRegion string, kind store.Kind, add int) error {
 	if add == 0 {
 		return nil
 	}
-	_, err := store.Count(ctx, tx, head.Log, head.HomeRegion, kind, add)
+	_, err := store.Count(ctx, tx, organization, homeRegion, kind, add)
 	return err
 }
 

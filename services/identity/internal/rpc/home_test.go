@@ -24,4 +24,7 @@ func TestWritesAreSentHome(t *testing.T) {
 	hometest.Complete(t, identityv1connect.MembershipServiceName, func(ways *home.Router) any {
 		return rpc.MembershipsAtHome(&rpc.Memberships{}, ways)
 	})
+	hometest.Complete(t, identityv1connect.InvitationServiceName, func(ways *home.Router) any {
+		return rpc.InvitationsAtHome(&rpc.Invitations{}, ways)
+	}, "AcceptInvitation") // its secret says where, see TestInvitationsAbroad
 }

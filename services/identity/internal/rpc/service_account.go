@@ -150,28 +150,34 @@ func (s *ServiceAccounts) remove(
 	if err != nil {
 		return err
 	}
-	var before []proto.Message
-	if s.RevokeTokens != nil {
-		if before, err = s.RevokeTokens(ctx, tx, row.Organization, row.ID, s.Clock()); err != nil {
-			return err
-		}
-	}
-	left, err := store.LeaveGroups(ctx, tx, row.Organization, row.ID)
+	events, err := s.removeAccount(ctx, tx, row)
 	if err != nil {
-		return err
-	}
-	events, err := serviceaccount.Delete{Before: append(before, left...)}.Decide(row.State)
-	if err != nil {
-		return err
-	}
-	if err := store.DeleteServiceAccount(ctx, tx, row.Organization, row.ID); err != nil {
-		return err
-	}
-	if _, err := store.Count(ctx, tx, row.Organization, head.HomeRegion, store.ServiceAccounts, -1); err != nil {
 		return err
 	}
 	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
 	return err
+}
+
+// removeAccount removes the rows of a service account, whose organization's log is
+// locked, and returns the events.
+func (s *ServiceAccounts) removeAccount(ctx context.Context, tx pgx.Tx, row store.ServiceAccount) (before []proto.Message, err error) {
+	if s.RevokeTokens != nil {
+		if before, err = s.RevokeTokens(ctx, tx, row.Organization, row.ID, s.Clock()); err != nil {
+			return nil, err
+		}
+	}
+	left, err := store.LeaveGroups(ctx, tx, row.Organization, row.ID)
+	if err != nil {
+		return nil, err
+	}
+	events, err := serviceaccount.Delete{Before: append(before, left...)}.Decide(row.State)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.DeleteServiceAccount(ctx, tx, row.Organization, row.ID); err != nil {
+		return nil, err
+	}
+	return events, count(ctx, tx, row.Organization, row.HomeRegion, store.ServiceAccounts, -1)
 }
 
 // GetServiceAccount implements ServiceAccountService.
