@@ -149,7 +149,7 @@ func TestOrphans(t *testing.T) {
 			}
 			to := compileOne(t, changed)
 			got := map[string]uint64{}
-			for _, o := range g.View().Orphans(from, to) {
+			for _, o := range g.View().Orphans(from, to, nil) {
 				got[o.Kind] = o.Count
 				if uint64(len(o.Examples)) != o.Count || !errors.As(o.Why, tc.why) {
 					t.Errorf("%s: examples %v, why %v", o.Kind, o.Examples, o.Why)
@@ -165,7 +165,7 @@ func TestOrphans(t *testing.T) {
 				t.Error("the model is said to keep all")
 			}
 			// What the first model refuses too is no orphan.
-			if again := g.View().Orphans(to, to); len(again) != 0 {
+			if again := g.View().Orphans(to, to, nil); len(again) != 0 {
 				t.Errorf("from the new model to itself: %v", again)
 			}
 		})
@@ -256,7 +256,7 @@ func TestOrphansOfConditions(t *testing.T) {
 			}
 			to := compileOne(t, changed)
 			got := map[string]uint64{}
-			for _, o := range g.View().Orphans(from, to) {
+			for _, o := range g.View().Orphans(from, to, nil) {
 				got[o.Kind] = o.Count
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -304,8 +304,16 @@ func TestOrphansGiveFewExamples(t *testing.T) {
 	g := authzcore.NewGraph(names)
 	replay(t, g, from, stored)
 	to := compileOne(t, strings.Replace(diffBase, "owner: [user]", "owner: [group#member]", 1))
-	if got := g.View().Orphans(from, to); len(got) != 1 || got[0].Count != 50 || len(got[0].Examples) != 5 {
+	if got := g.View().Orphans(from, to, nil); len(got) != 1 || got[0].Count != 50 || len(got[0].Examples) != 5 {
 		t.Errorf("orphans %+v, want 50 with 5 examples", got)
+	}
+	except := func(resource, relation string) bool { return relation == "owner" && resource != "document:d7" }
+	if got := g.View().Orphans(from, to, except); len(got) != 1 || got[0].Count != 1 || got[0].Examples[0] != stored[7] {
+		t.Errorf("orphans %+v, want only document:d7", got)
+	}
+	all := func(string, string) bool { return true }
+	if got := g.View().Orphans(from, to, all); len(got) != 0 {
+		t.Errorf("orphans %+v, want none", got)
 	}
 }
 
@@ -325,7 +333,7 @@ func BenchmarkOrphans(b *testing.B) {
 				var lost uint64
 				for b.Loop() {
 					lost = 0
-					for _, o := range g.View().Orphans(from, to) {
+					for _, o := range g.View().Orphans(from, to, nil) {
 						lost += o.Count
 					}
 				}

@@ -59,10 +59,14 @@ func Orphan(r Relationship, from, to *Model) error {
 }
 
 // Orphans returns the stored relationships that one model allows and another
-// does not, by kind, in no order. A nil first model allows all. The cost follows
-// the number of relationships.
-func (v *View) Orphans(from, to *Model) []Orphans {
-	s := survey{view: v, texts: v.texts(), from: from, to: to, rulings: map[kind]*ruling{}, found: map[string]*Orphans{}}
+// does not, by kind, in no order, but for those of resources and relations that
+// except names. A nil first model allows all; a nil except names none. The cost
+// follows the number of relationships.
+func (v *View) Orphans(from, to *Model, except func(resource, relation string) bool) []Orphans {
+	s := survey{
+		view: v, texts: v.texts(), from: from, to: to, except: except,
+		rulings: map[kind]*ruling{}, found: map[string]*Orphans{},
+	}
 	for i := range v.sets.n {
 		in := v.sets.at(i)
 		v.each(in.members, func(ref uint32) bool {
@@ -97,6 +101,7 @@ type survey struct {
 	view     *View
 	texts    *texts
 	from, to *Model
+	except   func(resource, relation string) bool
 	rulings  map[kind]*ruling
 	found    map[string]*Orphans
 	// last and its ruling: neighbours are of one kind mostly.
@@ -130,7 +135,7 @@ func (s *survey) look(n uint32, in *set, ref uint32) {
 	if s.ruled.each {
 		refused = Orphan(r, s.from, s.to)
 	}
-	if refused != nil {
+	if refused != nil && (s.except == nil || !s.except(r.Resource, r.Relation)) {
 		s.count(r, refused)
 	}
 }

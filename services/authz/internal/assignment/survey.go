@@ -13,6 +13,7 @@ import (
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
+	"github.com/meridian-iam/meridian/services/authz/internal/facts"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 )
 
@@ -47,7 +48,7 @@ func (a *Assigner) look(ctx context.Context, organization string, needed *unsurv
 		return nil, err
 	}
 	out := &survey{from: needed.from, to: needed.to, sequence: view.Sequence()}
-	for _, o := range view.Orphans(from, to) {
+	for _, o := range view.Orphans(from, to, facts.Derived) {
 		out.orphaned += o.Count
 		if out.why == nil {
 			out.example, out.why = o.Examples[0], o.Why

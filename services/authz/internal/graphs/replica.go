@@ -22,6 +22,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/model"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
+	"github.com/meridian-iam/meridian/services/authz/internal/facts"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
 )
 
@@ -95,7 +96,8 @@ func (r *replica) outgrow() {
 // changes reads what one event changes in the graph.
 func (r *replica) changes(ctx context.Context, recorded eventlog.Recorded, into *authzcore.Applied) error {
 	name := protoreflect.FullName(recorded.Envelope.GetType())
-	if !strings.HasPrefix(string(name), "meridian.authz.event.v1.") {
+	derived := strings.HasPrefix(string(name), facts.Prefix)
+	if !derived && !strings.HasPrefix(string(name), "meridian.authz.event.v1.") {
 		// Other services' facts do not shape this graph yet, but an event that
 		// this binary does not know may be one that does.
 		if _, err := protoregistry.GlobalTypes.FindMessageByName(name); err != nil {
@@ -106,6 +108,13 @@ func (r *replica) changes(ctx context.Context, recorded eventlog.Recorded, into 
 	event, err := recorded.Message()
 	if err != nil {
 		return err
+	}
+	if derived {
+		var known bool
+		if into.Changes, known = facts.Changes(event); !known {
+			return fmt.Errorf("event type %s is not known to the graph", name)
+		}
+		return nil
 	}
 	switch e := event.(type) {
 	case *eventv1.ModelAssigned:

@@ -8,6 +8,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/facts"
 )
 
 // DiffModels implements ModelService.
@@ -46,7 +47,7 @@ func (s *Models) DiffModels(ctx context.Context, req *authzv1.DiffModelsRequest)
 		return out, nil
 	}
 	out.Relationships = view.Size().Relationships
-	return out, addOrphans(out, view.Orphans(from, to))
+	return out, addOrphans(out, view.Orphans(from, to, facts.Derived))
 }
 
 // checkDiff checks what fields alone cannot say.

@@ -15,6 +15,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/principal"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
+	"github.com/meridian-iam/meridian/services/authz/internal/facts"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
 
@@ -148,6 +149,9 @@ func parseImport(req *authzv1.ImportRelationshipsRequest) ([]authzcore.Relations
 		var err error
 		if out[i], err = parseRelationship(r); err != nil {
 			return nil, relationshipFault(err, fmt.Sprintf("relationships[%d].", i))
+		}
+		if facts.Derived(out[i].Resource, out[i].Relation) {
+			return nil, written(out[i], fmt.Sprintf("relationships[%d]", i))
 		}
 	}
 	return out, nil

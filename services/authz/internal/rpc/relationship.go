@@ -12,6 +12,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/project"
@@ -19,8 +20,10 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz/internal/assignment"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
+	"github.com/meridian-iam/meridian/services/authz/internal/facts"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/lanes"
 	"github.com/meridian-iam/meridian/services/authz/internal/models"
@@ -81,6 +84,9 @@ func parseWrite(req *authzv1.WriteRelationshipsRequest) (relationship.Write, []s
 		if err != nil {
 			return command, nil, relationshipFault(err, fmt.Sprintf("updates[%d].relationship.", i))
 		}
+		if err := written(r, fmt.Sprintf("updates[%d].relationship", i)); err != nil {
+			return command, nil, err
+		}
 		command.Updates = append(command.Updates, relationship.Update{Operation: u.GetOperation(), Relationship: r})
 	}
 	for i, p := range req.GetPreconditions() {
@@ -88,10 +94,26 @@ func parseWrite(req *authzv1.WriteRelationshipsRequest) (relationship.Write, []s
 		if err := parseConditionFilter(f); err != nil {
 			return command, nil, engineFault(err, fmt.Sprintf("preconditions[%d].filter.", i))
 		}
+		// Rows hold what was written only: a fact of identity would never match.
+		r := authzcore.Relationship{Resource: f.GetResource(), Relation: f.GetRelation()}
+		if err := written(r, fmt.Sprintf("preconditions[%d].filter", i)); err != nil {
+			return command, nil, err
+		}
 		filters = append(filters, store.Filter{Resource: f.GetResource(), Relation: f.GetRelation(), Subject: f.GetSubject()})
 		command.MustMatch = append(command.MustMatch, p.GetMustMatch())
 	}
 	return command, filters, nil
+}
+
+// written refuses a relationship that is a fact of identity, and not written here.
+//
+// Errors: RELATIONSHIP_DERIVED.
+func written(r authzcore.Relationship, field string) error {
+	if !facts.Derived(r.Resource, r.Relation) {
+		return nil
+	}
+	return fault.New(fault.Precondition, commonv1.Reason_RELATIONSHIP_DERIVED,
+		field+": is a fact of identity: change memberships, groups and service accounts there").With("field", field)
 }
 
 // parseConditionFilter checks the form of a precondition's filter: a full

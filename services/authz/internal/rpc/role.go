@@ -116,6 +116,9 @@ func parseDefine(id, name, description string, permissions []*authzv1.RolePermis
 		if err := authzcore.ParseRelationship(permission.Of(id)); err != nil {
 			return out, engineFault(err, fmt.Sprintf("permissions[%d].", i))
 		}
+		if err := written(permission.Of(id), fmt.Sprintf("permissions[%d]", i)); err != nil {
+			return out, err
+		}
 		out.Permissions = append(out.Permissions, permission)
 	}
 	return out, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -18,6 +19,7 @@ import (
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/relationship"
+	"github.com/meridian-iam/meridian/services/authz/internal/facts"
 	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
@@ -294,33 +296,22 @@ func (w *watch) changes(batch []eventlog.Recorded) error {
 	return nil
 }
 
-// relationshipsWritten is the only type of event that changes relationships.
-var relationshipsWritten = string((&eventv1.RelationshipsWritten{}).ProtoReflect().Descriptor().FullName())
-
 // message is what an event says to the watcher, nil for nothing.
 func (w *watch) message(recorded eventlog.Recorded) (*authzv1.WatchChanges, error) {
-	if recorded.Envelope.GetType() != relationshipsWritten {
-		return nil, nil //nolint:nilnil // nothing is an answer
-	}
-	event, err := recorded.Message()
+	said, err := changesOf(recorded)
 	if err != nil {
 		return nil, err
 	}
-	written, _ := event.(*eventv1.RelationshipsWritten)
 	var changes []*authzv1.WatchChange
-	for _, c := range written.GetChanges() {
-		r, err := relationship.Recorded(c)
-		if err != nil {
-			return nil, err
-		}
-		if len(w.filters) > 0 && !slices.ContainsFunc(w.filters, func(f authzcore.Filter) bool { return matches(f, r) }) {
+	for _, c := range said {
+		if len(w.filters) > 0 && !slices.ContainsFunc(w.filters, func(f authzcore.Filter) bool { return matches(f, c.relationship) }) {
 			continue
 		}
-		message, err := relationshipMessage(r)
+		message, err := relationshipMessage(c.relationship)
 		if err != nil {
 			return nil, err
 		}
-		changes = append(changes, &authzv1.WatchChange{Kind: kindOf(c), Relationship: message})
+		changes = append(changes, &authzv1.WatchChange{Kind: c.kind, Relationship: message})
 	}
 	if len(changes) == 0 {
 		return nil, nil //nolint:nilnil // nothing is an answer
@@ -330,6 +321,54 @@ func (w *watch) message(recorded eventlog.Recorded) (*authzv1.WatchChanges, erro
 	return &authzv1.WatchChanges{
 		Revision: token, Sequence: sequence, Time: timestamppb.New(recorded.Time()), Changes: changes,
 	}, err
+}
+
+// watched is what an event does to one relationship.
+type watched struct {
+	relationship authzcore.Relationship
+	kind         authzv1.WatchKind
+}
+
+// relationshipsWritten is the only type of authz's events that changes
+// relationships.
+var relationshipsWritten = string((&eventv1.RelationshipsWritten{}).ProtoReflect().Descriptor().FullName())
+
+// changesOf are the changes of relationships that an event says, written ones and
+// facts of identity.
+//
+// Errors: EVENT_CORRUPT for an event of identity that is not known.
+func changesOf(recorded eventlog.Recorded) (out []watched, err error) {
+	derived := strings.HasPrefix(recorded.Envelope.GetType(), facts.Prefix)
+	if !derived && recorded.Envelope.GetType() != relationshipsWritten {
+		return nil, nil
+	}
+	event, err := recorded.Message()
+	if err != nil {
+		return nil, err
+	}
+	if derived {
+		changes, known := facts.Changes(event)
+		if !known {
+			return nil, fault.New(fault.Unavailable, commonv1.Reason_EVENT_CORRUPT, "the organization's log has an event that is not known here")
+		}
+		for _, c := range changes {
+			kind := authzv1.WatchKind_WATCH_KIND_WRITTEN
+			if c.Delete {
+				kind = authzv1.WatchKind_WATCH_KIND_DELETED
+			}
+			out = append(out, watched{c.Relationship, kind})
+		}
+		return out, nil
+	}
+	written, _ := event.(*eventv1.RelationshipsWritten)
+	for _, c := range written.GetChanges() {
+		r, err := relationship.Recorded(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, watched{r, kindOf(c)})
+	}
+	return out, nil
 }
 
 func kindOf(c *eventv1.RelationshipChange) authzv1.WatchKind {

@@ -58,6 +58,7 @@ type RelationshipServiceClient interface {
 	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, CONDITION_UNKNOWN and
 	// RELATIONSHIP_FORBIDDEN (what the model does not allow), CONTEXT_INVALID,
 	// RELATIONSHIP_EXISTS, PRECONDITION_FAILED, MODEL_NOT_ASSIGNED,
+	// RELATIONSHIP_DERIVED (an update or a precondition on a fact of identity),
 	// IDEMPOTENCY_KEY_REUSED. None of them writes anything.
 	WriteRelationships(context.Context, *v1.WriteRelationshipsRequest) (*v1.WriteRelationshipsResponse, error)
 	// ImportRelationships touches many relationships. Every message of the
@@ -78,7 +79,8 @@ type RelationshipServiceClient interface {
 	ExportRelationships(context.Context, *v1.ExportRelationshipsRequest) (*connect.ServerStreamForClient[v1.ExportRelationshipsResponse], error)
 	// Watch streams the changes of an organization's relationships from a
 	// revision on, each exactly once and in order. It says at least once a second
-	// how far it has come, also when nothing matches.
+	// how far it has come, also when nothing matches. What a fact of identity takes
+	// away is told as deleted, also where it was absent.
 	//
 	// Errors: REVISION_UNKNOWN, REVISION_MALFORMED; without after, TYPE_UNKNOWN and
 	// RELATION_UNKNOWN, see RelationshipFilter. A stream may end at any time: open
@@ -183,6 +185,7 @@ type RelationshipServiceHandler interface {
 	// Errors: TYPE_UNKNOWN, RELATION_UNKNOWN, CONDITION_UNKNOWN and
 	// RELATIONSHIP_FORBIDDEN (what the model does not allow), CONTEXT_INVALID,
 	// RELATIONSHIP_EXISTS, PRECONDITION_FAILED, MODEL_NOT_ASSIGNED,
+	// RELATIONSHIP_DERIVED (an update or a precondition on a fact of identity),
 	// IDEMPOTENCY_KEY_REUSED. None of them writes anything.
 	WriteRelationships(context.Context, *v1.WriteRelationshipsRequest) (*v1.WriteRelationshipsResponse, error)
 	// ImportRelationships touches many relationships. Every message of the
@@ -203,7 +206,8 @@ type RelationshipServiceHandler interface {
 	ExportRelationships(context.Context, *v1.ExportRelationshipsRequest, *connect.ServerStream[v1.ExportRelationshipsResponse]) error
 	// Watch streams the changes of an organization's relationships from a
 	// revision on, each exactly once and in order. It says at least once a second
-	// how far it has come, also when nothing matches.
+	// how far it has come, also when nothing matches. What a fact of identity takes
+	// away is told as deleted, also where it was absent.
 	//
 	// Errors: REVISION_UNKNOWN, REVISION_MALFORMED; without after, TYPE_UNKNOWN and
 	// RELATION_UNKNOWN, see RelationshipFilter. A stream may end at any time: open

@@ -59,7 +59,8 @@ type RoleServiceClient interface {
 	//
 	// Errors: ALREADY_EXISTS, ROLE_UNSUPPORTED (the model has no role#assignee),
 	// RELATIONSHIP_FORBIDDEN (the model does not let a role have the permission),
-	// TYPE_UNKNOWN, RELATION_UNKNOWN, MODEL_NOT_ASSIGNED.
+	// TYPE_UNKNOWN, RELATION_UNKNOWN, MODEL_NOT_ASSIGNED, RELATIONSHIP_DERIVED (the
+	// permission is a fact of identity).
 	CreateRole(context.Context, *v1.CreateRoleRequest) (*v1.CreateRoleResponse, error)
 	// UpdateRole replaces a role's name, description and permissions.
 	//
@@ -248,7 +249,8 @@ type RoleServiceHandler interface {
 	//
 	// Errors: ALREADY_EXISTS, ROLE_UNSUPPORTED (the model has no role#assignee),
 	// RELATIONSHIP_FORBIDDEN (the model does not let a role have the permission),
-	// TYPE_UNKNOWN, RELATION_UNKNOWN, MODEL_NOT_ASSIGNED.
+	// TYPE_UNKNOWN, RELATION_UNKNOWN, MODEL_NOT_ASSIGNED, RELATIONSHIP_DERIVED (the
+	// permission is a fact of identity).
 	CreateRole(context.Context, *v1.CreateRoleRequest) (*v1.CreateRoleResponse, error)
 	// UpdateRole replaces a role's name, description and permissions.
 	//
