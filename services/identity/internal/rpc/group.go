@@ -234,6 +234,6 @@ func (s *Groups) ListGroups(ctx context.Context, req *identityv1.ListGroupsReque
 func groupMessage(g store.Group) *identityv1.Group {
 	return &identityv1.Group{
 		Id: g.ID, Organization: g.Organization, Name: g.Name, Description: g.Description,
-		CreatedAt: timestamppb.New(g.CreatedAt), Members: uint32(g.Members), //nolint:gosec // at most group.MemberLimit
+		CreatedAt: timestamppb.New(g.CreatedAt), Members: uint32(g.Members), // at most group.MemberLimit
 	}
 }

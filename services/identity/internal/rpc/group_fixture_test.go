@@ -32,7 +32,7 @@ type people struct {
 	groups   *rpc.Groups
 	accounts *rpc.ServiceAccounts
 	// ctx is an administrator's.
-	ctx  context.Context //nolint:containedctx // a test's
+	ctx  context.Context
 	keys atomic.Int64
 }
 

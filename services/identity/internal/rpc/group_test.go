@@ -100,7 +100,7 @@ func TestListGroups(t *testing.T) {
 			"":           "100%|sales|Sales East|SALES WEST|Straße|Support|Zoë|漢",
 			"s":          "sales|Sales East|SALES WEST|Straße|Support",
 			"SALES":      "sales|Sales East|SALES WEST",
-			"sales ":     "Sales East|SALES WEST",
+			"sales e":    "Sales East",
 			"strasse":    "Straße",
 			"ales":       "",
 			"%":          "",

@@ -36,6 +36,16 @@ func Count(ctx context.Context, tx pgx.Tx, organization, homeRegion string, kind
 	return number, nil
 }
 
+// countLess takes from the number of things of a kind of which there are some.
+func countLess(ctx context.Context, tx pgx.Tx, organization string, kind Kind, less int) error {
+	_, err := tx.Exec(ctx,
+		`UPDATE identity.counts SET number = number - $3 WHERE organization_id = $1 AND kind = $2`, organization, string(kind), less)
+	if err != nil {
+		return fmt.Errorf("count %s: %w", kind, err)
+	}
+	return nil
+}
+
 // compareCount says how the number of a kind differs from what the log says, ""
 // when it does not. No row is 0.
 func compareCount(ctx context.Context, q sqldb.Querier, organization string, kind Kind, want int) (string, error) {

@@ -70,6 +70,20 @@ func DeleteGroup(ctx context.Context, tx pgx.Tx, organization, groupID string) e
 	return nil
 }
 
+// DeleteGroups removes the rows of up to limit groups of an organization, which
+// have no members, and returns them in order.
+func DeleteGroups(ctx context.Context, tx pgx.Tx, organization string, limit int) ([]string, error) {
+	groups, err := texts(ctx, tx, "delete groups",
+		`DELETE FROM identity.groups WHERE organization_id = $1 AND group_id IN
+		 (SELECT group_id FROM identity.groups WHERE organization_id = $1 ORDER BY group_id LIMIT $2) RETURNING group_id`,
+		organization, limit)
+	if err != nil || len(groups) == 0 {
+		return nil, err
+	}
+	slices.Sort(groups)
+	return groups, countLess(ctx, tx, organization, Groups, len(groups))
+}
+
 // FindGroup reads one group of an organization by its primary key.
 //
 // Errors: NOT_FOUND.

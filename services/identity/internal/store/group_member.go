@@ -43,6 +43,33 @@ func EmptyGroup(ctx context.Context, tx pgx.Tx, g Group) ([]string, error) {
 	return members, err
 }
 
+// EmptySomeGroup removes up to limit members of one of the groups of an
+// organization that have any, and returns the group and them in order; none when
+// all are empty.
+func EmptySomeGroup(ctx context.Context, tx pgx.Tx, organization string, limit int) (groupID string, members []string, err error) {
+	err = tx.QueryRow(ctx,
+		`SELECT coalesce((SELECT group_id FROM identity.group_members WHERE organization_id = $1 ORDER BY group_id, member_id LIMIT 1), '')`,
+		organization).Scan(&groupID)
+	if err != nil || groupID == "" {
+		return "", nil, err
+	}
+	members, err = texts(ctx, tx, "empty group",
+		`DELETE FROM identity.group_members WHERE organization_id = $1 AND group_id = $2 AND member_id IN
+		 (SELECT member_id FROM identity.group_members WHERE organization_id = $1 AND group_id = $2 ORDER BY member_id LIMIT $3)
+		 RETURNING member_id`, organization, groupID, limit)
+	if err != nil {
+		return "", nil, err
+	}
+	slices.Sort(members)
+	if err := RecountMembers(ctx, tx, organization, []string{groupID}, -len(members)); err != nil {
+		return "", nil, err
+	}
+	if nested := group.Groups(members); nested > 0 {
+		err = countLess(ctx, tx, organization, Nestings, nested)
+	}
+	return groupID, members, err
+}
+
 // RecountMembers adds to how many members each of some groups has.
 func RecountMembers(ctx context.Context, tx pgx.Tx, organization string, groups []string, add int) error {
 	if add == 0 {
@@ -71,11 +98,7 @@ func LeaveGroups(ctx context.Context, tx pgx.Tx, organization, member string) ([
 		return nil, err
 	}
 	if group.IsGroup(member) {
-		owner, err := FindOrganization(ctx, tx, organization)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := Count(ctx, tx, organization, owner.HomeRegion, Nestings, -len(groups)); err != nil {
+		if err := countLess(ctx, tx, organization, Nestings, len(groups)); err != nil {
 			return nil, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -67,6 +68,20 @@ func DeleteServiceAccount(ctx context.Context, tx pgx.Tx, organization, account 
 		return fmt.Errorf("delete service account: %w", err)
 	}
 	return nil
+}
+
+// DeleteServiceAccounts removes the rows of up to limit service accounts of an
+// organization, and returns them in order.
+func DeleteServiceAccounts(ctx context.Context, tx pgx.Tx, organization string, limit int) ([]string, error) {
+	accounts, err := texts(ctx, tx, "delete service accounts",
+		`DELETE FROM identity.service_accounts WHERE organization_id = $1 AND service_account_id IN
+		 (SELECT service_account_id FROM identity.service_accounts WHERE organization_id = $1 ORDER BY service_account_id LIMIT $2)
+		 RETURNING service_account_id`, organization, limit)
+	if err != nil || len(accounts) == 0 {
+		return nil, err
+	}
+	slices.Sort(accounts)
+	return accounts, countLess(ctx, tx, organization, ServiceAccounts, len(accounts))
 }
 
 // FindServiceAccount reads one service account of an organization by its primary

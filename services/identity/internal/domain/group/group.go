@@ -132,8 +132,12 @@ func (c Delete) Decide(s State) ([]proto.Message, error) {
 		return nil, NotFound()
 	}
 	events := append(Changed(s.ID, nil, c.Members), c.Before...)
-	return append(events, &eventv1.GroupDeleted{Group: s.ID}), nil
+	return append(events, Deleted(s.ID)), nil
 }
+
+// Deleted is the event that removes a group, which is empty and in no group by
+// then.
+func Deleted(id string) proto.Message { return &eventv1.GroupDeleted{Group: id} }
 
 // NotFound is the answer for a group that is absent and for one of another
 // organization: nobody can tell which.

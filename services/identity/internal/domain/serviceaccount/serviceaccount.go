@@ -135,7 +135,13 @@ func (c Delete) Decide(s State) ([]proto.Message, error) {
 		return nil, NotFound()
 	}
 	events := append([]proto.Message(nil), c.Before...)
-	return append(events, &eventv1.ServiceAccountDeleted{ServiceAccount: s.ID, Organization: s.Organization}), nil
+	return append(events, Deleted(s.Organization, s.ID)), nil
+}
+
+// Deleted is the event that removes a service account, which has no token and is in
+// no group by then.
+func Deleted(organization, id string) proto.Message {
+	return &eventv1.ServiceAccountDeleted{ServiceAccount: id, Organization: organization}
 }
 
 // NotFound is the answer for a service account that is absent and for one of
