@@ -95,6 +95,7 @@ func New(o Options) (*Service, error) {
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 			Removals: []deletion.Removal{
 				deletion.Tokens{Clock: o.Clock}, invitations, deletion.Domains{}, deletion.Groups{}, deletion.ServiceAccounts{},
+				deletion.Members{Log: o.Log},
 			},
 		}),
 		rechecks: recheck.New(recheck.Options{

@@ -147,3 +147,15 @@ func SetMembershipStates(ctx context.Context, tx pgx.Tx, members []Membership) e
 	}
 	return nil
 }
+
+// DeleteMembers ends memberships of one organization, whose users' logs are locked.
+func DeleteMembers(ctx context.Context, tx pgx.Tx, organizationID string, userIDs []string) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM identity.memberships WHERE organization_id = $1 AND user_id = ANY($2)`, organizationID, userIDs)
+	batch.Queue(`DELETE FROM identity.search_words WHERE user_id = ANY($2) AND scope = $1`, organizationID, userIDs)
+	batch.Queue(`UPDATE identity.users SET memberships = memberships - 1 WHERE user_id = ANY($1)`, userIDs)
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("delete members: %w", err)
+	}
+	return nil
+}

@@ -1414,8 +1414,8 @@ type ExportUserResponse struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	User        *User                  `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Memberships []*UserMembership      `protobuf:"bytes,2,rep,name=memberships,proto3" json:"memberships,omitempty"`
-	// The events of the user's log, as JSON, with personal data; at most 1,000, the
-	// newest.
+	// The events of the user's log, as JSON with personal data, in order; at most 1,000
+	// and 3 MiB, the newest.
 	Events []string `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`
 	// Older events were left out.
 	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
