@@ -26,6 +26,7 @@ func rowTables() []string {
 		"identity.search_words", "identity.memberships",
 		"identity.groups", "identity.group_members", "identity.counts", "identity.service_accounts", "identity.domains",
 		"identity.invitations",
+		"identity.credentials", "identity.passkeys", "identity.authentications", "identity.ceremonies", "identity.throttles",
 		"authz.assignments", "authz.relationships", "authz.roles",
 	}
 }

@@ -41,6 +41,16 @@ ALTER TABLE identity.domains ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_
 ALTER TABLE identity.domains SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE identity.invitations ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
 ALTER TABLE identity.invitations SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.credentials ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
+ALTER TABLE identity.credentials SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.passkeys ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
+ALTER TABLE identity.passkeys SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.authentications ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
+ALTER TABLE identity.authentications SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.ceremonies ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
+ALTER TABLE identity.ceremonies SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.throttles ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
+ALTER TABLE identity.throttles SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.assignments ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
 ALTER TABLE authz.assignments SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.relationships ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;

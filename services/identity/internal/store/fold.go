@@ -36,7 +36,7 @@ func (f Fold) Start(log string) eventlog.Folding {
 			newInvitationFold(log),
 		}
 	case strings.HasPrefix(log, string(id.User)):
-		return folding{&userFold{log: log, store: f.Log, blind: f.Blind}}
+		return folding{&userFold{log: log, store: f.Log, blind: f.Blind}, newCredentialFold(log, f.Log)}
 	default:
 		return nil
 	}

@@ -32,9 +32,10 @@ const (
 	Purpose_PURPOSE_SIGN_IN     Purpose = 1
 	// Proves an address, and makes its user.
 	Purpose_PURPOSE_SIGN_UP Purpose = 2
-	// Proves an address, and sets a new password. It gives aal1.
+	// Proves an address, then a second factor where the user has one and needs it, and
+	// sets a new password. It gives aal1.
 	Purpose_PURPOSE_RECOVERY Purpose = 3
-	// Proves more of a user who is signed in.
+	// Proves more of a user who is signed in, or the same again.
 	Purpose_PURPOSE_STEP_UP Purpose = 4
 )
 
@@ -356,14 +357,19 @@ type StartAuthenticationRequest struct {
 	Organization string `protobuf:"bytes,3,opt,name=organization,proto3" json:"organization,omitempty"`
 	// Whom a step-up is about.
 	User string `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
-	// What must be reached at least: aal1 or aal2; empty: as the policy says.
+	// What must be reached at least: aal1 or aal2; empty: as the policy says. Who has no
+	// way to aal2 reaches aal1, but for a step-up: look at the result's acr.
 	Acr string `protobuf:"bytes,5,opt,name=acr,proto3" json:"acr,omitempty"`
 	// The language of letters; empty: the user's, or en.
 	Locale         string  `protobuf:"bytes,6,opt,name=locale,proto3" json:"locale,omitempty"`
 	Client         *Client `protobuf:"bytes,7,opt,name=client,proto3" json:"client,omitempty"`
 	IdempotencyKey string  `protobuf:"bytes,8,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What the session that steps up has proved already, as FinishAuthentication gave
+	// it: with a password there, a TOTP is enough for aal2. One factor is asked for in
+	// any case.
+	Amr           []string `protobuf:"bytes,9,rep,name=amr,proto3" json:"amr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StartAuthenticationRequest) Reset() {
@@ -452,10 +458,17 @@ func (x *StartAuthenticationRequest) GetIdempotencyKey() string {
 	return ""
 }
 
+func (x *StartAuthenticationRequest) GetAmr() []string {
+	if x != nil {
+		return x.Amr
+	}
+	return nil
+}
+
 type StartAuthenticationResponse struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Authentication *Authentication        `protobuf:"bytes,1,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	// For the browser's cookie; in this answer only, also for a repeated call.
+	// For the browser's cookie: in this answer only, and in that of a repeated call.
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1051,9 +1064,12 @@ type FinishAuthenticationResponse struct {
 	// The user signed up: the first event of the log.
 	Created bool `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"`
 	// Names the user's log.
-	Revision      string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Revision string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	// A second factor is required, and the user has none: let the user enroll one, and
+	// do nothing else before.
+	SecondFactorMissing bool `protobuf:"varint,8,opt,name=second_factor_missing,json=secondFactorMissing,proto3" json:"second_factor_missing,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *FinishAuthenticationResponse) Reset() {
@@ -1135,6 +1151,13 @@ func (x *FinishAuthenticationResponse) GetRevision() string {
 	return ""
 }
 
+func (x *FinishAuthenticationResponse) GetSecondFactorMissing() bool {
+	if x != nil {
+		return x.SecondFactorMissing
+	}
+	return false
+}
+
 var File_meridian_identity_v1_authentication_service_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
@@ -1150,7 +1173,7 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"H\n" +
 	"\x06Client\x12\x19\n" +
 	"\x02ip\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18-R\x02ip\x12#\n" +
-	"\x06device\x18\x02 \x01(\tB\v\xbaH\x05r\x03\x18\x80\x04\x80\x01\x01R\x06device\"\xf8\x03\n" +
+	"\x06device\x18\x02 \x01(\tB\v\xbaH\x05r\x03\x18\x80\x04\x80\x01\x01R\x06device\"\xc3\x04\n" +
 	"\x1aStartAuthenticationRequest\x12C\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x1d.meridian.identity.v1.PurposeB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\apurpose\x12\x1e\n" +
@@ -1160,7 +1183,8 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"\x03acr\x18\x05 \x01(\tB\x13\xbaH\x10r\x0eR\x00R\x04aal1R\x04aal2R\x03acr\x12I\n" +
 	"\x06locale\x18\x06 \x01(\tB1\xbaH.r,2*^([a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,4})?$R\x06locale\x12<\n" +
 	"\x06client\x18\a \x01(\v2\x1c.meridian.identity.v1.ClientB\x06\xbaH\x03\xc8\x01\x01R\x06client\x12=\n" +
-	"\x0fidempotency_key\x18\b \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x88\x01\n" +
+	"\x0fidempotency_key\x18\b \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\x12I\n" +
+	"\x03amr\x18\t \x03(\tB7\xbaH4\x92\x011\x10\b\x18\x01\"+r)R\x03pwdR\x03otpR\x03hwkR\x03swkR\x04userR\x03mfaR\brecoveryR\x03amr\"\x88\x01\n" +
 	"\x1bStartAuthenticationResponse\x12L\n" +
 	"\x0eauthentication\x18\x01 \x01(\v2$.meridian.identity.v1.AuthenticationR\x0eauthentication\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"\x8e\x01\n" +
@@ -1200,7 +1224,7 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"\x0eauthentication\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^aut_[0-9a-hjkmnp-tv-z]{26}$R\x0eauthentication\x12%\n" +
 	"\x06secret\x18\x02 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\x02\x80\x01\x01R\x06secret\x12<\n" +
 	"\x04name\x18\x03 \x01(\tB(\xbaH%r#\x18\xc8\x012\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12=\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xf0\x01\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xa4\x02\n" +
 	"\x1cFinishAuthenticationResponse\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x10\n" +
 	"\x03acr\x18\x02 \x01(\tR\x03acr\x12\x10\n" +
@@ -1208,7 +1232,8 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"\x10authenticated_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0fauthenticatedAt\x12\x1b\n" +
 	"\x06device\x18\x05 \x01(\tB\x03\x80\x01\x01R\x06device\x12\x18\n" +
 	"\acreated\x18\x06 \x01(\bR\acreated\x12\x1a\n" +
-	"\brevision\x18\a \x01(\tR\brevision*w\n" +
+	"\brevision\x18\a \x01(\tR\brevision\x122\n" +
+	"\x15second_factor_missing\x18\b \x01(\bR\x13secondFactorMissing*w\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPURPOSE_SIGN_IN\x10\x01\x12\x13\n" +

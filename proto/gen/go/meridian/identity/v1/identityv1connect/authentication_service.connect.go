@@ -56,25 +56,35 @@ type AuthenticationServiceClient interface {
 	// StartAuthentication starts a sign-in, a sign-up, a recovery or a step-up.
 	//
 	// Errors: NOT_FOUND (the organization; the user of a step-up), ORGANIZATION_STATE,
-	// RATE_LIMITED, INVALID_FIELD.
+	// USER_SUSPENDED and USER_ERASED (of a step-up), FACTOR_UNAVAILABLE (there is no way
+	// to begin, whoever it is; for a step-up, none to the acr), RATE_LIMITED,
+	// INVALID_FIELD.
 	StartAuthentication(context.Context, *v1.StartAuthenticationRequest) (*v1.StartAuthenticationResponse, error)
 	// GetAuthentication says how far an authentication is.
 	//
 	// Errors: AUTHENTICATION_ENDED.
 	GetAuthentication(context.Context, *v1.GetAuthenticationRequest) (*v1.GetAuthenticationResponse, error)
 	// RequestChallenge prepares a factor: it sends a code or link, or returns the options
-	// of a passkey. What was requested before for the same factor ends.
+	// of a passkey. What was requested before for the same factor ends; so does a
+	// passkey's challenge that is requested again with the same key.
 	//
 	// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE, RATE_LIMITED.
 	RequestChallenge(context.Context, *v1.RequestChallengeRequest) (*v1.RequestChallengeResponse, error)
-	// ContinueAuthentication takes the proof of one factor.
+	// ContinueAuthentication takes the proof of one factor. A wrong proof is counted,
+	// and not again when the call is repeated with the same key.
 	//
 	// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE, AUTHENTICATION_REJECTED,
-	// RATE_LIMITED (with RetryInfo), INVALID_FIELD (a new password against the policy).
+	// USER_SUSPENDED (after a right proof only), RATE_LIMITED (with RetryInfo),
+	// INVALID_FIELD (a new password against the policy), KEY_ELSEWHERE (a TOTP whose
+	// home region does not answer).
 	ContinueAuthentication(context.Context, *v1.ContinueAuthenticationRequest) (*v1.ContinueAuthenticationResponse, error)
 	// FinishAuthentication takes the result of an authentication that is complete, once.
 	//
-	// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE (it is not complete).
+	// A sign-up whose address has a user meanwhile goes on as that user's sign-in, and
+	// may then need more.
+	//
+	// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE (it is not complete),
+	// USER_SUSPENDED, ORGANIZATION_STATE, INVALID_FIELD (the name).
 	FinishAuthentication(context.Context, *v1.FinishAuthenticationRequest) (*v1.FinishAuthenticationResponse, error)
 }
 
@@ -187,25 +197,35 @@ type AuthenticationServiceHandler interface {
 	// StartAuthentication starts a sign-in, a sign-up, a recovery or a step-up.
 	//
 	// Errors: NOT_FOUND (the organization; the user of a step-up), ORGANIZATION_STATE,
-	// RATE_LIMITED, INVALID_FIELD.
+	// USER_SUSPENDED and USER_ERASED (of a step-up), FACTOR_UNAVAILABLE (there is no way
+	// to begin, whoever it is; for a step-up, none to the acr), RATE_LIMITED,
+	// INVALID_FIELD.
 	StartAuthentication(context.Context, *v1.StartAuthenticationRequest) (*v1.StartAuthenticationResponse, error)
 	// GetAuthentication says how far an authentication is.
 	//
 	// Errors: AUTHENTICATION_ENDED.
 	GetAuthentication(context.Context, *v1.GetAuthenticationRequest) (*v1.GetAuthenticationResponse, error)
 	// RequestChallenge prepares a factor: it sends a code or link, or returns the options
-	// of a passkey. What was requested before for the same factor ends.
+	// of a passkey. What was requested before for the same factor ends; so does a
+	// passkey's challenge that is requested again with the same key.
 	//
 	// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE, RATE_LIMITED.
 	RequestChallenge(context.Context, *v1.RequestChallengeRequest) (*v1.RequestChallengeResponse, error)
-	// ContinueAuthentication takes the proof of one factor.
+	// ContinueAuthentication takes the proof of one factor. A wrong proof is counted,
+	// and not again when the call is repeated with the same key.
 	//
 	// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE, AUTHENTICATION_REJECTED,
-	// RATE_LIMITED (with RetryInfo), INVALID_FIELD (a new password against the policy).
+	// USER_SUSPENDED (after a right proof only), RATE_LIMITED (with RetryInfo),
+	// INVALID_FIELD (a new password against the policy), KEY_ELSEWHERE (a TOTP whose
+	// home region does not answer).
 	ContinueAuthentication(context.Context, *v1.ContinueAuthenticationRequest) (*v1.ContinueAuthenticationResponse, error)
 	// FinishAuthentication takes the result of an authentication that is complete, once.
 	//
-	// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE (it is not complete).
+	// A sign-up whose address has a user meanwhile goes on as that user's sign-in, and
+	// may then need more.
+	//
+	// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE (it is not complete),
+	// USER_SUSPENDED, ORGANIZATION_STATE, INVALID_FIELD (the name).
 	FinishAuthentication(context.Context, *v1.FinishAuthenticationRequest) (*v1.FinishAuthenticationResponse, error)
 }
 
