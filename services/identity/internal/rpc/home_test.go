@@ -27,4 +27,12 @@ func TestWritesAreSentHome(t *testing.T) {
 	hometest.Complete(t, identityv1connect.InvitationServiceName, func(ways *home.Router) any {
 		return rpc.InvitationsAtHome(&rpc.Invitations{}, ways)
 	}, "AcceptInvitation") // its secret says where, see TestInvitationsAbroad
+	hometest.Complete(t, identityv1connect.CredentialServiceName, func(ways *home.Router) any {
+		return rpc.CredentialsAtHome(&rpc.Credentials{}, ways)
+	})
+	// Steps are taken where they are asked for: the time to another region would tell
+	// that there is a user who is at home there.
+	hometest.Complete(t, identityv1connect.AuthenticationServiceName, func(ways *home.Router) any {
+		return rpc.AuthenticationsAtHome(&rpc.Authentications{}, ways)
+	}, "StartAuthentication", "RequestChallenge", "ContinueAuthentication", "FinishAuthentication")
 }

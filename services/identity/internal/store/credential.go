@@ -228,3 +228,11 @@ func closed(err error, operation string) error {
 	}
 	return nil
 }
+
+// SamePassword says whether a password is still the one that was read, and locks
+// its row to the end of the transaction.
+func SamePassword(ctx context.Context, tx pgx.Tx, c Credential) (bool, error) {
+	tag, err := tx.Exec(ctx, `UPDATE identity.credentials SET last_used_at = last_used_at
+WHERE user_id = $1 AND credential_id = $2 AND version = $3`, c.User, c.ID, c.Version)
+	return tag.RowsAffected() == 1, closed(err, "look at password")
+}

@@ -246,3 +246,8 @@ func (s *State) Note(key, request []byte, verdict Verdict) {
 		s.Calls = s.Calls[len(s.Calls)-maxCalls:]
 	}
 }
+
+// Forget takes a call back that Note noted: it may be repeated as if it were new.
+func (s *State) Forget(key []byte) {
+	s.Calls = slices.DeleteFunc(s.Calls, func(c Call) bool { return bytes.Equal(c.Key, key) })
+}

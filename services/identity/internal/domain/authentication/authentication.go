@@ -15,6 +15,7 @@
 package authentication
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -119,6 +120,10 @@ type State struct {
 	Seen time.Time `json:"seen"`
 	// Failures are attempts that were not right, those under way among them.
 	Failures int `json:"failures,omitempty"`
+	// Device and Network are where the last attempt came from: the id of a device that
+	// the user signed in with before, or nothing.
+	Device  string `json:"device,omitempty"`
+	Network string `json:"network,omitempty"`
 	// Requested and Offered are challenges and new passwords so far.
 	Requested int `json:"requested,omitempty"`
 	Offered   int `json:"offered,omitempty"`
@@ -170,6 +175,13 @@ func (c Start) Decide() (State, error) {
 		return State{}, s.unavailable("there is no way to do this here")
 	}
 	return s, nil
+}
+
+// Copy returns a state that shares nothing that changes with s.
+func (s *State) Copy() State {
+	out := *s
+	out.Done, out.Calls, out.Challenges = slices.Clone(s.Done), slices.Clone(s.Calls), maps.Clone(s.Challenges)
+	return out
 }
 
 // settle moves the state to a time, which the functions below call first. Where

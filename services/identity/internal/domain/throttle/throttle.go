@@ -40,6 +40,8 @@ type Source struct {
 	// Identifier is what was typed to say who one is, in one form; empty: nothing.
 	// Whether it belongs to anybody changes nothing.
 	Identifier string
+	// User is the id of the user whom another proof led to, for Second.
+	User string
 	// Device is the id of a device that the user signed in with; empty: it is not
 	// known.
 	Device string
@@ -88,11 +90,11 @@ func Counters(a Action, s Source) []Counter {
 			{"letter_network_identifier", []string{s.Identifier, s.Network}, letters(true)},
 		}
 	case a == Second && s.Device != "":
-		return []Counter{{"second_device", []string{s.Identifier, s.Device}, guesses(false)}}
+		return []Counter{{"second_device", []string{s.User, s.Device}, guesses(false)}}
 	case a == Second:
 		return []Counter{
 			{"network", []string{s.Network}, crowd(100)},
-			{"second_identifier", []string{s.Identifier}, guesses(false)},
+			{"second_user", []string{s.User}, guesses(false)},
 		}
 	case s.Identifier == "":
 		return []Counter{{"network", []string{s.Network}, crowd(100)}}

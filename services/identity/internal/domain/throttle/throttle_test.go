@@ -50,8 +50,8 @@ func (r rows) forgive(a throttle.Action, s throttle.Source, at time.Time) {
 }
 
 var (
-	victim = throttle.Source{Identifier: "ada", Network: "203.0.113.0/24"}
-	known  = throttle.Source{Identifier: "ada", Network: "203.0.113.0/24", Device: "laptop"}
+	victim = throttle.Source{Identifier: "ada", User: "usr", Network: "203.0.113.0/24"}
+	known  = throttle.Source{Identifier: "ada", User: "usr", Network: "203.0.113.0/24", Device: "laptop"}
 )
 
 func TestDelaysGrow(t *testing.T) {
@@ -123,7 +123,7 @@ func TestSuccessIsNotCounted(t *testing.T) {
 func TestTheFirstFactorDoesNotFreeTheSecond(t *testing.T) {
 	r, guesses := rows{}, 0
 	for i := range 100 {
-		from := throttle.Source{Identifier: "ada", Network: fmt.Sprint(i)}
+		from := throttle.Source{Identifier: "ada", User: "usr", Network: fmt.Sprint(i)}
 		if r.try(throttle.Guess, from, now) == 0 {
 			r.forgive(throttle.Guess, from, now)
 		}
@@ -147,7 +147,7 @@ func TestNobodyIsLockedOutByOthers(t *testing.T) {
 		r, at, heard := rows{}, now, time.Time{}
 		hammer := func() {
 			for range random.IntN(200) {
-				from := throttle.Source{Identifier: "ada", Network: fmt.Sprint("10.0.", random.IntN(1+int(seed)*10), ".0/24")}
+				from := throttle.Source{Identifier: "ada", User: "usr", Network: fmt.Sprint("10.0.", random.IntN(1+int(seed)*10), ".0/24")}
 				action := throttle.Action(random.IntN(3))
 				if r.try(action, from, at) == 0 && random.IntN(20) == 0 {
 					r.forgive(action, from, at)
@@ -192,7 +192,7 @@ func TestGuessesFromManyNetworksInADay(t *testing.T) {
 			if at.Before(next[i]) {
 				continue
 			}
-			wait := r.try(throttle.Guess, throttle.Source{Identifier: "ada", Network: fmt.Sprint(i)}, at)
+			wait := r.try(throttle.Guess, throttle.Source{Identifier: "ada", User: "usr", Network: fmt.Sprint(i)}, at)
 			if wait == 0 {
 				guesses++
 			}
@@ -215,7 +215,7 @@ func TestOneNetworkAndManyAccounts(t *testing.T) {
 	if guesses != 101 {
 		t.Errorf("%d guesses from one network at once", guesses)
 	}
-	if wait := r.try(throttle.Guess, throttle.Source{Identifier: "ada", Network: "n", Device: "laptop"}, now); wait != 0 {
+	if wait := r.try(throttle.Guess, throttle.Source{Identifier: "ada", User: "usr", Network: "n", Device: "laptop"}, now); wait != 0 {
 		t.Errorf("a known device in that network waits %v", wait)
 	}
 }
@@ -252,7 +252,7 @@ func TestCounters(t *testing.T) {
 		"guess":                {throttle.Guess, victim, "network identifier network_identifier"},
 		"guess, known device":  {throttle.Guess, known, "device"},
 		"guess of a passkey":   {throttle.Guess, throttle.Source{Network: "n"}, "network"},
-		"second":               {throttle.Second, victim, "network second_identifier"},
+		"second":               {throttle.Second, victim, "network second_user"},
 		"second, known device": {throttle.Second, known, "second_device"},
 		"letter":               {throttle.Letter, victim, "letter_network letter_identifier letter_network_identifier"},
 		"letter, known device": {throttle.Letter, known, "letter_device"},
@@ -276,7 +276,7 @@ func TestCounters(t *testing.T) {
 	for _, c := range append(throttle.Cleared(victim), throttle.Cleared(known)...) {
 		cleared = append(cleared, string(c.Kind))
 	}
-	if got := strings.Join(cleared, " "); got != "network_identifier second_identifier device second_device" {
+	if got := strings.Join(cleared, " "); got != "network_identifier second_user device second_device" {
 		t.Errorf("cleared: %s", got)
 	}
 }

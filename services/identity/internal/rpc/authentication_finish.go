@@ -1,0 +1,204 @@
+package rpc
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/id"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/revision"
+	"github.com/meridian-iam/meridian/pkg/secret"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	"github.com/meridian-iam/meridian/services/identity/internal/address"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/authentication"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/credential"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/user"
+	"github.com/meridian-iam/meridian/services/identity/internal/store"
+)
+
+// FinishAuthentication implements AuthenticationService.
+func (s *Authentications) FinishAuthentication(
+	ctx context.Context, req *identityv1.FinishAuthenticationRequest,
+) (*identityv1.FinishAuthenticationResponse, error) {
+	caller, err := principal.Require(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, err := nameOf(req.GetName())
+	if err != nil {
+		return nil, err
+	}
+	out, err := s.finish(ctx, req, caller, name)
+	if fault.Is(err, commonv1.Reason_ALREADY_EXISTS) {
+		// Somebody was faster with the address: now it has a user.
+		out, err = s.finish(ctx, req, caller, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Nothing stores it: a repeated call finds it out again.
+	device := [16]byte(s.Blind.Index("device id", out.GetUser(), req.GetAuthentication()))
+	out.Device = throttle.NewDevice(s.mac, out.GetUser(), device, out.GetAuthenticatedAt().AsTime()).Reveal()
+	return out, nil
+}
+
+// finish takes the result, once for each key. The outcome that is kept holds no
+// secret.
+func (s *Authentications) finish(
+	ctx context.Context, req *identityv1.FinishAuthenticationRequest, caller principal.Principal, name string,
+) (*identityv1.FinishAuthenticationResponse, error) {
+	if err := s.adopt(ctx, req); err != nil {
+		return nil, err
+	}
+	out := &identityv1.FinishAuthenticationResponse{}
+	_, err := s.Log.Commit(ctx, eventlog.Request{
+		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
+		Procedure: identityv1connect.AuthenticationServiceFinishAuthenticationProcedure, Message: req, Outcome: out,
+	}, func(ctx context.Context, tx pgx.Tx) error {
+		a, err := s.lock(ctx, tx, req.GetAuthentication(), secret.NewString(req.GetSecret()))
+		if err != nil {
+			return err
+		}
+		return s.take(ctx, tx, a, caller, name, out)
+	})
+	return out, err
+}
+
+// adopt looks whether the address of a sign-up has a user meanwhile, and goes on as
+// that user's sign-in then. It is a transaction of its own: what is left may be
+// more than nothing, and is to be kept.
+//
+// The look for the address is in no transaction: in one it would make sign-ups
+// conflict. Where it looked too early, the primary key of addresses says so.
+func (s *Authentications) adopt(ctx context.Context, req *identityv1.FinishAuthenticationRequest) error {
+	own := secret.NewString(req.GetSecret())
+	a, err := s.look(ctx, req.GetAuthentication(), own)
+	if fault.Is(err, commonv1.Reason_AUTHENTICATION_ENDED) {
+		return nil // it may have been finished with this key
+	}
+	if err != nil || a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_UP || !a.state.Complete() {
+		return err
+	}
+	email, err := address.Parse(a.state.Email)
+	if err != nil {
+		return err
+	}
+	owner, err := s.whose(ctx, a.state.Realm, email)
+	if err != nil || owner == "" {
+		return err
+	}
+	return s.DB.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		a, err := s.lock(ctx, tx, req.GetAuthentication(), own)
+		if err != nil || a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_UP {
+			return err
+		}
+		who, err := s.subject(ctx, tx, owner)
+		if err != nil {
+			return err
+		}
+		if err := a.state.Adopt(owner, who.has); err != nil {
+			return err
+		}
+		return a.save(ctx, tx)
+	})
+}
+
+// take takes the result of an authentication whose row is locked.
+//
+// Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE, USER_SUSPENDED, ORGANIZATION_STATE,
+// ALREADY_EXISTS when the address of a sign-up has a user since it was looked for.
+func (s *Authentications) take(
+	ctx context.Context, tx pgx.Tx, a *opened, caller principal.Principal, name string, out *identityv1.FinishAuthenticationResponse,
+) error {
+	at := s.Clock()
+	if err := a.state.Finish(at); err != nil {
+		return err
+	}
+	if err := s.stillOpen(ctx, tx, a); err != nil {
+		return err
+	}
+	var rev revision.Revision
+	if a.state.User == "" {
+		made, first, err := s.signUp(ctx, tx, a, caller, name, at)
+		if err != nil {
+			return err
+		}
+		a.state.User, rev, out.Created = made.ID, first, true
+	} else {
+		head, err := s.Log.Head(ctx, tx, a.state.User)
+		if err != nil {
+			return err
+		}
+		rev = revision.Revision{Log: head.Log, Sequence: head.Sequence}
+	}
+	if err := store.DeleteAuthentication(ctx, tx, a.state.ID); err != nil {
+		return err
+	}
+	if err := s.letIn(ctx, tx, &a.state, at); err != nil {
+		return err
+	}
+	r := a.state.Result()
+	out.User, out.Acr, out.Amr, out.AuthenticatedAt = r.User, r.Level.String(), r.AMR, timestamppb.New(r.AuthenticatedAt)
+	out.SecondFactorMissing = r.Unenrolled
+	var err error
+	out.Revision, err = revision.Token(rev)
+	return err
+}
+
+// stillOpen says whether user and organization are what they were at the start.
+func (s *Authentications) stillOpen(ctx context.Context, tx pgx.Tx, a *opened) error {
+	if a.who.user.Status == user.Suspended {
+		return suspended()
+	}
+	if a.state.Organization == "" {
+		return nil
+	}
+	o, err := store.FindOrganization(ctx, tx, a.state.Organization)
+	if err != nil {
+		return err
+	}
+	return o.Open()
+}
+
+// letIn forgets the failures of a user who is let in.
+func (s *Authentications) letIn(ctx context.Context, tx pgx.Tx, state *authentication.State, at time.Time) error {
+	if state.Network == "" {
+		return nil
+	}
+	from := throttle.Source{Identifier: s.identifier(state), User: state.User, Device: state.Device, Network: state.Network}
+	return s.clear(ctx, tx, from, at)
+}
+
+// signUp makes the user who has proved an address, with the password that was
+// chosen.
+func (s *Authentications) signUp(
+	ctx context.Context, tx pgx.Tx, a *opened, caller principal.Principal, name string, at time.Time,
+) (store.User, revision.Revision, error) {
+	email, err := address.Parse(a.state.Email)
+	if err != nil {
+		return store.User{}, revision.Revision{}, err
+	}
+	made, rev, err := s.Users.create(ctx, tx, user.Create{
+		ID: id.New(id.User), Realm: a.state.Realm, Regions: s.Users.Regions, Email: email, EmailVerified: true,
+		Name: name, Locale: a.state.Locale, Source: "sign_up",
+	}, caller)
+	if err != nil || a.state.Hash == "" {
+		return made, rev, err
+	}
+	held := &heldCredentials{
+		head: eventlog.Head{Log: made.ID, HomeRegion: made.HomeRegion, Sequence: rev.Sequence}, user: made, set: credential.Set{},
+	}
+	if _, _, err := held.setPassword(ctx, tx, s.Log, caller, newPassword{hash: a.state.Hash, origin: "user", at: at}); err != nil {
+		return made, rev, err
+	}
+	rev.Sequence++
+	return made, rev, nil
+}
