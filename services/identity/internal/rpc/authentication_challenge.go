@@ -7,8 +7,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/mail"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/services/identity/internal/address"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/authentication"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
 	"github.com/meridian-iam/meridian/services/identity/internal/letters"
@@ -139,16 +141,16 @@ func (s *Authentications) passkeyChallenge(a *opened) (requested, error) {
 	}, nil
 }
 
-// mail writes the letter with a code or token. It is written for an address that is
-// nobody's too, and thrown away: to write one takes time.
+// mail writes the letter with a code or token, to the address that is the user's, or
+// that somebody signs up with. It is written for an address that is nobody's too,
+// and thrown away: to write one takes time.
 func (s *Authentications) mail(ctx context.Context, a *opened, f identityv1.Factor, text secret.String) {
-	to, locale := a.who.user.Email, letters.Match(a.state.Locale, a.who.user.Locale)
 	known := a.state.User != ""
-	if !known {
-		// Only a sign-up sends to what was typed.
-		to = a.state.Email
+	to, locale := a.state.Email, letters.Match(a.state.Locale, a.who.user.Locale)
+	if known {
+		to = a.who.user.Email
 	}
-	m, err := s.Letters.Write(locale, to, letterOf(&a.state, f, text))
+	m, err := written(s.Letters, locale, to, letterOf(&a.state, f, text))
 	if err == nil && (known || a.state.Purpose == identityv1.Purpose_PURPOSE_SIGN_UP) {
 		m.Until = s.Clock().Add(authentication.ChallengeLife)
 		err = s.Send(m)
@@ -158,6 +160,15 @@ func (s *Authentications) mail(ctx context.Context, a *opened, f identityv1.Fact
 		// ask again.
 		s.Logger.WarnContext(ctx, "letter was not sent", slog.Any("error", err))
 	}
+}
+
+// written is a letter to an address as people have it.
+func written(desk *letters.Desk, locale letters.Locale, to string, letter letters.Letter) (mail.Message, error) {
+	email, err := address.Parse(to)
+	if err != nil {
+		return mail.Message{}, err
+	}
+	return desk.Write(locale, email.Mailbox, letter)
 }
 
 // letterOf is the letter of a purpose. To sign up with an address that has a user

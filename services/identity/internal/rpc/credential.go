@@ -169,7 +169,7 @@ func tell(
 	if desk == nil || send == nil || to.Email == "" {
 		return
 	}
-	m, err := desk.Write(letters.Match(to.Locale), to.Email, letters.PasswordChanged{At: at})
+	m, err := written(desk, letters.Match(to.Locale), to.Email, letters.PasswordChanged{At: at})
 	if err == nil {
 		err = send(m)
 	}

@@ -88,6 +88,9 @@ func (e *everywhere) erase(ctx context.Context, force bool) error {
 // forget removes the rows that tell who a user is, and what the user proves it with.
 // The user's log is locked.
 func forget(ctx context.Context, tx pgx.Tx, u store.User) error {
+	if err := store.DeleteCredentials(ctx, tx, u.ID); err != nil {
+		return err
+	}
 	return store.ForgetUser(ctx, tx, u.ID)
 }
 

@@ -1,0 +1,426 @@
+package rpc_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/id"
+	"github.com/meridian-iam/meridian/pkg/sqldb"
+	"github.com/meridian-iam/meridian/pkg/sqldb/sqltest"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+)
+
+// crowded is a door with room for many at once.
+func crowded(t *testing.T) *door {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: sqltest.URL(t), MaxConns: 24})
+	must(t, err)
+	t.Cleanup(db.Close)
+	return newDoorOn(t, newFixtureOn(t, db))
+}
+
+// outcomes counts what n calls at once came to; "" is success.
+func outcomes(n int, call func(i int) error) map[string]int {
+	var (
+		mu    sync.Mutex
+		group sync.WaitGroup
+		out   = map[string]int{}
+	)
+	for i := range n {
+		group.Go(func() {
+			reason := ""
+			if err := call(i); err != nil {
+				reason = err.Error()
+				if f, ok := fault.As(err); ok {
+					reason = f.Reason.String()
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out[reason]++
+		})
+	}
+	group.Wait()
+	return out
+}
+
+func TestGuessesAtOnceAreCounted(t *testing.T) {
+	d, ctx := crowded(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	const guesses = 64
+	wrong := func(i int) *identityv1.ContinueAuthenticationRequest_EmailCode {
+		return &identityv1.ContinueAuthenticationRequest_EmailCode{EmailCode: fmt.Sprintf("%08d", i)}
+	}
+	t.Run("of one code", func(t *testing.T) {
+		b := d.browser(ctx, "203.0.113.7")
+		must(t, b.start(signIn, ada))
+		must(t, b.request(byCode))
+		got := outcomes(guesses, func(i int) error {
+			guess := *b
+			guess.ip = fmt.Sprintf("198.51.%d.1", i)
+			_, err := d.auth.ContinueAuthentication(ctx, guess.attempt(with(wrong(i))))
+			return err
+		})
+		if got["AUTHENTICATION_REJECTED"] != 5 || got["FACTOR_UNAVAILABLE"] != guesses-5 {
+			t.Errorf("%v, want 5 rejected and the others unavailable", got)
+		}
+		wants(t, b.prove(with(d.code(t, ada))), commonv1.Reason_FACTOR_UNAVAILABLE)
+	})
+	t.Run("in one authentication", func(t *testing.T) {
+		b := d.browser(ctx, "203.0.113.8")
+		must(t, b.start(signIn, ada))
+		got := outcomes(guesses, func(i int) error {
+			guess := *b
+			guess.ip = fmt.Sprintf("198.52.%d.1", i)
+			_, err := d.auth.ContinueAuthentication(ctx, guess.attempt(text(fmt.Sprint("wrong password ", i))))
+			return err
+		})
+		if got["AUTHENTICATION_REJECTED"] != 10 || got["AUTHENTICATION_ENDED"] != guesses-10 {
+			t.Errorf("%v, want 10 rejected and the others ended", got)
+		}
+		wants(t, b.prove(text(goodText)), commonv1.Reason_AUTHENTICATION_ENDED)
+	})
+	t.Run("from one network", func(t *testing.T) {
+		for _, email := range []string{"bob@example.com", "nobody@example.com"} {
+			if email == "bob@example.com" {
+				d.setPassword(t, ctx, d.user(t, ctx, email, "Bob"), goodText)
+			}
+			browsers := make([]*browser, guesses)
+			for i := range browsers {
+				browsers[i] = d.browser(ctx, "192.0.2.7")
+				must(t, browsers[i].start(signIn, email))
+			}
+			got := outcomes(guesses, func(i int) error { return browsers[i].prove(text(fmt.Sprint("wrong password ", i))) })
+			if got["AUTHENTICATION_REJECTED"] != 6 || got["RATE_LIMITED"] != guesses-6 {
+				t.Errorf("%s: %v, want 6 rejected and the others told to wait", email, got)
+			}
+		}
+	})
+}
+
+func TestARightProofAtOnceCountsOnce(t *testing.T) {
+	d, ctx := crowded(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	codes := d.recoveryCodes(t, ctx, user)
+	d.addTOTP(t, ctx, user)
+	b := d.browser(ctx, "203.0.113.7")
+	must(t, b.start(signIn, ada))
+	got := outcomes(4, func(int) error {
+		return (&browser{door: d, ctx: ctx, ip: b.ip, id: b.id, secret: b.secret}).prove(text(goodText))
+	})
+	if got[""] != 1 || got["FACTOR_UNAVAILABLE"] != 3 {
+		t.Errorf("passwords: %v", got)
+	}
+	// One recovery code, in several authentications at once.
+	const several = 8
+	browsers := make([]*browser, several)
+	for i := range browsers {
+		browsers[i] = d.browser(ctx, fmt.Sprintf("198.51.%d.1", i))
+		must(t, browsers[i].start(signIn, ada))
+		must(t, browsers[i].prove(text(goodText)))
+	}
+	got = outcomes(5, func(i int) error { return browsers[i].prove(recoveryCode(codes[0])) })
+	if got[""] != 1 || got["AUTHENTICATION_REJECTED"] != 4 {
+		t.Errorf("recovery codes: %v", got)
+	}
+	d.verify(t, user)
+}
+
+func TestFinishesAtOnceGiveOneResult(t *testing.T) {
+	d, ctx := crowded(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	b := d.browser(ctx, "203.0.113.7")
+	must(t, b.start(signIn, ada))
+	must(t, b.prove(text(goodText)))
+	got := outcomes(16, func(int) error {
+		_, err := (&browser{door: d, ctx: ctx, id: b.id, secret: b.secret}).finish()
+		return err
+	})
+	if got[""] != 1 || got["AUTHENTICATION_ENDED"] != 15 {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestSignUpsAtOnceMakeOneUser(t *testing.T) {
+	const many = 64
+	d, ctx := crowded(t), admin(t)
+	browsers := make([]*browser, many)
+	for i := range browsers {
+		browsers[i] = d.browser(ctx, fmt.Sprintf("198.51.%d.1", i))
+		must(t, browsers[i].start(signUp, ada))
+		err := browsers[i].request(byCode)
+		if f, ok := fault.As(err); ok && f.Reason == commonv1.Reason_RATE_LIMITED {
+			d.advance(f.RetryAfter) // others asked for letters to this address
+			err = browsers[i].request(byCode)
+		}
+		must(t, err)
+		must(t, browsers[i].prove(with(d.code(t, ada))))
+	}
+	var mu sync.Mutex
+	users, created := map[string]int{}, 0
+	got := outcomes(many, func(i int) error {
+		answer, err := browsers[i].finish()
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			users[answer.GetUser()]++
+			if answer.GetCreated() {
+				created++
+			}
+		}
+		return err
+	})
+	if got[""] != many || len(users) != 1 || created != 1 {
+		t.Errorf("%v: %d users, %d created", got, len(users), created)
+	}
+	for user := range users {
+		d.verify(t, user)
+	}
+}
+
+func TestAuthenticationsDoNotMix(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	for _, email := range []string{ada, "bob@example.com"} {
+		d.setPassword(t, ctx, d.user(t, ctx, email, "N"), goodText)
+	}
+	mine, other := d.browser(ctx, "203.0.113.7"), d.browser(ctx, "203.0.113.7")
+	must(t, mine.start(signIn, ada))
+	must(t, other.start(signIn, "bob@example.com"))
+	must(t, other.request(byCode))
+	for name, mixed := range map[string]*browser{
+		"another's secret": {door: d, ctx: ctx, ip: mine.ip, id: mine.id, secret: other.secret},
+		"no such one":      {door: d, ctx: ctx, ip: mine.ip, id: id.New(id.Authentication), secret: mine.secret},
+		"nothing":          {door: d, ctx: ctx, ip: mine.ip, id: mine.id},
+	} {
+		wants(t, mixed.prove(text(goodText)), commonv1.Reason_AUTHENTICATION_ENDED)
+		wants(t, mixed.request(byCode), commonv1.Reason_AUTHENTICATION_ENDED)
+		_, err := mixed.finish()
+		wants(t, err, commonv1.Reason_AUTHENTICATION_ENDED)
+		if _, err := d.auth.GetAuthentication(ctx, &identityv1.GetAuthenticationRequest{Authentication: mixed.id, Secret: mixed.secret}); !fault.Is(err, commonv1.Reason_AUTHENTICATION_ENDED) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A state that is copied into another row opens nothing.
+	if _, err := d.db.Pool().Exec(ctx, `UPDATE identity.authentications AS a SET state = b.state, secret_hash = b.secret_hash
+		FROM identity.authentications b WHERE a.authentication_id = $1 AND b.authentication_id = $2`, mine.id, other.id); err != nil {
+		t.Fatal(err)
+	}
+	copied := &browser{door: d, ctx: ctx, ip: mine.ip, id: mine.id, secret: other.secret}
+	wants(t, copied.prove(with(d.code(t, "bob@example.com"))), commonv1.Reason_DEFECT)
+	must(t, other.prove(with(d.code(t, "bob@example.com"))))
+}
+
+// Nothing of who signs in is in the rows, nor any secret.
+func TestRowsTellNothing(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	seed := d.addTOTP(t, ctx, user)
+	codes := d.recoveryCodes(t, ctx, user)
+	b := d.browser(ctx, "203.0.113.7")
+	must(t, b.start(signIn, ada))
+	must(t, b.request(byCode))
+	wants(t, b.prove(text("wrong horse battery")), commonv1.Reason_AUTHENTICATION_REJECTED)
+	code := d.code(t, ada).EmailCode
+	up := d.browser(ctx, "203.0.113.7")
+	must(t, up.start(signUp, "new@example.com"))
+	must(t, up.request(byLink))
+	for _, table := range []string{"identity.authentications", "identity.throttles", "identity.ceremonies", "identity.credentials", "log.idempotency", "log.events"} {
+		rows, err := d.db.Pool().Query(ctx, "SELECT r::TEXT FROM "+table+" r")
+		must(t, err)
+		for rows.Next() {
+			var row string
+			must(t, rows.Scan(&row))
+			for name, datum := range map[string]string{
+				"password": goodText, "guess": "wrong horse", "seed": seed, "recovery code": codes[0], "address": "new@example.com",
+				"secret": b.secret, "code": code, "network": "203.0.113",
+			} {
+				// Bytes are shown in hexadecimal.
+				if contains(row, datum) {
+					t.Errorf("%s holds the %s", table, name)
+				}
+			}
+			if table == "identity.authentications" && contains(row, user) {
+				t.Errorf("%s holds the user", table)
+			}
+		}
+		must(t, rows.Err())
+	}
+}
+
+func contains(row, datum string) bool {
+	return len(datum) > 0 && (strings.Contains(row, datum) || strings.Contains(row, fmt.Sprintf("%x", datum)))
+}
+
+func TestRepeatedCalls(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	b := d.browser(ctx, "203.0.113.7")
+	begin := &identityv1.StartAuthenticationRequest{Purpose: signIn, Email: ada, Client: b.client(), IdempotencyKey: key()}
+	first, err := d.auth.StartAuthentication(ctx, begin)
+	must(t, err)
+	again, err := d.auth.StartAuthentication(ctx, begin)
+	must(t, err)
+	if first.GetSecret() != again.GetSecret() || first.GetAuthentication().GetId() != again.GetAuthentication().GetId() {
+		t.Error("a repeated start is another authentication")
+	}
+	stranger, err := d.auth.StartAuthentication(admin(t), begin)
+	must(t, err)
+	if stranger.GetSecret() == first.GetSecret() {
+		t.Error("another caller's key has the same secret")
+	}
+	b.id, b.secret = first.GetAuthentication().GetId(), first.GetSecret()
+
+	ask := &identityv1.RequestChallengeRequest{Authentication: b.id, Secret: b.secret, Factor: byCode, Client: b.client(), IdempotencyKey: key()}
+	for range 3 {
+		_, err = d.auth.RequestChallenge(ctx, ask)
+		must(t, err)
+	}
+	if d.letters() != 1 {
+		t.Errorf("%d letters for one call", d.letters())
+	}
+	wrong, right := b.attempt(text("wrong horse battery")), b.attempt(text(goodText))
+	for range 20 {
+		_, err = d.auth.ContinueAuthentication(ctx, wrong)
+		wants(t, err, commonv1.Reason_AUTHENTICATION_REJECTED)
+	}
+	for range 3 {
+		right.Client = &identityv1.Client{Ip: "198.51.100.1"} // the browser moved
+		_, err = d.auth.ContinueAuthentication(ctx, right)
+		must(t, err)
+	}
+	other := b.attempt(text("a third horse battery"))
+	other.IdempotencyKey = right.GetIdempotencyKey()
+	_, err = d.auth.ContinueAuthentication(ctx, other)
+	wants(t, err, commonv1.Reason_IDEMPOTENCY_KEY_REUSED)
+
+	end := &identityv1.FinishAuthenticationRequest{Authentication: b.id, Secret: b.secret, IdempotencyKey: key()}
+	one, err := d.auth.FinishAuthentication(ctx, end)
+	must(t, err)
+	two, err := d.auth.FinishAuthentication(ctx, end)
+	must(t, err)
+	if one.GetDevice() != two.GetDevice() || one.GetUser() != two.GetUser() || one.GetRevision() != two.GetRevision() {
+		t.Errorf("finished as %v and %v", one, two)
+	}
+}
+
+// What others do does not lock a user out.
+func TestABystanderCannotLockAnybodyOut(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	home := d.browser(ctx, "203.0.113.7")
+	must(t, home.start(signIn, ada))
+	must(t, home.prove(text(goodText)))
+	_, err := home.finish()
+	must(t, err)
+
+	for network := range 12 {
+		b := d.browser(ctx, fmt.Sprintf("198.51.%d.1", network))
+		for range 8 {
+			must(t, b.start(signIn, ada))
+			if err := b.prove(text("wrong horse battery")); !fault.Is(err, commonv1.Reason_AUTHENTICATION_REJECTED) && !fault.Is(err, commonv1.Reason_RATE_LIMITED) {
+				t.Fatal(err)
+			}
+		}
+	}
+	must(t, home.start(signIn, ada))
+	must(t, home.prove(text(goodText)))
+	// The same device is nothing for another user.
+	bob := d.user(t, ctx, "bob@example.com", "Bob")
+	d.setPassword(t, ctx, bob, goodText)
+	away := d.browser(ctx, "192.0.2.7")
+	must(t, away.start(signIn, ada))
+	err = away.prove(text(goodText))
+	f, ok := fault.As(err)
+	if !ok || f.Reason != commonv1.Reason_RATE_LIMITED || f.RetryAfter <= 0 || f.RetryAfter > 30*time.Second {
+		t.Fatalf("from a quiet network: %v", err)
+	}
+	d.advance(f.RetryAfter)
+	must(t, away.prove(text(goodText)))
+}
+
+// A second factor cannot be guessed faster by proving the first again.
+func TestSecondFactorsAreCountedByThemselves(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	d.addTOTP(t, ctx, user)
+	guesses := 0
+	for i := range 30 {
+		b := d.browser(ctx, fmt.Sprintf("198.51.%d.1", i))
+		must(t, b.start(signIn, ada))
+		must(t, b.prove(text(goodText)))
+		err := b.prove(with(&identityv1.ContinueAuthenticationRequest_Totp{Totp: fmt.Sprintf("%06d", i)}))
+		switch {
+		case fault.Is(err, commonv1.Reason_AUTHENTICATION_REJECTED):
+			guesses++
+		case !fault.Is(err, commonv1.Reason_RATE_LIMITED):
+			t.Fatal(err)
+		}
+	}
+	if guesses != 6 {
+		t.Errorf("%d guesses at once, want 6", guesses)
+	}
+}
+
+func TestLettersAreLimited(t *testing.T) {
+	for _, email := range []string{ada, "nobody@example.com"} {
+		d, ctx := newDoor(t), admin(t)
+		d.user(t, ctx, ada, "Ada")
+		b := d.browser(ctx, "203.0.113.7")
+		asked := 0
+		for range 20 {
+			must(t, b.start(signIn, email))
+			switch err := b.request(byCode); {
+			case err == nil:
+				asked++
+			case !fault.Is(err, commonv1.Reason_RATE_LIMITED):
+				t.Fatal(err)
+			}
+		}
+		if asked != 6 {
+			t.Errorf("%s: %d letters at once, want 6", email, asked)
+		}
+		if want := map[string]int{ada: 6}[email]; d.letters() != want {
+			t.Errorf("%s: %d letters sent, want %d", email, d.letters(), want)
+		}
+	}
+}
+
+// The clock is put back: nothing lives longer.
+func TestTheClockGoesBack(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	d.user(t, ctx, ada, "Ada")
+	b := d.browser(ctx, "203.0.113.7")
+	must(t, b.start(signIn, ada))
+	must(t, b.request(byCode))
+	d.advance(-24 * time.Hour)
+	wants(t, b.prove(with(&identityv1.ContinueAuthenticationRequest_EmailCode{EmailCode: "00000000"})), commonv1.Reason_AUTHENTICATION_REJECTED)
+	d.advance(10 * time.Minute)
+	wants(t, b.prove(with(d.code(t, ada))), commonv1.Reason_FACTOR_UNAVAILABLE)
+}
+
+func TestAuthenticationNeedsACaller(t *testing.T) {
+	d := newDoor(t)
+	b := d.browser(context.Background(), "203.0.113.7")
+	wants(t, b.start(signIn, ada), commonv1.Reason_TOKEN_MISSING)
+	wants(t, b.prove(text("x")), commonv1.Reason_TOKEN_MISSING)
+	_, err := b.finish()
+	wants(t, err, commonv1.Reason_TOKEN_MISSING)
+	b.ctx = admin(t)
+	b.ip = "not an address"
+	wants(t, b.start(signIn, ada), commonv1.Reason_INVALID_FIELD)
+	b.ip = "203.0.113.7"
+	wants(t, b.start(signIn, "not an address"), commonv1.Reason_INVALID_FIELD)
+}
