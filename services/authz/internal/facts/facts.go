@@ -9,12 +9,13 @@
 //	                                 group:GRP#member@service_account:SVC
 //	                                 group:GRP#member@group:GRP#member
 //
-// A member who is suspended and a service account that is disabled are not in
-// their organization, and stay in their groups: what groups are given, suspended
-// members keep, unless the model also asks whether they are in the organization.
+// A member who is suspended and a service account that is disabled stay in their
+// groups, and are none of these until they are resumed or enabled: the events name
+// the groups.
 package facts
 
 import (
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -47,7 +48,7 @@ func Changes(event proto.Message) (changes []authzcore.Change, known bool) {
 	case *eventv1.MembershipCreated:
 		return joined(e, e.GetRole()), true
 	case *eventv1.MembershipResumed:
-		return joined(e, e.GetRole()), true
+		return append(joined(e, e.GetRole()), inGroups(e.GetGroups(), e.GetUser(), false)...), true
 	case *eventv1.MembershipRoleChanged:
 		switch {
 		case e.GetSuspended():
@@ -58,16 +59,16 @@ func Changes(event proto.Message) (changes []authzcore.Change, known bool) {
 			return []authzcore.Change{ends(e, admin)}, true
 		}
 	case *eventv1.MembershipSuspended:
-		return []authzcore.Change{ends(e, member), ends(e, admin)}, true
+		return append([]authzcore.Change{ends(e, member), ends(e, admin)}, inGroups(e.GetGroups(), e.GetUser(), true)...), true
 	case *eventv1.MembershipRemoved:
 		return []authzcore.Change{ends(e, member), ends(e, admin)}, true
 
 	case *eventv1.ServiceAccountCreated:
 		return []authzcore.Change{account(e, false)}, true
 	case *eventv1.ServiceAccountEnabled:
-		return []authzcore.Change{account(e, false)}, true
+		return append([]authzcore.Change{account(e, false)}, inGroups(e.GetGroups(), e.GetServiceAccount(), false)...), true
 	case *eventv1.ServiceAccountDisabled:
-		return []authzcore.Change{account(e, true)}, true
+		return append([]authzcore.Change{account(e, true)}, inGroups(e.GetGroups(), e.GetServiceAccount(), true)...), true
 	case *eventv1.ServiceAccountDeleted:
 		return []authzcore.Change{account(e, true)}, true
 
@@ -160,17 +161,30 @@ func account(e interface {
 
 func members(e *eventv1.GroupMembersChanged) []authzcore.Change {
 	out := make([]authzcore.Change, 0, len(e.GetAdded())+len(e.GetRemoved()))
-	resource := object(group, e.GetGroup())
-	add := func(ids []string, gone bool) {
-		for _, name := range ids {
-			out = append(out, authzcore.Change{Delete: gone, Relationship: authzcore.Relationship{
-				Resource: resource, Relation: member, Subject: subject(name),
-			}})
+	for _, name := range e.GetAdded() {
+		if !slices.Contains(e.GetPaused(), name) {
+			out = append(out, inGroup(e.GetGroup(), name, false))
 		}
 	}
-	add(e.GetAdded(), false)
-	add(e.GetRemoved(), true)
+	for _, name := range e.GetRemoved() {
+		out = append(out, inGroup(e.GetGroup(), name, true))
+	}
 	return out
+}
+
+// inGroups is whether somebody is in each of some groups.
+func inGroups(groups []string, name string, gone bool) []authzcore.Change {
+	out := make([]authzcore.Change, len(groups))
+	for i, g := range groups {
+		out[i] = inGroup(g, name, gone)
+	}
+	return out
+}
+
+func inGroup(g, name string, gone bool) authzcore.Change {
+	return authzcore.Change{Delete: gone, Relationship: authzcore.Relationship{
+		Resource: object(group, g), Relation: member, Subject: subject(name),
+	}}
 }
 
 // subject is a member of a group: the members of a group that is one.

@@ -55,6 +55,26 @@ func TestChanges(t *testing.T) {
 				"-group:grp_1#member@user:usr_2", "-group:grp_1#member@service_account:svc_2", "-group:grp_1#member@group:grp_3#member",
 			},
 		},
+		"suspended, in groups": {
+			&eventv1.MembershipSuspended{Organization: "org_1", User: "usr_1", Groups: []string{"grp_1", "grp_2"}},
+			[]string{noMember, noAdmin, "-group:grp_1#member@user:usr_1", "-group:grp_2#member@user:usr_1"},
+		},
+		"resumed, in groups": {
+			&eventv1.MembershipResumed{Organization: "org_1", User: "usr_1", Role: member, Groups: []string{"grp_1"}},
+			[]string{isMember, "+group:grp_1#member@user:usr_1"},
+		},
+		"disabled, in groups": {
+			&eventv1.ServiceAccountDisabled{Organization: "org_1", ServiceAccount: "svc_1", Groups: []string{"grp_1"}},
+			[]string{noAccount, "-group:grp_1#member@service_account:svc_1"},
+		},
+		"enabled, in groups": {
+			&eventv1.ServiceAccountEnabled{Organization: "org_1", ServiceAccount: "svc_1", Groups: []string{"grp_1"}},
+			[]string{isAccount, "+group:grp_1#member@service_account:svc_1"},
+		},
+		"members some of whom are paused": {
+			&eventv1.GroupMembersChanged{Group: "grp_1", Added: []string{"usr_1", "usr_2"}, Paused: []string{"usr_1"}},
+			[]string{"+group:grp_1#member@user:usr_2"},
+		},
 		"a group deleted": {&eventv1.GroupDeleted{Group: "grp_1"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func (Groups) Remove(ctx context.Context, tx pgx.Tx, organization string, limit 
 			return append(events, removed...), left, err
 		}
 		all += len(members)
-		events = append(events, group.Changed(groupID, nil, members)...)
+		events = append(events, group.Changed(groupID, nil, members, nil)...)
 	}
 	return events, true, nil
 }

@@ -61,6 +61,9 @@ func changeMembers(
 	if members.Missing, err = absent(ctx, tx, row.Organization, command.Add); err != nil {
 		return nil, 0, 0, err
 	}
+	if members.Paused, err = store.PausedMembers(ctx, tx, row.Organization, command.Add); err != nil {
+		return nil, 0, 0, err
+	}
 	if groups := ofKind(id.Group, command.Add); len(groups) > 0 {
 		if err := store.Nesting(ctx, tx, &members, groups); err != nil {
 			return nil, 0, 0, err

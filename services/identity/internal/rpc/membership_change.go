@@ -56,7 +56,11 @@ func (s *Memberships) SuspendMember(
 			if err != nil {
 				return nil, err
 			}
-			return membership.Suspend{OtherAdmin: other, Manages: manages(caller)}.Decide(row.State)
+			groups, err := store.GroupsOf(ctx, tx, row.Organization, row.User)
+			if err != nil {
+				return nil, err
+			}
+			return membership.Suspend{OtherAdmin: other, Groups: groups, Manages: manages(caller)}.Decide(row.State)
 		})
 	return out, err
 }
@@ -79,7 +83,11 @@ func (s *Memberships) ResumeMember(
 			if err != nil {
 				return nil, err
 			}
-			return membership.Resume{Barred: person.Status == user.Suspended, Manages: manages(caller)}.Decide(row.State)
+			groups, err := store.GroupsOf(ctx, tx, row.Organization, row.User)
+			if err != nil {
+				return nil, err
+			}
+			return membership.Resume{Groups: groups, Barred: person.Status == user.Suspended, Manages: manages(caller)}.Decide(row.State)
 		})
 	return out, err
 }

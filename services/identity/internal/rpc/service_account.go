@@ -106,7 +106,13 @@ func (s *ServiceAccounts) update(
 	if err != nil {
 		return err
 	}
-	events, err := serviceaccount.Update{Name: req.Name, Description: req.Description, Disabled: req.Disabled}.Decide(row.State)
+	groups, err := store.GroupsOf(ctx, tx, row.Organization, row.ID)
+	if err != nil {
+		return err
+	}
+	events, err := serviceaccount.Update{
+		Name: req.Name, Description: req.Description, Disabled: req.Disabled, Groups: groups,
+	}.Decide(row.State)
 	if err != nil {
 		return err
 	}

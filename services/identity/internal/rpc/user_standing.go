@@ -31,7 +31,10 @@ func (s *Users) SuspendUser(ctx context.Context, req *identityv1.SuspendUserRequ
 			if err != nil {
 				return err
 			}
-			if err := e.stand(ctx, user.Suspend{}.Decide, membership.Bar{}.Decide); err != nil {
+			err = e.stand(ctx, user.Suspend{}.Decide, func(s membership.State, groups []string) ([]proto.Message, error) {
+				return membership.Bar{Groups: groups}.Decide(s)
+			})
+			if err != nil {
 				return err
 			}
 			row, out.User = e.person, outcomeUser(e.person)
@@ -55,7 +58,10 @@ func (s *Users) ResumeUser(ctx context.Context, req *identityv1.ResumeUserReques
 			if err != nil {
 				return err
 			}
-			if err := e.stand(ctx, user.Resume{}.Decide, membership.Unbar{}.Decide); err != nil {
+			err = e.stand(ctx, user.Resume{}.Decide, func(s membership.State, groups []string) ([]proto.Message, error) {
+				return membership.Unbar{Groups: groups}.Decide(s)
+			})
+			if err != nil {
 				return err
 			}
 			row, out.User = e.person, outcomeUser(e.person)
@@ -119,12 +125,13 @@ func allMemberships(ctx context.Context, q sqldb.Querier, userID string) ([]stor
 	return store.ListUserMemberships(ctx, q, userID, "", membership.MaxOfUser)
 }
 
-// stand gives the user and the memberships another standing.
+// stand gives the user and the memberships another standing. member decides about one
+// of them, and knows the groups that the user is in there.
 //
 // Errors: those of the two decisions.
 func (e *everywhere) stand(
 	ctx context.Context,
-	person func(user.State) ([]proto.Message, error), member func(membership.State) ([]proto.Message, error),
+	person func(user.State) ([]proto.Message, error), member func(s membership.State, groups []string) ([]proto.Message, error),
 ) error {
 	events, err := person(e.person.State)
 	if err != nil {
@@ -132,7 +139,11 @@ func (e *everywhere) stand(
 	}
 	for i := range e.members {
 		m := &e.members[i]
-		changes, err := member(m.State)
+		groups, err := store.GroupsOf(ctx, e.tx, m.Organization, m.User)
+		if err != nil {
+			return err
+		}
+		changes, err := member(m.State, groups)
 		if err != nil {
 			return err
 		}

@@ -17,6 +17,36 @@ func MissingMembers(ctx context.Context, q sqldb.Querier, organization string, u
 	return missing(ctx, q, `SELECT user_id FROM identity.memberships WHERE organization_id = $1 AND user_id = ANY($2)`, organization, users)
 }
 
+// PausedMembers returns those of the users and service accounts that are suspended in
+// the organization, or disabled, by the primary keys.
+func PausedMembers(ctx context.Context, q sqldb.Querier, organization string, ids []string) (map[string]bool, error) {
+	rows, err := q.Query(ctx, `SELECT user_id FROM identity.memberships WHERE organization_id = $1 AND user_id = ANY($2) AND state = 2
+		UNION ALL
+		SELECT service_account_id FROM identity.service_accounts WHERE organization_id = $1 AND service_account_id = ANY($2) AND disabled`,
+		organization, ids)
+	if err != nil {
+		return nil, sqldb.Unavailable(err)
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	paused := make(map[string]bool, len(found))
+	for _, member := range found {
+		paused[member] = true
+	}
+	return paused, sqldb.Unavailable(err)
+}
+
+// GroupsOf returns the groups that a user or service account is in, ordered, by the
+// index group_members_member.
+func GroupsOf(ctx context.Context, q sqldb.Querier, organization, member string) ([]string, error) {
+	rows, err := q.Query(ctx, `SELECT group_id FROM identity.group_members
+		WHERE organization_id = $1 AND member_id = $2 ORDER BY group_id`, organization, member)
+	if err != nil {
+		return nil, sqldb.Unavailable(err)
+	}
+	groups, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return groups, sqldb.Unavailable(err)
+}
+
 // missing returns those of the ids that a query on an organization and ids does
 // not find.
 func missing(ctx context.Context, q sqldb.Querier, query, organization string, ids []string) ([]string, error) {

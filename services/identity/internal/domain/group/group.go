@@ -131,7 +131,7 @@ func (c Delete) Decide(s State) ([]proto.Message, error) {
 	if s.ID == "" {
 		return nil, NotFound()
 	}
-	events := append(Changed(s.ID, nil, c.Members), c.Before...)
+	events := append(Changed(s.ID, nil, c.Members, nil), c.Before...)
 	return append(events, Deleted(s.ID)), nil
 }
 

@@ -174,7 +174,7 @@ func TestChangedIsCut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			added, removed := many("a", tc.added), many("r", tc.removed)
-			events := group.Changed(grp, added, removed)
+			events := group.Changed(grp, added, removed, nil)
 			var in, out []string
 			for _, e := range events {
 				c, _ := e.(*eventv1.GroupMembersChanged)

@@ -27,6 +27,8 @@ type Members struct {
 	Number, Nestings int64
 	// Present are those of the named ids that are members.
 	Present map[string]bool
+	// Paused are those of the ids to add that are suspended or disabled.
+	Paused map[string]bool
 	// Missing are those of the ids to add that the organization does not have.
 	Missing map[string]bool
 	// Above are the groups that the group is inside of, at any depth, and Depth is
@@ -75,7 +77,7 @@ func (c ChangeMembers) Decide(m Members) (events []proto.Message, err error) {
 	if m.Nestings+int64(Groups(added)-Groups(removed)) > NestingLimit {
 		return nil, limitReached("the organization has as many groups in groups as it may", "add", NestingLimit)
 	}
-	return Changed(m.ID, added, removed), nil
+	return Changed(m.ID, added, removed, m.Paused), nil
 }
 
 // known refuses what the organization does not have, and a group in itself.
@@ -117,12 +119,18 @@ func Groups(members []string) (n int) {
 }
 
 // Changed returns the events by which a group gets and loses members; none when
-// there are none.
-func Changed(group string, added, removed []string) (events []proto.Message) {
+// there are none. paused are those of the added who are given nothing by it now.
+func Changed(group string, added, removed []string, paused map[string]bool) (events []proto.Message) {
 	for len(added)+len(removed) > 0 {
 		in := min(len(added), maxEventMembers)
 		out := min(len(removed), maxEventMembers-in)
-		events = append(events, &eventv1.GroupMembersChanged{Group: group, Added: added[:in], Removed: removed[:out]})
+		event := &eventv1.GroupMembersChanged{Group: group, Added: added[:in], Removed: removed[:out]}
+		for _, member := range event.GetAdded() {
+			if paused[member] {
+				event.Paused = append(event.Paused, member)
+			}
+		}
+		events = append(events, event)
 		added, removed = added[in:], removed[out:]
 	}
 	return events

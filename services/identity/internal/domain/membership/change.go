@@ -39,6 +39,8 @@ func (c ChangeRole) Decide(s State) ([]proto.Message, error) {
 type Suspend struct {
 	// OtherAdmin says whether another member is an active administrator.
 	OtherAdmin bool
+	// Groups are those that the user is in.
+	Groups []string
 	// Manages says that the caller may do what the membership's source does.
 	Manages bool
 }
@@ -58,11 +60,13 @@ func (c Suspend) Decide(s State) ([]proto.Message, error) {
 	case s.Administers() && !c.OtherAdmin:
 		return nil, lastAdministrator(s)
 	}
-	return []proto.Message{&eventv1.MembershipSuspended{Organization: s.Organization, User: s.User}}, nil
+	return []proto.Message{&eventv1.MembershipSuspended{Organization: s.Organization, User: s.User, Groups: c.Groups}}, nil
 }
 
 // Resume takes Suspend back.
 type Resume struct {
+	// Groups are those that the user is in.
+	Groups []string
 	// Barred says that the user is suspended everywhere.
 	Barred bool
 	// Manages says that the caller may do what the membership's source does.
@@ -84,41 +88,47 @@ func (c Resume) Decide(s State) ([]proto.Message, error) {
 	case c.Barred:
 		return nil, fault.New(fault.Precondition, commonv1.Reason_USER_SUSPENDED, "the user is suspended")
 	}
-	return []proto.Message{&eventv1.MembershipResumed{Organization: s.Organization, User: s.User, Role: s.Role}}, nil
+	return []proto.Message{&eventv1.MembershipResumed{Organization: s.Organization, User: s.User, Role: s.Role, Groups: c.Groups}}, nil
 }
 
 // Bar suspends a membership with its user. It has no last administrator: what the
 // platform takes from a user, it takes at once.
-type Bar struct{}
+type Bar struct {
+	// Groups are those that the user is in.
+	Groups []string
+}
 
 // Decide returns the event that suspends the membership, or none when it is.
 //
 // Errors: NOT_FOUND.
-func (Bar) Decide(s State) ([]proto.Message, error) {
+func (c Bar) Decide(s State) ([]proto.Message, error) {
 	switch s.Status {
 	case 0:
 		return nil, NotFound()
 	case Suspended:
 		return nil, nil
 	}
-	return []proto.Message{&eventv1.MembershipSuspended{Organization: s.Organization, User: s.User, Everywhere: true}}, nil
+	return []proto.Message{&eventv1.MembershipSuspended{Organization: s.Organization, User: s.User, Everywhere: true, Groups: c.Groups}}, nil
 }
 
 // Unbar takes Bar back.
-type Unbar struct{}
+type Unbar struct {
+	// Groups are those that the user is in.
+	Groups []string
+}
 
 // Decide returns the event that resumes the membership, or none when it is active
 // or its organization suspended it.
 //
 // Errors: NOT_FOUND.
-func (Unbar) Decide(s State) ([]proto.Message, error) {
+func (c Unbar) Decide(s State) ([]proto.Message, error) {
 	switch {
 	case s.Status == 0:
 		return nil, NotFound()
 	case !s.Everywhere:
 		return nil, nil
 	}
-	return []proto.Message{&eventv1.MembershipResumed{Organization: s.Organization, User: s.User, Role: s.Role}}, nil
+	return []proto.Message{&eventv1.MembershipResumed{Organization: s.Organization, User: s.User, Role: s.Role, Groups: c.Groups}}, nil
 }
 
 // Remove ends a membership.

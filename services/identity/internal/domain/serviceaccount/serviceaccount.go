@@ -89,6 +89,8 @@ type Update struct {
 	Name        *string
 	Description *string
 	Disabled    *bool
+	// Groups are those that it is in.
+	Groups []string
 }
 
 // Decide returns an event for each thing that changes: name and description, and
@@ -116,9 +118,9 @@ func (c Update) Decide(s State) (events []proto.Message, err error) {
 		return events, nil
 	}
 	if *c.Disabled {
-		return append(events, &eventv1.ServiceAccountDisabled{ServiceAccount: s.ID, Organization: s.Organization}), nil
+		return append(events, &eventv1.ServiceAccountDisabled{ServiceAccount: s.ID, Organization: s.Organization, Groups: c.Groups}), nil
 	}
-	return append(events, &eventv1.ServiceAccountEnabled{ServiceAccount: s.ID, Organization: s.Organization}), nil
+	return append(events, &eventv1.ServiceAccountEnabled{ServiceAccount: s.ID, Organization: s.Organization, Groups: c.Groups}), nil
 }
 
 // Delete removes a service account.

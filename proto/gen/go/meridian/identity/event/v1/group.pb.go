@@ -154,10 +154,13 @@ func (x *GroupChanged) GetDescription() string {
 // GroupMembersChanged adds members that were not there and removes some that
 // were: ids of users, service accounts and groups.
 type GroupMembersChanged struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Added         []string               `protobuf:"bytes,2,rep,name=added,proto3" json:"added,omitempty"`
-	Removed       []string               `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Group   string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Added   []string               `protobuf:"bytes,2,rep,name=added,proto3" json:"added,omitempty"`
+	Removed []string               `protobuf:"bytes,3,rep,name=removed,proto3" json:"removed,omitempty"`
+	// Those of added who are suspended or disabled: they are members, and are given
+	// nothing by it until they are resumed or enabled.
+	Paused        []string `protobuf:"bytes,4,rep,name=paused,proto3" json:"paused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -209,6 +212,13 @@ func (x *GroupMembersChanged) GetAdded() []string {
 func (x *GroupMembersChanged) GetRemoved() []string {
 	if x != nil {
 		return x.Removed
+	}
+	return nil
+}
+
+func (x *GroupMembersChanged) GetPaused() []string {
+	if x != nil {
+		return x.Paused
 	}
 	return nil
 }
@@ -272,11 +282,12 @@ const file_meridian_identity_event_v1_group_proto_rawDesc = "" +
 	"\fGroupChanged\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription\"[\n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\"s\n" +
 	"\x13GroupMembersChanged\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x14\n" +
 	"\x05added\x18\x02 \x03(\tR\x05added\x12\x18\n" +
-	"\aremoved\x18\x03 \x03(\tR\aremoved\"$\n" +
+	"\aremoved\x18\x03 \x03(\tR\aremoved\x12\x16\n" +
+	"\x06paused\x18\x04 \x03(\tR\x06paused\"$\n" +
 	"\fGroupDeleted\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05groupB\x89\x02\n" +
 	"\x1ecom.meridian.identity.event.v1B\n" +

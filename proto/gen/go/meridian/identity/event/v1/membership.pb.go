@@ -285,7 +285,9 @@ type MembershipSuspended struct {
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
 	User         string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// The user was suspended everywhere, rather than here.
-	Everywhere    bool `protobuf:"varint,3,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
+	Everywhere bool `protobuf:"varint,3,opt,name=everywhere,proto3" json:"everywhere,omitempty"`
+	// The groups that the user is in: what they are given is paused.
+	Groups        []string `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,13 +343,22 @@ func (x *MembershipSuspended) GetEverywhere() bool {
 	return false
 }
 
+func (x *MembershipSuspended) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
 // MembershipResumed takes MembershipSuspended back.
 type MembershipResumed struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
 	User         string                 `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
 	// The role that the membership has.
-	Role          MembershipRole `protobuf:"varint,3,opt,name=role,proto3,enum=meridian.identity.event.v1.MembershipRole" json:"role,omitempty"`
+	Role MembershipRole `protobuf:"varint,3,opt,name=role,proto3,enum=meridian.identity.event.v1.MembershipRole" json:"role,omitempty"`
+	// The groups that the user is in: what they are given holds again.
+	Groups        []string `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -401,6 +412,13 @@ func (x *MembershipResumed) GetRole() MembershipRole {
 		return x.Role
 	}
 	return MembershipRole_MEMBERSHIP_ROLE_UNSPECIFIED
+}
+
+func (x *MembershipResumed) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
 }
 
 // MembershipRemoved ends a membership. Events before it in the same append took
@@ -473,17 +491,19 @@ const file_meridian_identity_event_v1_membership_proto_rawDesc = "" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12>\n" +
 	"\x04role\x18\x03 \x01(\x0e2*.meridian.identity.event.v1.MembershipRoleR\x04role\x12\x1c\n" +
-	"\tsuspended\x18\x04 \x01(\bR\tsuspended\"m\n" +
+	"\tsuspended\x18\x04 \x01(\bR\tsuspended\"\x85\x01\n" +
 	"\x13MembershipSuspended\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x1e\n" +
 	"\n" +
 	"everywhere\x18\x03 \x01(\bR\n" +
-	"everywhere\"\x8b\x01\n" +
+	"everywhere\x12\x16\n" +
+	"\x06groups\x18\x04 \x03(\tR\x06groups\"\xa3\x01\n" +
 	"\x11MembershipResumed\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12>\n" +
-	"\x04role\x18\x03 \x01(\x0e2*.meridian.identity.event.v1.MembershipRoleR\x04role\"K\n" +
+	"\x04role\x18\x03 \x01(\x0e2*.meridian.identity.event.v1.MembershipRoleR\x04role\x12\x16\n" +
+	"\x06groups\x18\x04 \x03(\tR\x06groups\"K\n" +
 	"\x11MembershipRemoved\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user*h\n" +

@@ -156,8 +156,10 @@ type ServiceAccountDisabled struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	ServiceAccount string                 `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
 	Organization   string                 `protobuf:"bytes,2,opt,name=organization,proto3" json:"organization,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The groups that it is in: what they are given is paused.
+	Groups        []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServiceAccountDisabled) Reset() {
@@ -204,12 +206,21 @@ func (x *ServiceAccountDisabled) GetOrganization() string {
 	return ""
 }
 
+func (x *ServiceAccountDisabled) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
 type ServiceAccountEnabled struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	ServiceAccount string                 `protobuf:"bytes,1,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
 	Organization   string                 `protobuf:"bytes,2,opt,name=organization,proto3" json:"organization,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The groups that it is in: what they are given holds again.
+	Groups        []string `protobuf:"bytes,3,rep,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ServiceAccountEnabled) Reset() {
@@ -254,6 +265,13 @@ func (x *ServiceAccountEnabled) GetOrganization() string {
 		return x.Organization
 	}
 	return ""
+}
+
+func (x *ServiceAccountEnabled) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
 }
 
 // ServiceAccountDeleted removes a service account. Events before it in the same
@@ -323,13 +341,15 @@ const file_meridian_identity_event_v1_service_account_proto_rawDesc = "" +
 	"\x15ServiceAccountChanged\x12'\n" +
 	"\x0fservice_account\x18\x01 \x01(\tR\x0eserviceAccount\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription\"e\n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\"}\n" +
 	"\x16ServiceAccountDisabled\x12'\n" +
 	"\x0fservice_account\x18\x01 \x01(\tR\x0eserviceAccount\x12\"\n" +
-	"\forganization\x18\x02 \x01(\tR\forganization\"d\n" +
+	"\forganization\x18\x02 \x01(\tR\forganization\x12\x16\n" +
+	"\x06groups\x18\x03 \x03(\tR\x06groups\"|\n" +
 	"\x15ServiceAccountEnabled\x12'\n" +
 	"\x0fservice_account\x18\x01 \x01(\tR\x0eserviceAccount\x12\"\n" +
-	"\forganization\x18\x02 \x01(\tR\forganization\"d\n" +
+	"\forganization\x18\x02 \x01(\tR\forganization\x12\x16\n" +
+	"\x06groups\x18\x03 \x03(\tR\x06groups\"d\n" +
 	"\x15ServiceAccountDeleted\x12'\n" +
 	"\x0fservice_account\x18\x01 \x01(\tR\x0eserviceAccount\x12\"\n" +
 	"\forganization\x18\x02 \x01(\tR\forganizationB\x92\x02\n" +
