@@ -54,8 +54,11 @@ func Layers() []Row {
 		},
 		{
 			Folder: "services/{service}/internal/store/...",
-			May:    []string{"services/{service}/internal/domain/...", libraries, proto},
-			Never:  []Ban{{"connectrpc.com", "rows know nothing of calls: answer with state or a fault"}},
+			May: []string{
+				"services/{service}/internal/domain/...", "services/{service}/internal/address", "services/{service}/internal/blind",
+				"services/{service}/internal/displayname", libraries, proto,
+			},
+			Never: []Ban{{"connectrpc.com", "rows know nothing of calls: answer with state or a fault"}},
 		},
 		// What people prove themselves with. Chance and waiting belong to these
 		// packages, and to passwords a list in a file; rows, calls and clocks do not.

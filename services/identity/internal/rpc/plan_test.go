@@ -125,7 +125,9 @@ func (f *fixture) explain(t *testing.T, statement string, args []any) plan {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
-	var out []struct{ Plan plan }
+	var out []struct {
+		Plan plan `json:"Plan"`
+	}
 	if err := json.Unmarshal(text, &out); err != nil || len(out) != 1 {
 		t.Fatalf("%s: %v", text, err)
 	}

@@ -142,7 +142,7 @@ func (f *userFold) compareEmail(ctx context.Context, q sqldb.Querier, row User) 
 	}
 	own, err := address.Parse(row.Email)
 	if err != nil {
-		return "the profile row holds no address", nil
+		return fmt.Sprintf("the profile row holds no address: %v", err), nil
 	}
 	if !bytes.Equal(found[0].blind, BlindEmail(f.blind, row.Realm, own)) {
 		return "the address row is not that of the profile's address", nil

@@ -102,10 +102,10 @@ type Bar struct {
 //
 // Errors: NOT_FOUND.
 func (c Bar) Decide(s State) ([]proto.Message, error) {
-	switch s.Status {
-	case 0:
+	switch {
+	case s.Status == 0:
 		return nil, NotFound()
-	case Suspended:
+	case s.Status == Suspended:
 		return nil, nil
 	}
 	return []proto.Message{&eventv1.MembershipSuspended{Organization: s.Organization, User: s.User, Everywhere: true, Groups: c.Groups}}, nil

@@ -138,9 +138,14 @@ func FuzzLife(f *testing.F) {
 			s := &states[who]
 			commands := []command{
 				membership.Add{Organization: org, User: people[who], Role: membership.Admin, Person: user.State{ID: people[who], Status: user.Active}},
-				membership.ChangeRole{Role: membership.Member, OtherAdmin: other}, membership.ChangeRole{Role: membership.Admin, OtherAdmin: other},
-				membership.Suspend{OtherAdmin: other}, membership.Resume{}, membership.Bar{}, membership.Unbar{},
-				membership.Remove{OtherAdmin: other}, membership.Remove{Force: true},
+				membership.ChangeRole{Role: membership.Member, OtherAdmin: other},
+				membership.ChangeRole{Role: membership.Admin, OtherAdmin: other},
+				membership.Suspend{OtherAdmin: other},
+				membership.Resume{},
+				membership.Bar{},
+				membership.Unbar{},
+				membership.Remove{OtherAdmin: other},
+				membership.Remove{Force: true},
 			}
 			n := int(step) / 2 % len(commands)
 			before, administered := *s, states[0].Administers() || states[1].Administers()

@@ -43,10 +43,10 @@ type Erase struct {
 //
 // Errors: NOT_FOUND.
 func (c Erase) Decide(s State) ([]proto.Message, error) {
-	switch s.Status {
-	case 0:
+	switch {
+	case s.Status == 0:
 		return nil, NotFound()
-	case Erased:
+	case s.Status == Erased:
 		return nil, nil
 	}
 	return []proto.Message{&eventv1.UserErased{User: s.ID, KeyDigest: c.KeyDigest}}, nil

@@ -27,8 +27,6 @@ func parse(t testing.TB, text string) address.Address {
 	return a
 }
 
-func ptr[T any](v T) *T { return &v }
-
 func TestDecide(t *testing.T) {
 	ada := id.New(id.User)
 	created := &eventv1.UserCreated{User: ada, HomeRegion: "eu-west", Email: "Ada@example.com", Name: "Ada", Locale: "en", Source: "api"}
@@ -60,14 +58,14 @@ func TestDecide(t *testing.T) {
 		"create with another id":     {nil, changed(func(c *user.Create) { c.ID = id.New(id.Organization) }), nil, commonv1.Reason_INVALID_FIELD},
 		"create in no region":        {nil, changed(func(c *user.Create) { c.HomeRegion = "mars" }), nil, commonv1.Reason_INVALID_FIELD},
 		"create verified nothing":    {nil, changed(func(c *user.Create) { c.Email, c.EmailVerified = address.Address{}, true }), nil, commonv1.Reason_INVALID_FIELD},
-		"rename":                     {given(created), user.Update{Name: ptr("Ada L")}, given(&eventv1.UserProfileChanged{User: ada, Name: "Ada L", Locale: "en"}), 0},
-		"rename to nothing":          {given(created), user.Update{Name: ptr("")}, given(&eventv1.UserProfileChanged{User: ada, Locale: "en"}), 0},
-		"same name":                  {given(created), user.Update{Name: ptr("Ada"), Locale: ptr("en"), EmailVerified: ptr(false)}, nil, 0},
+		"rename":                     {given(created), user.Update{Name: new("Ada L")}, given(&eventv1.UserProfileChanged{User: ada, Name: "Ada L", Locale: "en"}), 0},
+		"rename to nothing":          {given(created), user.Update{Name: new("")}, given(&eventv1.UserProfileChanged{User: ada, Locale: "en"}), 0},
+		"same name":                  {given(created), user.Update{Name: new("Ada"), Locale: new("en"), EmailVerified: new(false)}, nil, 0},
 		"nothing to update":          {given(created), user.Update{}, nil, 0},
-		"verify":                     {given(created), user.Update{EmailVerified: ptr(true)}, given(&eventv1.UserEmailChanged{User: ada, Email: "Ada@example.com", Verified: true}), 0},
-		"verify nothing":             {given(nobody), user.Update{EmailVerified: ptr(true)}, nil, commonv1.Reason_INVALID_FIELD},
-		"update all":                 {given(created), user.Update{Locale: ptr("de"), EmailVerified: ptr(true)}, given(&eventv1.UserProfileChanged{User: ada, Name: "Ada", Locale: "de"}, &eventv1.UserEmailChanged{User: ada, Email: "Ada@example.com", Verified: true}), 0},
-		"update a suspended user":    {given(created, suspended), user.Update{Name: ptr("A")}, given(&eventv1.UserProfileChanged{User: ada, Name: "A", Locale: "en"}), 0},
+		"verify":                     {given(created), user.Update{EmailVerified: new(true)}, given(&eventv1.UserEmailChanged{User: ada, Email: "Ada@example.com", Verified: true}), 0},
+		"verify nothing":             {given(nobody), user.Update{EmailVerified: new(true)}, nil, commonv1.Reason_INVALID_FIELD},
+		"update all":                 {given(created), user.Update{Locale: new("de"), EmailVerified: new(true)}, given(&eventv1.UserProfileChanged{User: ada, Name: "Ada", Locale: "de"}, &eventv1.UserEmailChanged{User: ada, Email: "Ada@example.com", Verified: true}), 0},
+		"update a suspended user":    {given(created, suspended), user.Update{Name: new("A")}, given(&eventv1.UserProfileChanged{User: ada, Name: "A", Locale: "en"}), 0},
 		"update nobody":              {nil, user.Update{}, nil, commonv1.Reason_NOT_FOUND},
 		"update who was erased":      {given(created, erased), user.Update{}, nil, commonv1.Reason_USER_ERASED},
 		"another address":            {given(verified), user.ChangeEmail{Email: parse(t, "b@example.com")}, given(&eventv1.UserEmailChanged{User: ada, Email: "b@example.com"}), 0},
@@ -136,9 +134,14 @@ func FuzzLife(f *testing.F) {
 	a, b := parse(f, "a@example.com"), parse(f, "A@example.com")
 	commands := []command{
 		user.Create{ID: ada, HomeRegion: "eu", Regions: []string{"eu"}, Email: a, Source: "api"},
-		user.Update{Name: ptr("Ada")}, user.Update{Locale: ptr("de"), EmailVerified: ptr(true)}, user.Update{EmailVerified: ptr(false)},
-		user.ChangeEmail{Email: a}, user.ChangeEmail{Email: b, Verified: true},
-		user.Suspend{}, user.Resume{}, user.Erase{KeyDigest: []byte{1}},
+		user.Update{Name: new("Ada")},
+		user.Update{Locale: new("de"), EmailVerified: new(true)},
+		user.Update{EmailVerified: new(false)},
+		user.ChangeEmail{Email: a},
+		user.ChangeEmail{Email: b, Verified: true},
+		user.Suspend{},
+		user.Resume{},
+		user.Erase{KeyDigest: []byte{1}},
 	}
 	f.Fuzz(func(t *testing.T, script []byte) {
 		var state, sealed user.State
