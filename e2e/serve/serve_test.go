@@ -110,6 +110,7 @@ func TestTwoProcesses(t *testing.T) {
 	organization := s.organization(t, "acme")
 	t.Run("writes are visible with their token", func(t *testing.T) { s.testVisible(t, organization) })
 	t.Run("revoked tokens are refused", func(t *testing.T) { s.testRevoked(t, organization) })
+	t.Run("tokens are what identity says", func(t *testing.T) { s.testTokens(t, s.organization(t, "globex")) })
 	s.testOrder(t, organization) // no subtest: its processes outlive it
 	s.verify(t)
 	s.testDifference(t, organization)

@@ -1,18 +1,24 @@
 package principal
 
 import (
+	"strings"
+
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 )
 
-// Authorize says whether p may call a procedure with this access, on this
-// organization ("" means that the request names none: the platform).
+// Authorize says whether p may call a procedure, as
+// /meridian.authz.v1.CheckService/Check, with this access, on this organization (""
+// means that the request names none: the platform).
+//
+// A service that calls for p is not held to p's scopes: p called a procedure of that
+// service, and how it is done is the service's to say.
 //
 // Errors: ACCESS_DENIED; TOKEN_MISSING for nobody; ORGANIZATION_STATE for a token
 // whose organization may not be used; and for another organization's token
 // NOT_FOUND, as if the organization did not exist.
-func Authorize(p Principal, access *commonv1.Access, organization string) error {
+func Authorize(p Principal, procedure string, access *commonv1.Access, organization string) error {
 	if p.Kind == 0 {
 		return fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_MISSING, "a bearer token is needed")
 	}
@@ -21,6 +27,9 @@ func Authorize(p Principal, access *commonv1.Access, organization string) error 
 	}
 	if access.GetLevel() == commonv1.Level_LEVEL_UNSPECIFIED {
 		return denied("the procedure declares no access")
+	}
+	if p.Via == "" && !p.scoped(procedure) {
+		return denied("the token's scopes do not have this procedure")
 	}
 	switch access.GetScope() {
 	case commonv1.Scope_SCOPE_SERVICE:
@@ -53,6 +62,20 @@ func (p Principal) Usable() error {
 		return nil
 	}
 	return fault.New(fault.Denied, commonv1.Reason_ORGANIZATION_STATE, "the token's organization is "+p.Closed).With("state", p.Closed)
+}
+
+// scoped says whether p's scopes have a procedure.
+func (p Principal) scoped(procedure string) bool {
+	if len(p.Scopes) == 0 {
+		return true
+	}
+	name := strings.TrimPrefix(procedure, "/")
+	for _, scope := range p.Scopes {
+		if rest, ok := strings.CutPrefix(name, scope); ok && (rest == "" || rest[0] == '/') {
+			return true
+		}
+	}
+	return false
 }
 
 func reach(p Principal, organization string) error {

@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	check = "/meridian.authz.v1.CheckService/Check"
 	acme  = "org_00000000000000000000000001"
 	other = "org_00000000000000000000000002"
 )
@@ -62,7 +63,7 @@ func TestAuthorize(t *testing.T) {
 		"organization, a service":                             {own, &commonv1.Access{Scope: organization, Level: adminLevel}, acme, ok},
 		"a service reaches no further than whom it calls for": {passed, &commonv1.Access{Scope: organization, Level: readLevel}, other, absent},
 	} {
-		err := principal.Authorize(c.who, c.access, c.names)
+		err := principal.Authorize(c.who, check, c.access, c.names)
 		if c.want == ok {
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -75,11 +76,41 @@ func TestAuthorize(t *testing.T) {
 	}
 }
 
+func TestScopes(t *testing.T) {
+	t.Parallel()
+	access := &commonv1.Access{Scope: commonv1.Scope_SCOPE_ORGANIZATION, Level: commonv1.Level_LEVEL_READ}
+	const service = "meridian.authz.v1.CheckService"
+	for name, c := range map[string]struct {
+		scopes    []string
+		procedure string
+		via       string
+		want      commonv1.Reason
+	}{
+		"none":                             {nil, check, "", 0},
+		"the procedure":                    {[]string{service + "/Check"}, check, "", 0},
+		"the service":                      {[]string{"a.b", service}, check, "", 0},
+		"another procedure":                {[]string{service + "/BatchCheck"}, check, "", commonv1.Reason_ACCESS_DENIED},
+		"the beginning of the procedure":   {[]string{service + "/Chec"}, check, "", commonv1.Reason_ACCESS_DENIED},
+		"the beginning of the service":     {[]string{"meridian.authz.v1.Check"}, check, "", commonv1.Reason_ACCESS_DENIED},
+		"the package":                      {[]string{"meridian.authz.v1"}, check, "", commonv1.Reason_ACCESS_DENIED},
+		"empty":                            {[]string{""}, check, "", commonv1.Reason_ACCESS_DENIED},
+		"longer than the procedure":        {[]string{service + "/Checks"}, check, "", commonv1.Reason_ACCESS_DENIED},
+		"the service, for all of it":       {[]string{service}, service, "", 0},
+		"a procedure, for all of it":       {[]string{service + "/Check"}, service, "", commonv1.Reason_ACCESS_DENIED},
+		"another, by a service in between": {[]string{"meridian.authz.v1.LookupService"}, check, "authz", 0},
+	} {
+		p := principal.Principal{Kind: principal.APIToken, ID: "tok_1", Organization: acme, Level: commonv1.Level_LEVEL_ADMIN, Scopes: c.scopes, Via: c.via}
+		if err := principal.Authorize(p, c.procedure, access, acme); c.want == 0 && err != nil || c.want != 0 && !fault.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
 func TestForeignOrganizationLooksAbsent(t *testing.T) {
 	t.Parallel()
 	foreign := principal.Authorize(
 		principal.Principal{Kind: principal.APIToken, ID: "tok_1", Organization: other, Level: commonv1.Level_LEVEL_ADMIN},
-		&commonv1.Access{Scope: commonv1.Scope_SCOPE_ORGANIZATION, Level: commonv1.Level_LEVEL_READ}, acme)
+		check, &commonv1.Access{Scope: commonv1.Scope_SCOPE_ORGANIZATION, Level: commonv1.Level_LEVEL_READ}, acme)
 	if foreign.Error() != principal.OrganizationNotFound().Error() {
 		t.Errorf("%q differs from %q", foreign, principal.OrganizationNotFound())
 	}

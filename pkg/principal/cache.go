@@ -230,8 +230,8 @@ func (c *Cache) remembers(key tokenHash) bool {
 // Drop forgets a revoked token for good. Call it for each revocation event.
 func (c *Cache) Drop(tokenID string) { c.entries.drop(tokenID) }
 
-// Forget forgets a token, or all tokens of an organization, so that they are asked
-// about anew, even those that are being asked about. Call it for each event that
+// Forget forgets a token, or all tokens of an organization or of a service account, so
+// that they are asked about anew, even those that are being asked about. Call it for each event that
 // changes what they may do, in either direction.
 func (c *Cache) Forget(id string) { c.entries.forget(id) }
 

@@ -17,7 +17,7 @@ type entries struct {
 	byKey   map[tokenHash]*list.Element // of *entry, in valid or refused
 	valid   *list.List
 	refused *list.List
-	byID    map[string]map[tokenHash]struct{} // of a token and of its organization
+	byID    map[string]map[tokenHash]struct{} // of a token, of its organization and its account
 	flying  map[tokenHash]*flight
 	dropped *idSet
 }
@@ -166,7 +166,7 @@ func (e *entries) drop(id string) {
 	}
 }
 
-// forget removes every token of an id or of an organization's.
+// forget removes every token of an id, of an organization's or of an account's.
 func (e *entries) forget(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -218,5 +218,5 @@ func (e *entries) remove(key tokenHash) {
 	}
 }
 
-// ids are what a token is forgotten by; "" is among them for the platform's.
-func (p Principal) ids() [2]string { return [2]string{p.ID, p.Organization} }
+// ids are what a token is forgotten by; "" stands for what it has not.
+func (p Principal) ids() [3]string { return [3]string{p.ID, p.Organization, p.ServiceAccount} }

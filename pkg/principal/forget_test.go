@@ -21,7 +21,7 @@ type closing struct {
 }
 
 func (u *closing) verify(_ context.Context, bearer string) (principal.Principal, error) {
-	p := principal.Principal{Kind: principal.APIToken, ID: bearer, Organization: acme}
+	p := principal.Principal{Kind: principal.APIToken, ID: bearer, Organization: acme, ServiceAccount: "svc_" + bearer}
 	if u.closed.Load() {
 		p.Closed = "suspended"
 	}
@@ -63,7 +63,7 @@ func TestForgetOrganization(t *testing.T) {
 		t.Errorf("asked %d times, want twice for each state", u.asked.Load())
 	}
 	c.Forget(other)
-	c.Forget("1")
+	c.Forget("svc_1")
 	closedOf(t, c, "1")
 	closedOf(t, c, "2")
 	if u.asked.Load() != 7 {

@@ -54,6 +54,11 @@ type Principal struct {
 	// deleting or deleted. Authorize refuses every call then.
 	Closed string
 	Level  commonv1.Level
+	// Scopes are full names of services and procedures that it may call, as
+	// meridian.authz.v1.CheckService or meridian.authz.v1.CheckService/Check; none: all.
+	Scopes []string
+	// ServiceAccount calls with the token, or "". The log records the token.
+	ServiceAccount string
 	// Via is the service that passed the caller on, or "".
 	Via string
 	// OnBehalfOf is the user for whom the owner of an API token calls, or "". The

@@ -89,6 +89,8 @@ type callerClaims struct {
 	ID           string         `json:"id"`
 	Organization string         `json:"org,omitempty"`
 	Level        commonv1.Level `json:"level"`
+	Scopes       []string       `json:"scopes,omitempty"`
+	Account      string         `json:"account,omitempty"`
 	OnBehalfOf   string         `json:"for,omitempty"`
 	// Via and From are of a call that was forwarded: what the caller's Via was, and
 	// the region that forwarded it.
@@ -105,19 +107,23 @@ func (k *ServiceKey) Mint(service, audience string, caller *Principal) (secret.S
 	if caller == nil {
 		return k.mint(service, audience, nil)
 	}
-	return k.mint(service, audience, &callerClaims{
-		Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level, OnBehalfOf: caller.OnBehalfOf,
-	})
+	return k.mint(service, audience, claimsOf(*caller))
 }
 
 // Forward makes a bearer token with which a service sends a call on, from its
 // region to another one's audience, as the caller made it: the caller comes out as
 // it was, but for ForwardedFrom. Format and life are those of Mint.
 func (k *ServiceKey) Forward(service, region, audience string, caller Principal) (secret.String, error) {
-	return k.mint(service, audience, &callerClaims{
-		Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level, OnBehalfOf: caller.OnBehalfOf,
-		Via: caller.Via, From: region,
-	})
+	claims := claimsOf(caller)
+	claims.Via, claims.From = caller.Via, region
+	return k.mint(service, audience, claims)
+}
+
+func claimsOf(caller Principal) *callerClaims {
+	return &callerClaims{
+		Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level,
+		Scopes: caller.Scopes, Account: caller.ServiceAccount, OnBehalfOf: caller.OnBehalfOf,
+	}
 }
 
 func (k *ServiceKey) mint(service, audience string, caller *callerClaims) (secret.String, error) {
@@ -194,7 +200,8 @@ func (c *serviceClaims) principal() Principal {
 	}
 	p := Principal{
 		Kind: c.Caller.Kind, ID: c.Caller.ID, Organization: c.Caller.Organization,
-		Level: c.Caller.Level, OnBehalfOf: c.Caller.OnBehalfOf, Via: c.Issuer, Expires: expires,
+		Level: c.Caller.Level, Scopes: c.Caller.Scopes, ServiceAccount: c.Caller.Account,
+		OnBehalfOf: c.Caller.OnBehalfOf, Via: c.Issuer, Expires: expires,
 	}
 	if c.Caller.From != "" {
 		p.Via, p.ForwardedFrom = c.Caller.Via, c.Caller.From

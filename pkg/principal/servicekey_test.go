@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,11 @@ func TestServiceKeyRoundTrip(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	key, _ := newKey(t, func() time.Time { return now })
-	caller := principal.Principal{Kind: principal.APIToken, ID: "tok_1", Organization: acme, Level: commonv1.Level_LEVEL_WRITE}
+	caller := principal.Principal{
+		Kind: principal.APIToken, ID: "tok_1", Organization: acme, Level: commonv1.Level_LEVEL_WRITE,
+		// As many as identity takes.
+		Scopes: slices.Repeat([]string{"meridian.authz.v1.CheckService/BatchChec"}, 50), ServiceAccount: "svc_00000000000000000000000001",
+	}
 	passed := caller
 	passed.Via, passed.Expires = "authz", now.Add(time.Minute).UTC()
 	behalf := caller
@@ -222,8 +227,12 @@ func TestServiceKeyForward(t *testing.T) {
 	key, raw := newKey(t, func() time.Time { return now })
 	for name, caller := range map[string]principal.Principal{
 		"an API token's": {Kind: principal.APIToken, ID: "tok_1", Organization: acme, Level: commonv1.Level_LEVEL_WRITE},
-		"by a service":   {Kind: principal.APIToken, ID: "tok_1", Level: commonv1.Level_LEVEL_ADMIN, Via: "gateway"},
-		"a service's":    {Kind: principal.Service, ID: "gateway", Level: commonv1.Level_LEVEL_ADMIN},
+		"a limited one's": {
+			Kind: principal.APIToken, ID: "tok_1", Organization: acme, Level: commonv1.Level_LEVEL_ADMIN,
+			Scopes: []string{"meridian.identity.v1.ApiTokenService"}, ServiceAccount: "svc_1",
+		},
+		"by a service": {Kind: principal.APIToken, ID: "tok_1", Level: commonv1.Level_LEVEL_ADMIN, Via: "gateway"},
+		"a service's":  {Kind: principal.Service, ID: "gateway", Level: commonv1.Level_LEVEL_ADMIN},
 	} {
 		bearer, err := key.Forward("authz", "us-east", audience, caller)
 		if err != nil {

@@ -25,7 +25,7 @@ func (a *authorizer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		of := a.methods.of(request.Spec())
 		caller, _ := principal.From(ctx)
 		organization := of.organizationOf(request.Any())
-		if err := principal.Authorize(caller, of.access, organization); err != nil {
+		if err := principal.Authorize(caller, of.procedure, of.access, organization); err != nil {
 			return nil, err
 		}
 		if err := principal.AuthorizeOnBehalf(ctx, caller, of.access, organization, a.delegation); err != nil {
@@ -82,7 +82,7 @@ func (g *streamGuard) check(message any) error {
 	if g.of.clientStream && g.of.organization != nil && named == "" {
 		return fault.Field("organization", "required", "is required in a stream's first message")
 	}
-	if err := principal.Authorize(g.caller, g.of.access, named); err != nil {
+	if err := principal.Authorize(g.caller, g.of.procedure, g.of.access, named); err != nil {
 		return err
 	}
 	if err := g.onBehalf(named); err != nil {

@@ -39,7 +39,11 @@ var known = tokens{
 	"platform-admin": {Kind: principal.APIToken, ID: "tok_platform", Level: commonv1.Level_LEVEL_ADMIN},
 	"acme-read":      {Kind: principal.APIToken, ID: "tok_read", Organization: acme, Level: commonv1.Level_LEVEL_READ},
 	"acme-admin":     {Kind: principal.APIToken, ID: "tok_admin", Organization: acme, Level: commonv1.Level_LEVEL_ADMIN},
-	"other-admin":    {Kind: principal.APIToken, ID: "tok_other", Organization: other, Level: commonv1.Level_LEVEL_ADMIN},
+	"acme-scoped": {
+		Kind: principal.APIToken, ID: "tok_scoped", Organization: acme, Level: commonv1.Level_LEVEL_ADMIN,
+		Scopes: []string{"meridian.identity.v1.OrganizationService/GetOrganization", "meridian.authz.v1.RelationshipService", "plain"},
+	},
+	"other-admin": {Kind: principal.APIToken, ID: "tok_other", Organization: other, Level: commonv1.Level_LEVEL_ADMIN},
 }
 
 func (k tokens) Verify(_ context.Context, bearer secret.String) (principal.Principal, error) {

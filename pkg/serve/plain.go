@@ -20,8 +20,12 @@ type Plain struct {
 	// Procedure names it in logs, metrics and traces, as /authzen.v1/Evaluation:
 	// never an id.
 	Procedure string
-	// Audience is the service that tokens of services must be meant for.
+	// Audience is the service that tokens of services must be meant for, and that the
+	// scopes of a token must have.
 	Audience string
+	// Scope is the procedure that the scopes of a token must have instead, as
+	// /meridian.authz.v1.CheckService/Check; empty: all of Audience.
+	Scope string
 	// Access is what the caller needs on the organization that a request names.
 	// Nil: everybody may, without a token; such a handler reads nothing that is
 	// worth protecting.
@@ -47,6 +51,13 @@ type plainHandler struct {
 
 	server *Server
 	method *method
+}
+
+func (h *plainHandler) scope() string {
+	if h.Scope != "" {
+		return h.Scope
+	}
+	return h.Audience
 }
 
 // ServeHTTP implements http.Handler.
@@ -103,7 +114,7 @@ func (h *plainHandler) answer(ctx context.Context, w *tally, r *http.Request) (f
 	if h.Access != nil {
 		caller, _ := principal.From(ctx)
 		organization := h.Organization(r)
-		if err := principal.Authorize(caller, h.Access, organization); err != nil {
+		if err := principal.Authorize(caller, h.scope(), h.Access, organization); err != nil {
 			return settler.fault(ctx, h.Procedure, err)
 		}
 		if err := s.limiter.take(ctx, h.method, organization, w.Header); err != nil {

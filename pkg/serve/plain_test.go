@@ -38,12 +38,14 @@ func plain(access *commonv1.Access) func(s *serve.Server) {
 				_, err := io.WriteString(w, "hello "+caller.ID)
 				return err
 			},
-			Refuse: func(w http.ResponseWriter, _ *http.Request, f *fault.Fault) {
-				w.WriteHeader(http.StatusTeapot)
-				_, _ = io.WriteString(w, f.Reason.String()+": "+f.Detail)
-			},
+			Refuse: refuse,
 		}))
 	}
+}
+
+func refuse(w http.ResponseWriter, _ *http.Request, f *fault.Fault) {
+	w.WriteHeader(http.StatusTeapot)
+	_, _ = io.WriteString(w, f.Reason.String()+": "+f.Detail)
 }
 
 var readAccess = &commonv1.Access{Scope: commonv1.Scope_SCOPE_ORGANIZATION, Level: commonv1.Level_LEVEL_READ}

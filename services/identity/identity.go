@@ -23,6 +23,7 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/recheck"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
+	"github.com/meridian-iam/meridian/services/identity/internal/usage"
 )
 
 // Options are what the service needs.
@@ -42,7 +43,7 @@ type Options struct {
 	Clock    func() time.Time // nil means time.Now
 	// Resolver looks up the records that prove domains; nil: the DNS.
 	Resolver Resolver
-	Logger   *slog.Logger // nil means slog.Default
+	Logger   *slog.Logger // nil: nothing is logged
 	Metrics  prometheus.Registerer
 }
 
@@ -56,6 +57,7 @@ type Service struct {
 	domains       *rpc.Domains
 	deletions     *deletion.Worker
 	rechecks      *recheck.Worker
+	usage         *usage.Recorder
 	users         *rpc.Users
 	accounts      *rpc.ServiceAccounts
 	groups        *rpc.Groups
@@ -73,7 +75,7 @@ func New(o Options) (*Service, error) {
 		o.Clock = time.Now
 	}
 	if o.Logger == nil {
-		o.Logger = slog.Default()
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Resolver == nil {
 		dns, err := proof.DNS(o.Config.DNSServer)
@@ -82,14 +84,16 @@ func New(o Options) (*Service, error) {
 		}
 		o.Resolver = dns
 	}
+	used := usage.New(o.DB, o.Clock, o.Logger)
 	users := &rpc.Users{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock}
 	memberships := &rpc.Memberships{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Clock: o.Clock}
-	accounts := &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock}
+	accounts := &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock, RevokeTokens: rpc.RevokeTokensOfAccount}
 	groups := &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock}
 	invitations := &rpc.Invitations{DB: o.DB, Log: o.Log, Clock: o.Clock, Users: users, Memberships: memberships}
 	return &Service{
 		organizations: &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock},
-		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Clock: o.Clock},
+		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Usage: used, Clock: o.Clock},
+		usage:         used,
 		domains:       &rpc.Domains{DB: o.DB, Log: o.Log, Resolver: o.Resolver, Clock: o.Clock},
 		deletions: deletion.New(deletion.Options{
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
@@ -120,11 +124,13 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 }
 
 // Run does what no call waits for until ctx ends: it deletes the organizations whose
-// time has come, and looks whether verified domains still are.
+// time has come, looks whether verified domains still are, and writes which tokens were
+// used.
 func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deletions.Run(ctx) })
 	group.Go(func() error { return s.rechecks.Run(ctx) })
+	group.Go(func() error { return s.usage.Run(ctx) })
 	return group.Wait()
 }
 

@@ -23,7 +23,10 @@ func (v RemoteVerifier) Verify(ctx context.Context, bearer secret.String) (princ
 		return principal.Principal{}, err
 	}
 	t := answer.GetToken()
-	p := principal.Principal{Kind: principal.APIToken, ID: t.GetId(), Organization: t.GetOrganization(), Level: t.GetLevel()}
+	p := principal.Principal{
+		Kind: principal.APIToken, ID: t.GetId(), Organization: t.GetOrganization(), Level: t.GetLevel(),
+		Scopes: t.GetScopes(), ServiceAccount: t.GetServiceAccount(),
+	}
 	if t.GetExpiresAt() != nil {
 		p.Expires = t.GetExpiresAt().AsTime()
 	}

@@ -65,17 +65,19 @@ type reply struct {
 // Mount adds the endpoints to a server.
 func (s *Service) Mount(server *serve.Server) {
 	for path, endpoint := range map[string]struct {
-		name   string
+		name string
+		// as is the procedure that the scopes of a token must have.
+		as     string
 		answer func(ctx context.Context, r request) (reply, error)
 	}{
-		evaluationPath:  {"Evaluation", s.evaluation},
-		evaluationsPath: {"Evaluations", s.evaluations},
-		subjectsPath:    {"SearchSubject", s.searchSubjects},
-		resourcesPath:   {"SearchResource", s.searchResources},
-		actionsPath:     {"SearchAction", s.searchActions},
+		evaluationPath:  {"Evaluation", authzv1connect.CheckServiceCheckProcedure, s.evaluation},
+		evaluationsPath: {"Evaluations", authzv1connect.CheckServiceBatchCheckProcedure, s.evaluations},
+		subjectsPath:    {"SearchSubject", authzv1connect.LookupServiceListSubjectsProcedure, s.searchSubjects},
+		resourcesPath:   {"SearchResource", authzv1connect.LookupServiceListObjectsProcedure, s.searchResources},
+		actionsPath:     {"SearchAction", authzv1connect.LookupServiceListActionsProcedure, s.searchActions},
 	} {
 		server.Mount("POST /authzen/{organization}"+path, server.Plain(serve.Plain{
-			Procedure: "/authzen.v1/" + endpoint.name, Audience: authzv1connect.CheckServiceName,
+			Procedure: "/authzen.v1/" + endpoint.name, Audience: authzv1connect.CheckServiceName, Scope: endpoint.as,
 			Access:       &commonv1.Access{Scope: commonv1.Scope_SCOPE_ORGANIZATION, Level: commonv1.Level_LEVEL_READ},
 			Organization: organizationOf,
 			Answer:       answer(endpoint.answer),

@@ -140,8 +140,8 @@ func (w *Worker) Delete(ctx context.Context) (due, deleted int, err error) {
 // delete commits until the organization is deleted, or is not due any more.
 func (w *Worker) delete(ctx context.Context, id string) (deleted bool, err error) {
 	for {
-		more := false
-		if more, deleted, err = w.commit(ctx, id); err != nil || !more {
+		more, deleted, err := w.commit(ctx, id)
+		if err != nil || !more {
 			return deleted, err
 		}
 	}

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/rand"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,9 +20,9 @@ import (
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/apitoken"
-	"github.com/meridian-iam/meridian/services/identity/internal/domain/bearer"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
+	"github.com/meridian-iam/meridian/services/identity/internal/usage"
 )
 
 // APITokens serves ApiTokenService.
@@ -34,7 +33,9 @@ type APITokens struct {
 	Log *eventlog.Store
 	// PlatformRegion is the home of the platform's log.
 	PlatformRegion string
-	Clock          func() time.Time
+	// Usage notes which tokens are used; nil: nobody does.
+	Usage *usage.Recorder
+	Clock func() time.Time
 }
 
 var _ identityv1connect.ApiTokenServiceHandler = (*APITokens)(nil)
@@ -49,7 +50,8 @@ func (s *APITokens) CreateApiToken(
 	}
 	command := apitoken.Create{
 		ID: id.New(id.Token), Name: req.GetName(), Organization: req.GetOrganization(), Level: req.GetLevel(),
-		Lifetime: time.Duration(req.GetLifetimeSeconds()) * time.Second, At: s.Clock(), Caller: caller.Level,
+		ServiceAccount: req.GetServiceAccount(), Scopes: req.GetScopes(),
+		Lifetime: time.Duration(req.GetLifetimeSeconds()) * time.Second, At: s.Clock(), Caller: caller.Level, CallerScopes: caller.Scopes,
 	}
 	out := &identityv1.CreateApiTokenResponse{}
 	var text secret.String
@@ -98,12 +100,7 @@ func (s *APITokens) create(
 	for _, e := range events {
 		state.Apply(e)
 	}
-	var random bearer.Random
-	_, _ = rand.Read(random[:]) // never fails, by its contract
-	text, hash := apitoken.NewSecret(state.ID, random)
-	row := store.APIToken{
-		State: state, Hash: hash[:], HomeRegion: s.PlatformRegion, CreatedAt: s.Clock().UTC().Truncate(time.Microsecond),
-	}
+	row, text := s.newRow(state, s.PlatformRegion)
 	if state.Organization != "" {
 		owner, err := store.FindOrganization(ctx, tx, state.Organization)
 		if err != nil {
@@ -114,7 +111,7 @@ func (s *APITokens) create(
 		}
 		row.HomeRegion = owner.HomeRegion
 	}
-	if err := store.InsertAPIToken(ctx, tx, row); err != nil {
+	if err := s.insert(ctx, tx, row); err != nil {
 		return secret.String{}, err
 	}
 	rev, err := s.append(ctx, tx, state.Organization, eventlog.Append{Actor: actor, Events: events})
@@ -237,47 +234,49 @@ func (s *APITokens) revoke(
 func (s *APITokens) VerifyApiToken(
 	ctx context.Context, req *identityv1.VerifyApiTokenRequest,
 ) (*identityv1.VerifyApiTokenResponse, error) {
-	row, status, err := s.verify(ctx, secret.NewString(req.GetSecret()))
+	row, owner, err := s.verify(ctx, secret.NewString(req.GetSecret()))
 	if err != nil {
 		return nil, err
 	}
 	out := &identityv1.VerifyApiTokenResponse{Token: tokenMessage(row)}
 	if row.Organization != "" {
-		out.OrganizationState = identityv1.OrganizationState(status) // numbered alike
+		out.OrganizationState = identityv1.OrganizationState(owner.Status) // numbered alike
 	}
 	return out, nil
 }
 
 // Verify implements principal.Verifier, straight from the table.
 func (s *APITokens) Verify(ctx context.Context, bearer secret.String) (principal.Principal, error) {
-	row, status, err := s.verify(ctx, bearer)
+	row, owner, err := s.verify(ctx, bearer)
 	if err != nil {
 		return principal.Principal{}, err
 	}
 	p := principal.Principal{
 		Kind: principal.APIToken, ID: row.ID, Organization: row.Organization, Level: row.Level, Expires: row.ExpiresAt,
+		Scopes: row.Scopes, ServiceAccount: row.ServiceAccount,
 	}
-	if status != organization.Active {
-		p.Closed = status.String()
+	if owner.Status != organization.Active {
+		p.Closed = owner.Status.String()
 	}
 	return p, nil
 }
 
-func (s *APITokens) verify(ctx context.Context, bearer secret.String) (store.APIToken, organization.Status, error) {
+func (s *APITokens) verify(ctx context.Context, bearer secret.String) (store.APIToken, store.TokenOwner, error) {
 	token, hash, err := apitoken.ParseSecret(bearer)
 	if err != nil {
-		return store.APIToken{}, 0, err
+		return store.APIToken{}, store.TokenOwner{}, err
 	}
-	row, status, err := store.FindTokenAndOwner(ctx, s.DB.Pool(), token)
+	row, owner, err := store.FindTokenAndOwner(ctx, s.DB.Pool(), token)
 	switch {
 	case fault.Is(err, commonv1.Reason_NOT_FOUND):
-		return store.APIToken{}, 0, rejected()
+		return store.APIToken{}, store.TokenOwner{}, rejected()
 	case err != nil:
-		return store.APIToken{}, 0, err
-	case !hash.Equal(row.Hash), !row.Usable(s.Clock()):
-		return store.APIToken{}, 0, rejected()
+		return store.APIToken{}, store.TokenOwner{}, err
+	case !hash.Equal(row.Hash), !row.Usable(s.Clock()), owner.Disabled:
+		return store.APIToken{}, store.TokenOwner{}, rejected()
 	}
-	return row, status, nil
+	s.Usage.Note(row.ID, row.LastUsedAt)
+	return row, owner, nil
 }
 
 func rejected() *fault.Fault {
@@ -288,6 +287,10 @@ func tokenMessage(t store.APIToken) *identityv1.ApiToken {
 	out := &identityv1.ApiToken{
 		Id: t.ID, Name: t.Name, Organization: t.Organization, Level: t.Level,
 		CreatedAt: timestamppb.New(t.CreatedAt), ExpiresAt: timestamppb.New(t.ExpiresAt),
+		ServiceAccount: t.ServiceAccount, Scopes: t.Scopes, Replaces: t.Replaces,
+	}
+	if t.LastUsedAt != nil {
+		out.LastUsedAt = timestamppb.New(*t.LastUsedAt)
 	}
 	if t.RevokedAt != nil {
 		out.RevokedAt = timestamppb.New(*t.RevokedAt)

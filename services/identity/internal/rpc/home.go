@@ -89,6 +89,11 @@ func (s *apiTokensAtHome) CreateApiToken(ctx context.Context, req *identityv1.Cr
 	return home.Send(ctx, s.peers, logOf(req.GetOrganization()), req, identityv1connect.ApiTokenServiceClient.CreateApiToken, s.APITokens.CreateApiToken)
 }
 
+// RotateApiToken implements ApiTokenService.
+func (s *apiTokensAtHome) RotateApiToken(ctx context.Context, req *identityv1.RotateApiTokenRequest) (*identityv1.RotateApiTokenResponse, error) {
+	return home.Send(ctx, s.peers, logOf(req.GetOrganization()), req, identityv1connect.ApiTokenServiceClient.RotateApiToken, s.APITokens.RotateApiToken)
+}
+
 // RevokeApiToken implements ApiTokenService.
 func (s *apiTokensAtHome) RevokeApiToken(ctx context.Context, req *identityv1.RevokeApiTokenRequest) (*identityv1.RevokeApiTokenResponse, error) {
 	return home.Send(ctx, s.peers, logOf(req.GetOrganization()), req, identityv1connect.ApiTokenServiceClient.RevokeApiToken, s.APITokens.RevokeApiToken)

@@ -26,6 +26,10 @@ func (f *tokenFold) apply(event proto.Message) bool {
 	case *eventv1.ApiTokenCreated:
 		f.tokens[e.GetToken()] = &apitoken.State{}
 		f.tokens[e.GetToken()].Apply(e)
+	case *eventv1.ApiTokenExpiryChanged:
+		if t := f.tokens[e.GetToken()]; t != nil {
+			t.Apply(e)
+		}
 	case *eventv1.ApiTokenRevoked:
 		if t := f.tokens[e.GetToken()]; t != nil {
 			t.Apply(e)
@@ -49,7 +53,7 @@ func (f *tokenFold) compare(ctx context.Context, q sqldb.Querier) (string, error
 			switch {
 			case want == nil:
 				return fmt.Sprintf("token row %s is not in the log", row.ID), nil
-			case !row.ExpiresAt.Equal(want.ExpiresAt) || row.Level != want.Level || row.Revoked != want.Revoked || row.Name != want.Name:
+			case !row.Equal(*want):
 				return fmt.Sprintf("token row %s differs from the log", row.ID), nil
 			}
 		}

@@ -13,11 +13,11 @@ import (
 	logv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1"
 )
 
-// anything takes every bearer for a token of org_1.
+// anything takes every bearer for the token of a service account of org_1.
 type anything struct{}
 
 func (anything) Verify(context.Context, secret.String) (principal.Principal, error) {
-	return principal.Principal{Kind: principal.APIToken, ID: "tok_1", Organization: "org_1"}, nil
+	return principal.Principal{Kind: principal.APIToken, ID: "tok_1", Organization: "org_1", ServiceAccount: "svc_1"}, nil
 }
 
 func TestEventsThatTheTokenCacheHeeds(t *testing.T) {
@@ -37,6 +37,11 @@ func TestEventsThatTheTokenCacheHeeds(t *testing.T) {
 		"deletion scheduled":    {log: "org_1", event: &eventv1.OrganizationDeletionScheduled{}, forgets: true},
 		"deletion cancelled":    {log: "org_1", event: &eventv1.OrganizationDeletionCancelled{}, forgets: true},
 		"deleted":               {log: "org_1", event: &eventv1.OrganizationDeleted{}, forgets: true},
+		"account disabled":      {log: "org_1", event: &eventv1.ServiceAccountDisabled{ServiceAccount: "svc_1"}, forgets: true},
+		"account enabled":       {log: "org_1", event: &eventv1.ServiceAccountEnabled{ServiceAccount: "svc_1"}, forgets: true},
+		"account deleted":       {log: "org_1", event: &eventv1.ServiceAccountDeleted{ServiceAccount: "svc_1"}, forgets: true},
+		"another's deleted":     {log: "org_1", event: &eventv1.ServiceAccountDeleted{ServiceAccount: "svc_2"}},
+		"account renamed":       {log: "org_1", event: &eventv1.ServiceAccountChanged{ServiceAccount: "svc_1"}},
 		"renamed":               {log: "org_1", event: &eventv1.OrganizationRenamed{}},
 		"of no interest":        {log: "org_1", event: &eventv1.DomainAdded{}},
 		"bytes that are no one": {log: "org_1", event: &eventv1.OrganizationSuspended{}, mistyped: true},

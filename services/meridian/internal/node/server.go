@@ -58,7 +58,7 @@ func (n *Node) verifier() principal.Verifier {
 // heed makes a cache of tokens forget what an event changes.
 func heed(cache *principal.Cache, r eventlog.Recorded) {
 	kind, ours := strings.CutPrefix(r.Envelope.GetType(), "meridian.identity.event.v1.")
-	if !ours || !strings.HasPrefix(kind, "ApiToken") && !strings.HasPrefix(kind, "Organization") {
+	if !ours || !strings.HasPrefix(kind, "ApiToken") && !strings.HasPrefix(kind, "Organization") && !strings.HasPrefix(kind, "ServiceAccount") {
 		return
 	}
 	event, err := r.Message()
@@ -68,6 +68,12 @@ func heed(cache *principal.Cache, r eventlog.Recorded) {
 	switch e := event.(type) {
 	case *eventv1.ApiTokenRevoked:
 		cache.Drop(e.GetToken())
+	case *eventv1.ServiceAccountDisabled:
+		cache.Forget(e.GetServiceAccount())
+	case *eventv1.ServiceAccountEnabled:
+		cache.Forget(e.GetServiceAccount())
+	case *eventv1.ServiceAccountDeleted:
+		cache.Forget(e.GetServiceAccount())
 	case *eventv1.ApiTokenExpiryChanged:
 		cache.Forget(e.GetToken())
 	case *eventv1.OrganizationSuspended, *eventv1.OrganizationResumed, *eventv1.OrganizationDeletionScheduled,

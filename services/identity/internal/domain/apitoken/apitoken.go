@@ -2,6 +2,7 @@
 package apitoken
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -28,6 +29,19 @@ type State struct {
 	Level        commonv1.Level
 	ExpiresAt    time.Time
 	Revoked      bool
+	// ServiceAccount calls with it, or nobody but the token itself.
+	ServiceAccount string
+	// Scopes are what it may call, in order; none: all.
+	Scopes Scopes
+	// Replaces is the token whose place it takes, or empty.
+	Replaces string
+}
+
+// Equal says whether two states are the same.
+func (s State) Equal(other State) bool {
+	return s.ID == other.ID && s.Name == other.Name && s.Organization == other.Organization && s.Level == other.Level &&
+		s.ExpiresAt.Equal(other.ExpiresAt) && s.Revoked == other.Revoked && s.ServiceAccount == other.ServiceAccount &&
+		slices.Equal(s.Scopes, other.Scopes) && s.Replaces == other.Replaces
 }
 
 // Apply folds one event; events about other things change nothing.
@@ -37,6 +51,11 @@ func (s *State) Apply(event proto.Message) {
 		*s = State{
 			ID: e.GetToken(), Name: e.GetName(), Organization: e.GetOrganization(),
 			Level: e.GetLevel(), ExpiresAt: e.GetExpiresAt().AsTime(),
+			ServiceAccount: e.GetServiceAccount(), Scopes: e.GetScopes(), Replaces: e.GetReplaces(),
+		}
+	case *eventv1.ApiTokenExpiryChanged:
+		if s.ID == e.GetToken() {
+			s.ExpiresAt = e.GetExpiresAt().AsTime()
 		}
 	case *eventv1.ApiTokenRevoked:
 		s.Revoked = s.Revoked || s.ID == e.GetToken()
@@ -54,38 +73,63 @@ type Create struct {
 	Name         string
 	Organization string
 	Level        commonv1.Level
-	Lifetime     time.Duration // 0 means DefaultLifetime
-	At           time.Time
-	// Caller is what the caller's own token may do: nobody gives away more.
-	Caller commonv1.Level
+	// ServiceAccount is one of the organization's, or empty.
+	ServiceAccount string
+	Scopes         Scopes
+	Lifetime       time.Duration // 0 means DefaultLifetime
+	At             time.Time
+	// Caller and CallerScopes are what the caller's own token may do: nobody gives
+	// away more.
+	Caller       commonv1.Level
+	CallerScopes Scopes
 }
 
 // Decide returns the event that makes the token.
 //
-// Errors: INVALID_FIELD (id, level, lifetime), ACCESS_DENIED for a level above
-// the caller's own, ALREADY_EXISTS. None writes anything.
+// Errors: INVALID_FIELD (id, level, lifetime, scopes), ACCESS_DENIED for a level or
+// scopes beyond the caller's own, ALREADY_EXISTS. None writes anything.
 func (c Create) Decide(s State) ([]proto.Message, error) {
-	lifetime := c.Lifetime
-	if lifetime == 0 {
-		lifetime = DefaultLifetime
-	}
+	expires, err := lives(c.At, c.Lifetime)
 	switch {
+	case err != nil:
+		return nil, err
 	case s.ID != "":
 		return nil, fault.New(fault.Exists, commonv1.Reason_ALREADY_EXISTS, "the token exists").With("field", "id")
 	case !id.Valid(id.Token, c.ID):
 		return nil, fault.Field("id", "token_id", "is not a token id")
 	case c.Level < commonv1.Level_LEVEL_READ || c.Level > commonv1.Level_LEVEL_ADMIN:
 		return nil, fault.Field("level", "defined", "is not a level")
-	case c.Level > c.Caller:
-		return nil, fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "a token cannot make a token that may do more than itself")
-	case lifetime < 0 || lifetime > MaxLifetime:
-		return nil, fault.Field("lifetime_seconds", "max_lifetime", "must be at most 366 days")
+	}
+	if err := c.Scopes.check(); err != nil {
+		return nil, err
+	}
+	if err := given(c.Level, c.Scopes, c.Caller, c.CallerScopes); err != nil {
+		return nil, err
 	}
 	return []proto.Message{&eventv1.ApiTokenCreated{
-		Token: c.ID, Name: c.Name, Organization: c.Organization, Level: c.Level,
-		// Microseconds: what the row and the event can both hold.
-		ExpiresAt: timestamppb.New(c.At.Add(lifetime).Truncate(time.Microsecond)),
+		Token: c.ID, Name: c.Name, Organization: c.Organization, Level: c.Level, ExpiresAt: timestamppb.New(expires),
+		ServiceAccount: c.ServiceAccount, Scopes: c.Scopes.ordered(),
 	}}, nil
+}
+
+// lives returns when a token expires that is made at a time.
+func lives(at time.Time, lifetime time.Duration) (time.Time, error) {
+	if lifetime == 0 {
+		lifetime = DefaultLifetime
+	}
+	if lifetime < 0 || lifetime > MaxLifetime {
+		return time.Time{}, fault.Field("lifetime_seconds", "max_lifetime", "must be at most 366 days")
+	}
+	// Microseconds: what the row and the event can both hold.
+	return at.Add(lifetime).Truncate(time.Microsecond), nil
+}
+
+// given says whether a caller may give a level and scopes to a token.
+func given(level commonv1.Level, scopes Scopes, caller commonv1.Level, callerScopes Scopes) error {
+	if level > caller || !scopes.within(callerScopes) {
+		return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "a token cannot make a token that may do more than itself")
+	}
+	return nil
 }
 
 // Revoke ends a token.
@@ -100,7 +144,7 @@ type Revoke struct {
 func (c Revoke) Decide(s State) ([]proto.Message, error) {
 	switch {
 	case s.ID == "" || s.ID != c.ID || s.Organization != c.Organization:
-		return nil, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such token")
+		return nil, notFound()
 	case s.Revoked:
 		return nil, nil
 	}

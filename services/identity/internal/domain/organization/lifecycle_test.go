@@ -186,8 +186,13 @@ func FuzzLifecycle(f *testing.F) {
 			now = now.Add(time.Duration(step) * time.Hour)
 			grace := time.Duration(step) * time.Hour
 			commands := []decider{
-				organization.Suspend{}, organization.Resume{At: now}, organization.Delete{At: now}, organization.Delete{At: now, Grace: &grace},
-				organization.Remove{At: now}, organization.Update{Name: new("Acme 2")}, organization.Update{Settings: &organization.Settings{PasswordHistory: uint32(step)}},
+				organization.Suspend{},
+				organization.Resume{At: now},
+				organization.Delete{At: now},
+				organization.Delete{At: now, Grace: &grace},
+				organization.Remove{At: now},
+				organization.Update{Name: new("Acme 2")},
+				organization.Update{Settings: &organization.Settings{PasswordHistory: uint32(step)}},
 			}
 			before := state
 			events, err := commands[int(step)%len(commands)].Decide(state)

@@ -168,7 +168,7 @@ type CreateApiTokenRequest struct {
 	LifetimeSeconds uint32 `protobuf:"varint,4,opt,name=lifetime_seconds,json=lifetimeSeconds,proto3" json:"lifetime_seconds,omitempty"`
 	// The service account that calls with it; empty: nobody but the token itself.
 	ServiceAccount string `protobuf:"bytes,6,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
-	// See ApiToken.
+	// See ApiToken. At most 2000 bytes in all.
 	Scopes         []string `protobuf:"bytes,7,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	IdempotencyKey string   `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields

@@ -55,6 +55,9 @@ type ApiTokenServiceClient interface {
 	// CreateApiToken makes a token for the platform. The secret is in the answer
 	// and nowhere else: it is stored hashed. Repeating the call with the same
 	// idempotency key returns the token without the secret.
+	//
+	// Errors: NOT_FOUND (organization, service account), ORGANIZATION_STATE, ACCESS_DENIED
+	// (more than the caller may), INVALID_FIELD.
 	CreateApiToken(context.Context, *v1.CreateApiTokenRequest) (*v1.CreateApiTokenResponse, error)
 	// ListApiTokens lists tokens, newest first, without secrets.
 	ListApiTokens(context.Context, *v1.ListApiTokensRequest) (*v1.ListApiTokensResponse, error)
@@ -64,11 +67,13 @@ type ApiTokenServiceClient interface {
 	// scopes and owner. The old one goes on for the overlap, so that two are live at
 	// once; a third is refused until one of them has ended.
 	//
-	// Errors: NOT_FOUND (also for a token that has ended), LIMIT_REACHED.
+	// Errors: NOT_FOUND (also for a token that has ended), LIMIT_REACHED, ORGANIZATION_STATE,
+	// ACCESS_DENIED (more than the caller may).
 	RotateApiToken(context.Context, *v1.RotateApiTokenRequest) (*v1.RotateApiTokenResponse, error)
 	// VerifyApiToken tells another service whose token this is.
 	//
-	// Errors: TOKEN_REJECTED for unknown, expired and revoked alike.
+	// Errors: TOKEN_REJECTED for unknown, expired and revoked alike, and while its service
+	// account is disabled.
 	VerifyApiToken(context.Context, *v1.VerifyApiTokenRequest) (*v1.VerifyApiTokenResponse, error)
 }
 
@@ -180,6 +185,9 @@ type ApiTokenServiceHandler interface {
 	// CreateApiToken makes a token for the platform. The secret is in the answer
 	// and nowhere else: it is stored hashed. Repeating the call with the same
 	// idempotency key returns the token without the secret.
+	//
+	// Errors: NOT_FOUND (organization, service account), ORGANIZATION_STATE, ACCESS_DENIED
+	// (more than the caller may), INVALID_FIELD.
 	CreateApiToken(context.Context, *v1.CreateApiTokenRequest) (*v1.CreateApiTokenResponse, error)
 	// ListApiTokens lists tokens, newest first, without secrets.
 	ListApiTokens(context.Context, *v1.ListApiTokensRequest) (*v1.ListApiTokensResponse, error)
@@ -189,11 +197,13 @@ type ApiTokenServiceHandler interface {
 	// scopes and owner. The old one goes on for the overlap, so that two are live at
 	// once; a third is refused until one of them has ended.
 	//
-	// Errors: NOT_FOUND (also for a token that has ended), LIMIT_REACHED.
+	// Errors: NOT_FOUND (also for a token that has ended), LIMIT_REACHED, ORGANIZATION_STATE,
+	// ACCESS_DENIED (more than the caller may).
 	RotateApiToken(context.Context, *v1.RotateApiTokenRequest) (*v1.RotateApiTokenResponse, error)
 	// VerifyApiToken tells another service whose token this is.
 	//
-	// Errors: TOKEN_REJECTED for unknown, expired and revoked alike.
+	// Errors: TOKEN_REJECTED for unknown, expired and revoked alike, and while its service
+	// account is disabled.
 	VerifyApiToken(context.Context, *v1.VerifyApiTokenRequest) (*v1.VerifyApiTokenResponse, error)
 }
 
