@@ -14,6 +14,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/home"
+	"github.com/meridian-iam/meridian/pkg/mail"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
@@ -23,6 +24,7 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/recheck"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
+	"github.com/meridian-iam/meridian/services/identity/internal/sweep"
 	"github.com/meridian-iam/meridian/services/identity/internal/usage"
 )
 
@@ -41,6 +43,8 @@ type Options struct {
 	// BlindKey is what addresses are found by. Zero: no user has an address.
 	BlindKey BlindKey
 	Clock    func() time.Time // nil means time.Now
+	// Mail takes letters; nil: as the configuration says. Whoever gives it runs it.
+	Mail *mail.Queue
 	// Resolver looks up the records that prove domains; nil: the DNS.
 	Resolver Resolver
 	Logger   *slog.Logger // nil: nothing is logged
@@ -52,19 +56,23 @@ type Resolver = proof.Resolver
 
 // Service is the identity service.
 type Service struct {
-	organizations *rpc.Organizations
-	tokens        *rpc.APITokens
-	domains       *rpc.Domains
-	deletions     *deletion.Worker
-	rechecks      *recheck.Worker
-	usage         *usage.Recorder
-	users         *rpc.Users
-	accounts      *rpc.ServiceAccounts
-	groups        *rpc.Groups
-	memberships   *rpc.Memberships
-	invitations   *rpc.Invitations
-	home          *home.Router
-	fold          store.Fold
+	organizations   *rpc.Organizations
+	tokens          *rpc.APITokens
+	domains         *rpc.Domains
+	deletions       *deletion.Worker
+	rechecks        *recheck.Worker
+	users           *rpc.Users
+	accounts        *rpc.ServiceAccounts
+	groups          *rpc.Groups
+	memberships     *rpc.Memberships
+	invitations     *rpc.Invitations
+	credentials     *rpc.Credentials
+	authentications *rpc.Authentications
+	usage           *usage.Recorder
+	sweeper         *sweep.Sweeper
+	mail            *mail.Queue
+	home            *home.Router
+	fold            store.Fold
 }
 
 // New wires the service.
@@ -85,11 +93,19 @@ func New(o Options) (*Service, error) {
 		o.Resolver = dns
 	}
 	used := usage.New(o.DB, o.Clock, o.Logger)
+	factors, err := o.Config.factors()
+	if err != nil {
+		return nil, err
+	}
+	post, queue, err := o.post()
+	if err != nil {
+		return nil, err
+	}
 	users := &rpc.Users{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock}
 	memberships := &rpc.Memberships{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Clock: o.Clock}
 	accounts := &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock, RevokeTokens: rpc.RevokeTokensOfAccount}
 	groups := &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock}
-	invitations := &rpc.Invitations{DB: o.DB, Log: o.Log, Clock: o.Clock, Users: users, Memberships: memberships}
+	invitations := &rpc.Invitations{DB: o.DB, Log: o.Log, Clock: o.Clock, Users: users, Memberships: memberships, Post: post}
 	return &Service{
 		organizations: &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock},
 		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Usage: used, Clock: o.Clock},
@@ -106,8 +122,15 @@ func New(o Options) (*Service, error) {
 			DB: o.DB, Log: o.Log, Region: o.Region, Resolver: o.Resolver, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 		}),
 		users: users, memberships: memberships, accounts: accounts, groups: groups, invitations: invitations,
-		home: o.Home,
-		fold: store.Fold{Log: o.Log, Blind: o.BlindKey},
+		credentials: &rpc.Credentials{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Factors: factors, Post: post, Clock: o.Clock},
+		authentications: &rpc.Authentications{
+			DB: o.DB, Log: o.Log, Region: o.Region, Users: users, Blind: o.BlindKey, Factors: factors, Post: post,
+			Meter: rpc.NewMeter(o.Metrics), Clock: o.Clock,
+		},
+		sweeper: &sweep.Sweeper{DB: o.DB, Clock: o.Clock, Logger: o.Logger},
+		mail:    queue,
+		home:    o.Home,
+		fold:    store.Fold{Log: o.Log, Blind: o.BlindKey},
 	}, nil
 }
 
@@ -120,17 +143,23 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(identityv1connect.NewServiceAccountServiceHandler(rpc.ServiceAccountsAtHome(s.accounts, s.home), options...))
 	mount(identityv1connect.NewGroupServiceHandler(rpc.GroupsAtHome(s.groups, s.home), options...))
 	mount(identityv1connect.NewInvitationServiceHandler(rpc.InvitationsAtHome(s.invitations, s.home), options...))
+	mount(identityv1connect.NewCredentialServiceHandler(rpc.CredentialsAtHome(s.credentials, s.home), options...))
+	mount(identityv1connect.NewAuthenticationServiceHandler(rpc.AuthenticationsAtHome(s.authentications, s.home), options...))
 	mount(identityv1connect.NewDomainServiceHandler(rpc.DomainsAtHome(s.domains, s.home), options...))
 }
 
 // Run does what no call waits for until ctx ends: it deletes the organizations whose
-// time has come, looks whether verified domains still are, and writes which tokens were
-// used.
+// time has come, looks whether verified domains still are, writes which tokens were
+// used, sends letters, and sweeps authentications that are over.
 func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.deletions.Run(ctx) })
 	group.Go(func() error { return s.rechecks.Run(ctx) })
 	group.Go(func() error { return s.usage.Run(ctx) })
+	group.Go(func() error { return s.sweeper.Run(ctx) })
+	if s.mail != nil {
+		group.Go(func() error { return s.mail.Run(ctx) })
+	}
 	return group.Wait()
 }
 

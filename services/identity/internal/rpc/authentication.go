@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,7 +13,6 @@ import (
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
-	"github.com/meridian-iam/meridian/pkg/mail"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
@@ -27,7 +25,6 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/user"
-	"github.com/meridian-iam/meridian/services/identity/internal/letters"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
@@ -52,13 +49,10 @@ type Authentications struct {
 	// signs in.
 	Blind   blind.Key
 	Factors Factors
-	// Letters writes, and Send takes letters without waiting. Nil: addresses cannot
-	// be proved.
-	Letters *letters.Desk
-	Send    func(mail.Message) error
-	Meter   *Meter
-	Logger  *slog.Logger
-	Clock   func() time.Time
+	// Post sends codes and links; nil: addresses cannot be proved.
+	Post  *Post
+	Meter *Meter
+	Clock func() time.Time
 }
 
 var _ identityv1connect.AuthenticationServiceHandler = (*Authentications)(nil)
@@ -201,7 +195,7 @@ func (s *Authentications) policy(settings organization.Settings) authentication.
 	return authentication.Policy{
 		Password: settings.Allows("password") && s.Factors.Hasher != nil,
 		Passkey:  settings.Allows("passkey") && s.Factors.Passkeys != nil,
-		Email:    settings.Allows("email"), Letters: s.Letters != nil && s.Send != nil,
+		Email:    settings.Allows("email"), Letters: s.Post.able() == nil,
 		SecondFactor: settings.RequireSecondFactor,
 	}
 }

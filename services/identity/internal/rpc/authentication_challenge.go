@@ -2,15 +2,12 @@ package rpc
 
 import (
 	"context"
-	"log/slog"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
-	"github.com/meridian-iam/meridian/pkg/mail"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
-	"github.com/meridian-iam/meridian/services/identity/internal/address"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/authentication"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
 	"github.com/meridian-iam/meridian/services/identity/internal/letters"
@@ -143,32 +140,19 @@ func (s *Authentications) passkeyChallenge(a *opened) (requested, error) {
 
 // mail writes the letter with a code or token, to the address that is the user's, or
 // that somebody signs up with. It is written for an address that is nobody's too,
-// and thrown away: to write one takes time.
+// and thrown away: to write one takes time. What goes wrong is no answer: whoever
+// asked would learn that there was a letter to send.
 func (s *Authentications) mail(ctx context.Context, a *opened, f identityv1.Factor, text secret.String) {
-	known := a.state.User != ""
-	to, locale := a.state.Email, letters.Match(a.state.Locale, a.who.user.Locale)
+	known, to := a.state.User != "", a.state.Email
 	if known {
 		to = a.who.user.Email
 	}
-	m, err := written(s.Letters, locale, to, letterOf(&a.state, f, text))
+	until := s.Clock().Add(authentication.ChallengeLife)
+	m, err := s.Post.write(to, letterOf(&a.state, f, text), until, a.state.Locale, a.who.user.Locale)
 	if err == nil && (known || a.state.Purpose == identityv1.Purpose_PURPOSE_SIGN_UP) {
-		m.Until = s.Clock().Add(authentication.ChallengeLife)
-		err = s.Send(m)
+		err = s.Post.Queue.Enqueue(m)
 	}
-	if err != nil {
-		// No answer: whoever asked would learn that there was a letter to send. People
-		// ask again.
-		s.Logger.WarnContext(ctx, "letter was not sent", slog.Any("error", err))
-	}
-}
-
-// written is a letter to an address as people have it.
-func written(desk *letters.Desk, locale letters.Locale, to string, letter letters.Letter) (mail.Message, error) {
-	email, err := address.Parse(to)
-	if err != nil {
-		return mail.Message{}, err
-	}
-	return desk.Write(locale, email.Mailbox, letter)
+	s.Post.failed(ctx, err)
 }
 
 // letterOf is the letter of a purpose. To sign up with an address that has a user

@@ -271,6 +271,6 @@ func (s *Authentications) afterwards(ctx context.Context, t *attempt, found judg
 	case found.rehash:
 		s.rehash(ctx, t, found)
 	case t.factor == identityv1.Factor_FACTOR_NEW_PASSWORD && t.opened.state.User != "":
-		tell(ctx, s.Letters, s.Send, s.Logger, t.opened.who.user, t.at)
+		s.Post.passwordChanged(ctx, t.opened.who.user, t.at)
 	}
 }

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,7 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
-	"github.com/meridian-iam/meridian/pkg/mail"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
@@ -18,7 +16,6 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/blind"
 	"github.com/meridian-iam/meridian/services/identity/internal/displayname"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/credential"
-	"github.com/meridian-iam/meridian/services/identity/internal/letters"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
@@ -30,11 +27,9 @@ type Credentials struct {
 	Log     *eventlog.Store
 	Blind   blind.Key
 	Factors Factors
-	// Letters writes, and Send takes letters without waiting. Nil: nobody is told.
-	Letters *letters.Desk
-	Send    func(mail.Message) error
-	Logger  *slog.Logger
-	Clock   func() time.Time
+	// Post tells users about new passwords; nil: nobody is told.
+	Post  *Post
+	Clock func() time.Time
 }
 
 var _ identityv1connect.CredentialServiceHandler = (*Credentials)(nil)
@@ -159,21 +154,4 @@ func credentialMessage(c store.Credential) *identityv1.Credential {
 		}
 	}
 	return out
-}
-
-// tell writes to a user that the password is another one now, if there is an
-// address.
-func tell(
-	ctx context.Context, desk *letters.Desk, send func(mail.Message) error, log *slog.Logger, to store.User, at time.Time,
-) {
-	if desk == nil || send == nil || to.Email == "" {
-		return
-	}
-	m, err := written(desk, letters.Match(to.Locale), to.Email, letters.PasswordChanged{At: at})
-	if err == nil {
-		err = send(m)
-	}
-	if err != nil {
-		log.WarnContext(ctx, "letter was not sent", slog.Any("error", err))
-	}
 }

@@ -73,7 +73,7 @@ func (s *Credentials) SetPassword(ctx context.Context, req *identityv1.SetPasswo
 		case err != nil:
 			return nil, err
 		case !replayed && p.origin == "administrator" && single(held.rows, credential.Password).ID != "":
-			tell(ctx, s.Letters, s.Send, s.Logger, held.user, p.at)
+			s.Post.passwordChanged(ctx, held.user, p.at)
 		}
 		return out, nil
 	}

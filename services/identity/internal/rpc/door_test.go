@@ -67,18 +67,22 @@ func newDoorOn(t *testing.T, f *fixture) *door {
 		Hasher:   hasher,
 		Passkeys: &passkey.Relying{ID: "example.com", Name: "Meridian", Origins: []string{"https://id.example.com"}},
 	}
-	quiet := slog.New(slog.DiscardHandler)
+	post := &rpc.Post{Desk: desk, Queue: d, Log: slog.New(slog.DiscardHandler)}
 	d.auth = &rpc.Authentications{
 		DB: f.db, Log: f.log, Region: "eu-west", Users: f.users, Blind: f.blind, Factors: factors,
-		Letters: desk, Send: d.send, Meter: rpc.NewMeter(nil), Logger: quiet, Clock: f.users.Clock,
+		Post: post, Meter: rpc.NewMeter(nil), Clock: f.users.Clock,
 	}
 	d.cred = &rpc.Credentials{
-		DB: f.db, Log: f.log, Blind: f.blind, Factors: factors, Letters: desk, Send: d.send, Logger: quiet, Clock: f.users.Clock,
+		DB: f.db, Log: f.log, Blind: f.blind, Factors: factors, Post: post, Clock: f.users.Clock,
 	}
 	return d
 }
 
-func (d *door) send(m mail.Message) error {
+// Enqueue keeps letters, as a queue does that is not run.
+func (d *door) Enqueue(m mail.Message) error {
+	if err := m.Check(); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sent = append(d.sent, m)

@@ -1,0 +1,66 @@
+package identity
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/meridian-iam/meridian/pkg/mail"
+)
+
+func TestConfig(t *testing.T) {
+	url := filepath.Join(t.TempDir(), "mail.url")
+	if err := os.WriteFile(url, []byte("smtps://mail.example.com:465\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		config Config
+		// want is a part of the error; empty: there is none.
+		want              string
+		passkeys, letters bool
+	}{
+		"nothing": {},
+		"all": {config: Config{
+			Pages: "https://id.example.com", Mail: MailConfig{URLFile: url, From: "Meridian <no-reply@example.com>"},
+			Passkeys:  PasskeysConfig{RPID: "example.com", Origins: []string{"https://id.example.com"}},
+			Passwords: PasswordsConfig{MemoryKiB: 1024, Passes: 3, BudgetMiB: 512},
+		}, passkeys: true, letters: true},
+		"mail without pages":       {config: Config{Mail: MailConfig{URLFile: url, From: "Meridian <no-reply@example.com>"}}, want: "identity.pages"},
+		"mail without a sender":    {config: Config{Pages: "https://id.example.com", Mail: MailConfig{URLFile: url}}, want: "identity.mail"},
+		"mail without its file":    {config: Config{Mail: MailConfig{URLFile: url + "x"}}, want: "identity.mail.url_file"},
+		"passkeys without pages":   {config: Config{Passkeys: PasskeysConfig{RPID: "example.com"}}, want: "identity.passkeys"},
+		"pages without passkeys":   {config: Config{Passkeys: PasskeysConfig{Origins: []string{"https://id.example.com"}}}, want: "identity.passkeys"},
+		"passkeys of other pages":  {config: Config{Passkeys: PasskeysConfig{RPID: "example.com", Origins: []string{"https://example.org"}}}, want: "identity.passkeys"},
+		"hashes beyond the budget": {config: Config{Passwords: PasswordsConfig{BudgetMiB: 1}}, want: "identity.passwords"},
+		"no list":                  {config: Config{BreachedPasswords: url + "x"}, want: "identity.breached_passwords"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := tc.config.factors()
+			o := Options{Config: tc.config, Logger: slog.New(slog.DiscardHandler)}
+			post, own, failed := o.post()
+			if err == nil {
+				err = failed
+			}
+			switch {
+			case tc.want != "":
+				if err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+					t.Errorf("got %v, want %s", err, tc.want)
+				}
+			case err != nil:
+				t.Error(err)
+			case f.Hasher == nil, (f.Passkeys != nil) != tc.passkeys, (post != nil) != tc.letters, (own != nil) != tc.letters:
+				t.Errorf("passkeys %v, letters %v, own queue %v", f.Passkeys != nil, post != nil, own != nil)
+			}
+		})
+	}
+}
+
+// A queue that is given is not the service's to run.
+func TestGivenQueue(t *testing.T) {
+	o := Options{Config: Config{Pages: "http://localhost:8080"}, Mail: mail.NewQueue(mail.QueueConfig{}), Logger: slog.New(slog.DiscardHandler)}
+	if post, own, err := o.post(); post == nil || own != nil || err != nil {
+		t.Errorf("post %v, own %v, %v", post, own, err)
+	}
+}
