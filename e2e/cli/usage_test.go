@@ -52,7 +52,7 @@ func commands(t *testing.T, under ...string) [][]string {
 
 func TestHelp(t *testing.T) {
 	all := commands(t)
-	if len(all) < 20 {
+	if len(all) < 80 {
 		t.Errorf("found only %d commands: %v", len(all), all)
 	}
 	for _, command := range all {
@@ -93,6 +93,14 @@ func TestTyping(t *testing.T) {
 		{"org move org_x", []string{`"to" not set`}},
 		{"token create", []string{"1 arg"}},
 		{"token revoke", []string{"1 arg"}},
+		{"token rotate", []string{"1 arg"}},
+		{"user", []string{"create, email, erase, export", "meridian user --help"}},
+		{"user update usr_x", []string{"at least one of the flags"}},
+		{"user set-password usr_x secret", []string{"1 arg", "meridian user set-password --help"}},
+		{"group add Engineering", []string{"at least 2 arg"}},
+		{"service-account update svc_x", []string{"at least one of the flags"}},
+		{"org update acme", []string{"at least one of the flags"}},
+		{"identity import people.csv", []string{`"source" not set`}},
 		{"keys", []string{"1 arg"}},
 		{"serve", []string{`"config" not set`}},
 		{"migrate", []string{`"config" not set`}},

@@ -1,42 +1,65 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 )
 
 func (a *App) org() *cobra.Command {
-	cmd := &cobra.Command{Use: "org", GroupID: "manage", Short: "Organizations: create, list, move"}
-	create := &cobra.Command{
-		Use: "create SLUG", Args: cobra.ExactArgs(1), Short: "Create an organization",
-		Example: "  meridian org create globex --name 'Globex Corporation'",
-	}
-	name := create.Flags().String("name", "", "what people call it (default: the slug)")
-	region := create.Flags().String("region", "", "home region (default: the region that answers)")
-	create.RunE = func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{Use: "org", GroupID: "manage", Short: "Organizations: create, list, show, update, suspend, resume, delete, move"}
+	cmd.AddCommand(a.orgCreate(), a.orgList(), a.orgShow(), a.orgUpdate(), a.orgSuspend(), a.orgResume(), a.orgDelete(), a.orgMove())
+	return cmd
+}
+
+func organizationText(o *identityv1.Organization) string {
+	return words(o.GetId(), o.GetSlug(), "in "+o.GetHomeRegion())
+}
+
+// onOrganization makes a command of one whose argument is an organization, by id
+// or slug.
+func (a *App) onOrganization(
+	cmd *cobra.Command, do func(ctx context.Context, client *meridian.Client, organization string) error,
+) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		client, err := a.client()
 		if err != nil {
 			return err
 		}
-		answer, err := client.Organizations.CreateOrganization(cmd.Context(), &identityv1.CreateOrganizationRequest{
-			Slug: args[0], Name: first(*name, args[0]), HomeRegion: *region, IdempotencyKey: newKey(),
-		})
+		organization, err := organizationID(cmd.Context(), client, args[0])
 		if err != nil {
 			return err
 		}
-		if a.json {
-			return a.printMessage(answer)
-		}
-		o := answer.GetOrganization()
-		return a.changed("created", o.GetId()+"  "+o.GetSlug()+"  in "+o.GetHomeRegion(), answer.GetRevision())
+		return do(cmd.Context(), client, organization)
 	}
-	cmd.AddCommand(create, a.orgList(), a.orgMove())
+	return cmd
+}
+
+func (a *App) orgCreate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "create SLUG", Args: cobra.ExactArgs(1), Short: "Create an organization",
+		Example: "  meridian org create hooli --name 'Hooli, Inc.'\n  meridian org create piper --isolated",
+	}
+	name := cmd.Flags().String("name", "", "what people call it (default: the slug)")
+	region := cmd.Flags().String("region", "", "home region (default: the region that answers)")
+	isolated := cmd.Flags().Bool("isolated", false, "its users are its own: the same address elsewhere is another person; fixed")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := a.client()
+		if err != nil {
+			return err
+		}
+		request := &identityv1.CreateOrganizationRequest{Slug: args[0], Name: first(*name, args[0]), HomeRegion: *region, IdempotencyKey: newKey()}
+		if *isolated {
+			request.Mode = identityv1.OrganizationMode_ORGANIZATION_MODE_ISOLATED
+		}
+		answer, err := client.Organizations.CreateOrganization(cmd.Context(), request)
+		return a.did(answer, err, "created", organizationText(answer.GetOrganization()))
+	}
 	return cmd
 }
 
@@ -49,143 +72,74 @@ func (a *App) orgMove() *cobra.Command {
 	if err := cmd.MarkFlagRequired("to"); err != nil {
 		panic(err) // the flag was just defined
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, err := a.client()
-		if err != nil {
-			return err
-		}
-		answer, err := client.Organizations.MoveHome(cmd.Context(), &identityv1.MoveHomeRequest{
-			Organization: args[0], HomeRegion: *to, IdempotencyKey: newKey(),
+	return a.onOrganization(cmd, func(ctx context.Context, client *meridian.Client, organization string) error {
+		answer, err := client.Organizations.MoveHome(ctx, &identityv1.MoveHomeRequest{
+			Organization: organization, HomeRegion: *to, IdempotencyKey: newKey(),
 		})
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return a.printMessage(answer)
-		}
-		o := answer.GetOrganization()
-		return a.changed("at home", o.GetId()+"  "+o.GetSlug()+"  in "+o.GetHomeRegion(), answer.GetRevision())
-	}
-	return cmd
+		return a.did(answer, err, "at home", organizationText(answer.GetOrganization()))
+	})
 }
 
 func (a *App) orgList() *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Args: cobra.NoArgs, Short: "List organizations",
-		Example: "  meridian org list --json | jq -r .id",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			req := &identityv1.ListOrganizationsRequest{PageSize: 200}
-			_, err = list(a, []string{"ORGANIZATION", "SLUG", "NAME", "HOME", "CREATED"}, 0,
-				func(cursor string) ([]*identityv1.Organization, string, error) {
-					req.Cursor = cursor
-					answer, err := client.Organizations.ListOrganizations(cmd.Context(), req)
-					return answer.GetOrganizations(), answer.GetNextCursor(), err
-				},
-				func(o *identityv1.Organization) []string {
-					return []string{o.GetId(), o.GetSlug(), o.GetName(), o.GetHomeRegion(), o.GetCreatedAt().AsTime().Format(time.RFC3339)}
-				})
-			return err
-		},
-	}
-}
-
-func (a *App) token() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", GroupID: "manage", Short: "API tokens: create, list, revoke"}
-	platform := cmd.PersistentFlags().Bool("platform", false, "tokens of the whole platform instead of --organization")
-	scope := func() string {
-		if *platform {
-			return ""
-		}
-		return a.organization
-	}
-	cmd.AddCommand(a.tokenCreate(scope), a.tokenList(scope), a.tokenRevoke(scope))
-	return cmd
-}
-
-func (a *App) tokenCreate(scope func() string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "create NAME", Args: cobra.ExactArgs(1), Short: "Create a token; its secret is shown once",
-		Example: "  meridian token create sql-console --level read\n  meridian token create deployer --platform --level admin --days 7",
+		Use: "list", Args: cobra.NoArgs, Short: "List organizations",
+		Example: "  meridian org list --json | jq -r .id\n  meridian org list --search acme --state suspended",
 	}
-	level := cmd.Flags().String("level", "read", "read, write or admin")
-	days := cmd.Flags().Uint32("days", 90, "days until it expires, 366 at most")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	search := cmd.Flags().String("search", "", "the beginning of the slug")
+	state := cmd.Flags().String("state", "", enumWords[identityv1.OrganizationState]()+" (default: all but the deleted)")
+	limit, told := a.limitFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		only, err := choose[identityv1.OrganizationState]("--state", *state)
+		if err != nil {
+			return err
+		}
 		client, err := a.client()
 		if err != nil {
 			return err
 		}
-		value, ok := commonv1.Level_value["LEVEL_"+strings.ToUpper(*level)]
-		if !ok {
-			return fmt.Errorf("--level %q: must be read, write or admin", *level)
-		}
-		answer, err := client.Tokens.CreateApiToken(cmd.Context(), &identityv1.CreateApiTokenRequest{
-			Organization: scope(), Name: args[0], Level: commonv1.Level(value), LifetimeSeconds: *days * 24 * 3600, IdempotencyKey: newKey(),
-		})
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return a.printMessage(answer)
-		}
-		fmt.Fprintf(a.stderr, "token %s, level %s, until %s. The secret is shown once:\n",
-			answer.GetToken().GetId(), *level, answer.GetToken().GetExpiresAt().AsTime().Format(time.DateOnly))
-		_, err = fmt.Fprintln(a.stdout, answer.GetSecret())
+		req := &identityv1.ListOrganizationsRequest{Search: *search, State: only, PageSize: pageFor(*limit)}
+		more, err := list(a, []string{"ORGANIZATION", "SLUG", "NAME", "STATE", "HOME", "CREATED"}, *limit,
+			func(cursor string) ([]*identityv1.Organization, string, error) {
+				req.Cursor = cursor
+				answer, err := client.Organizations.ListOrganizations(cmd.Context(), req)
+				return answer.GetOrganizations(), answer.GetNextCursor(), err
+			},
+			func(o *identityv1.Organization) []string {
+				return []string{o.GetId(), o.GetSlug(), o.GetName(), enumWord(o.GetState()), o.GetHomeRegion(), timeText(o.GetCreatedAt())}
+			})
+		told(more)
 		return err
 	}
 	return cmd
 }
 
-func (a *App) tokenList(scope func() string) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Args: cobra.NoArgs, Short: "List tokens, newest first",
-		Example: "  meridian token list\n  meridian token list --platform",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			req := &identityv1.ListApiTokensRequest{Organization: scope(), PageSize: 200}
-			_, err = list(a, []string{"TOKEN", "NAME", "LEVEL", "STATE"}, 0,
-				func(cursor string) ([]*identityv1.ApiToken, string, error) {
-					req.Cursor = cursor
-					answer, err := client.Tokens.ListApiTokens(cmd.Context(), req)
-					return answer.GetTokens(), answer.GetNextCursor(), err
-				},
-				func(t *identityv1.ApiToken) []string {
-					state := "until " + t.GetExpiresAt().AsTime().Format(time.DateOnly)
-					if t.GetRevokedAt() != nil {
-						state = "revoked"
-					}
-					return []string{t.GetId(), t.GetName(), strings.ToLower(strings.TrimPrefix(t.GetLevel().String(), "LEVEL_")), state}
-				})
-			return err
-		},
-	}
+func (a *App) orgShow() *cobra.Command {
+	return a.onOrganization(&cobra.Command{
+		Use: "show ORGANIZATION", Args: cobra.ExactArgs(1), Short: "Print an organization and its settings, by id or slug",
+		Example: "  meridian org show acme\n  meridian org show org_… --json",
+	}, func(ctx context.Context, client *meridian.Client, organization string) error {
+		answer, err := client.Organizations.GetOrganization(ctx, &identityv1.GetOrganizationRequest{Organization: organization})
+		o := answer.GetOrganization()
+		return a.show(answer, err, append([]string{
+			"organization", o.GetId(), "slug", o.GetSlug(), "name", o.GetName(), "state", enumWord(o.GetState()), "deleted at", timeText(o.GetDeleteAt()),
+			"mode", enumWord(o.GetMode()), "home", o.GetHomeRegion(), "created", timeText(o.GetCreatedAt()),
+		}, settingsPairs(o.GetSettings())...)...)
+	})
 }
 
-func (a *App) tokenRevoke(scope func() string) *cobra.Command {
-	return &cobra.Command{
-		Use: "revoke TOKEN", Args: cobra.ExactArgs(1), Short: "End a token now",
-		Example: "  meridian token revoke tok_…\n  meridian token revoke tok_… --platform",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, err := a.client()
-			if err != nil {
-				return err
-			}
-			answer, err := client.Tokens.RevokeApiToken(cmd.Context(), &identityv1.RevokeApiTokenRequest{
-				Organization: scope(), Token: args[0], IdempotencyKey: newKey(),
-			})
-			if err != nil {
-				return err
-			}
-			if a.json {
-				return a.printMessage(answer)
-			}
-			return a.changed("revoked", args[0], answer.GetRevision())
-		},
+func settingsPairs(s *identityv1.OrganizationSettings) []string {
+	least, breached, history := "", "", ""
+	if s.GetPasswordMinLength() > 0 {
+		least = fmt.Sprintf("%d characters at least", s.GetPasswordMinLength())
+	}
+	if s.GetPasswordAllowBreached() {
+		breached = "known to be breached: taken"
+	}
+	if s.GetPasswordHistory() > 0 {
+		history = fmt.Sprintf("the last %d not again", s.GetPasswordHistory())
+	}
+	return []string{
+		"passwords", words(least, breached, history), "second factor", map[bool]string{true: "required"}[s.GetRequireSecondFactor()],
+		"sign in by", strings.Join(s.GetSignInMethods(), ", "),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -112,6 +113,10 @@ type progress struct {
 	label string
 	shown bool
 	last  int
+
+	// Of rate: when it began and was drawn last, and what it says after the bar.
+	began, drawn time.Time
+	more         string
 }
 
 func (a *App) progress(label string) *progress {
@@ -130,6 +135,7 @@ func (p *progress) set(done, total uint64) {
 		filled := int(min(done, total) * barWidth / total)
 		line = fmt.Sprintf("%s [%s%s] %3d%%", p.label, strings.Repeat("█", filled), strings.Repeat("·", barWidth-filled), min(done, total)*100/total)
 	}
+	line += p.more
 	pad := max(p.last-len(line), 0)
 	p.last = len(line)
 	fmt.Fprintf(p.w, "\r%s%s", line, strings.Repeat(" ", pad))

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -114,7 +115,7 @@ func (a *App) relImport() *cobra.Command {
 			bar := a.progress("importing")
 			answer, err := relcsv.Import(cmd.Context(), client, organization, counted, func(sent int) {
 				if size > 0 {
-					bar.set(uint64(counted.read), uint64(size))
+					bar.set(uint64(counted.read.Load()), uint64(size))
 				} else {
 					bar.set(uint64(sent), 0)
 				}
@@ -138,12 +139,12 @@ func (a *App) relImport() *cobra.Command {
 // countingReader counts what was read, for a progress bar.
 type countingReader struct {
 	r    io.Reader
-	read int64
+	read atomic.Int64
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.read += int64(n)
+	c.read.Add(int64(n))
 	return n, err
 }
 

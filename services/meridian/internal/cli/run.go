@@ -94,9 +94,11 @@ Exit codes: 0 yes or done · 1 the answer is no · 2 no answer`,
 		&cobra.Group{ID: "manage", Title: "Manage:"},
 	)
 	root.AddCommand(
-		a.dev(), a.drill(), a.serve(), a.nats(), a.migrate(), a.keys(), a.bootstrap(), a.ready(),
+		a.dev(), a.drill(), a.seed(), a.serve(), a.nats(), a.migrate(), a.keys(), a.bootstrap(), a.ready(),
 		a.check(), a.explain(), noun(a.lists()), a.expand(),
-		noun(a.model()), noun(a.rel()), noun(a.role()), noun(a.org()), noun(a.token()), noun(a.log()),
+		noun(a.model()), noun(a.rel()), noun(a.role()), noun(a.log()),
+		noun(a.org()), noun(a.user()), noun(a.member()), noun(a.group()), noun(a.serviceAccount()), noun(a.token()),
+		noun(a.invite()), noun(a.domain()), noun(a.credential()), noun(a.source()), noun(a.identity()),
 		a.version(),
 	)
 	return root
