@@ -28,6 +28,11 @@ func TestAgainstDev(t *testing.T) {
 		{"lives of models", testLives},
 		{"roles", testRoles},
 		{"organizations", testOrganizations},
+		{"lives of organizations", testOrganizationLives},
+		{"users", testUsers},
+		{"members", testMembers},
+		{"groups", testGroups},
+		{"service accounts", testServiceAccounts},
 		{"tokens", testTokens},
 		{"log", testLog},
 		{"log tail --follow", testFollow},
@@ -212,14 +217,14 @@ func testModels(t *testing.T, d *harness.Dev) {
 }
 
 func testOrganizations(t *testing.T, d *harness.Dev) {
-	contains(t, expect(t, d.Run(t, "org", "create", "globex", "--name", "Globex Corporation"), 0), "created    org_", "globex", "revision  ")
-	contains(t, expect(t, d.Run(t, "org", "list"), 0), "ORGANIZATION", "acme", "Globex Corporation")
+	contains(t, expect(t, d.Run(t, "org", "create", "hooli", "--name", "Hooli, Inc."), 0), "created    org_", "hooli", "revision  ")
+	contains(t, expect(t, d.Run(t, "org", "list"), 0), "ORGANIZATION", "acme", "globex", "Hooli, Inc.")
 	found := false
 	for _, o := range lines(t, expect(t, d.Run(t, "org", "list", "--json"), 0)) {
-		found = found || o["slug"] == "globex" && o["name"] == "Globex Corporation"
+		found = found || o["slug"] == "hooli" && o["name"] == "Hooli, Inc."
 	}
 	if !found {
-		t.Error("globex is not listed")
+		t.Error("hooli is not listed")
 	}
 	// The only region of a development deployment is where it is already.
 	contains(t, expect(t, d.Run(t, "org", "move", d.Organization, "--to", "local"), 0),
@@ -229,7 +234,7 @@ func testOrganizations(t *testing.T, d *harness.Dev) {
 		t.Errorf("moved: %v", moved)
 	}
 	for name, args := range map[string][]string{
-		"ALREADY_EXISTS":   {"org", "create", "globex"},
+		"ALREADY_EXISTS":   {"org", "create", "hooli"},
 		"slug":             {"org", "create", "Bad_Slug"},
 		"region":           {"org", "create", "elsewhere", "--region", "mars"},
 		`it has ["local"]`: {"org", "move", d.Organization, "--to", "mars"},

@@ -16,9 +16,9 @@ import (
 func (a *App) dev() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "dev", GroupID: "run", Args: cobra.NoArgs,
-		Short: "Run everything on this machine, with a demo organization",
-		Long: "Starts a database, NATS and all services, publishes the demo model, makes a demo\n" +
-			"organization, and writes where they are into DIR/dev.json. Everything is kept in DIR:\n" +
+		Short: "Run everything on this machine, with demo organizations",
+		Long: "Starts a database, NATS and all services, publishes the demo model, makes demo organizations\n" +
+			"with people, and writes where they are into DIR/dev.json. Everything is kept in DIR:\n" +
 			"the same folder again continues. Ctrl-C stops it.",
 		Example: "  meridian dev\n  meridian dev --dir /tmp/m --listen 127.0.0.1:0\n" +
 			"  meridian dev --regions us-east,eu-west,ap-south",
@@ -74,6 +74,8 @@ Try, in another terminal:
   %[3]s check user:carl can_select table:salaries --context '{"ip": "10.1.2.3"}'
   %[3]s list objects user:anna can_select table
   %[3]s rel write 'table:orders#reader@user:zoe'
+  %[3]s member list
+  %[3]s user organizations dana@acme.example
   %[3]s log tail --follow
   %[3]s log verify
 

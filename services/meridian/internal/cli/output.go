@@ -87,11 +87,8 @@ func list[T any](
 				return false, err
 			}
 		}
+		// At the limit the next pages say whether there is more: they may be empty.
 		if cursor = next; cursor == "" || more {
-			break
-		}
-		if limit > 0 && len(rows) == limit {
-			more = true
 			break
 		}
 	}

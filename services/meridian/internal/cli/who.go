@@ -90,19 +90,20 @@ func memberID(ctx context.Context, client *meridian.Client, organization, name s
 	if !strings.Contains(name, "@") {
 		return name, nil
 	}
-	answer, err := client.Memberships.ListMembers(ctx, &identityv1.ListMembersRequest{
-		Organization: organization, Search: name, PageSize: 2,
-	})
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
-	}
-	switch found := answer.GetMemberships(); len(found) {
-	case 0:
-		return "", fmt.Errorf("no member of %s has the address %s", organization, name)
-	case 1:
-		return found[0].GetUser(), nil
-	default:
-		return "", fmt.Errorf("several members of %s are found by %s: give a user's id", organization, name)
+	request := &identityv1.ListMembersRequest{Organization: organization, Search: name, PageSize: identityPage}
+	for {
+		answer, err := client.Memberships.ListMembers(ctx, request)
+		switch found := answer.GetMemberships(); {
+		case err != nil:
+			return "", fmt.Errorf("%s: %w", name, err)
+		case len(found) == 1:
+			return found[0].GetUser(), nil
+		case len(found) > 1:
+			return "", fmt.Errorf("several members of %s are found by %s: give a user's id", organization, name)
+		}
+		if request.Cursor = answer.GetNextCursor(); request.GetCursor() == "" {
+			return "", fmt.Errorf("no member of %s has the address %s", organization, name)
+		}
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 	"github.com/meridian-iam/meridian/services/meridian/internal/relcsv"
 )
 
-// seed publishes the demo model and makes the demo organization, or finds
-// both, and returns the organization's id. It calls as any client does.
+// seed publishes the demo model and makes the demo organizations with their
+// people, or finds them, and returns the first organization's id. It calls as any
+// client does.
 func seed(ctx context.Context, url, token string) (string, error) {
 	client := meridian.New(url, token)
 	files, err := demo.Model()
@@ -28,29 +29,55 @@ func seed(ctx context.Context, url, token string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("publish model: %w", err)
 	}
-	organization, err := organization(ctx, client)
-	if err != nil {
-		return "", err
+	organizations := map[string]string{}
+	for _, o := range demo.Organizations() {
+		id, err := organization(ctx, client, o)
+		if err != nil {
+			return "", err
+		}
+		if id == "" {
+			continue
+		}
+		organizations[o.Slug] = id
+		_, err = client.Models.AssignModel(ctx, &authzv1.AssignModelRequest{
+			Organization: id, Choice: &authzv1.AssignModelRequest_Model{Model: model.GetModel().GetId()}, IdempotencyKey: "demo-assign-" + id + "-" + digest(files),
+		})
+		// Of the first one all else depends; others may be given up.
+		if err != nil && (o.Slug == demo.Slug || !changed(err)) {
+			return "", fmt.Errorf("assign model to %s: %w", o.Slug, err)
+		}
 	}
-	_, err = client.Models.AssignModel(ctx, &authzv1.AssignModelRequest{
-		Organization: organization, Choice: &authzv1.AssignModelRequest_Model{Model: model.GetModel().GetId()}, IdempotencyKey: "demo-assign-" + organization + "-" + digest(files),
-	})
-	if err != nil {
-		return "", fmt.Errorf("assign model: %w", err)
-	}
+	id := organizations[demo.Slug]
+	return id, fill(ctx, client, organizations)
+}
+
+// fill gives the organizations people and the first one relationships and a role.
+// Afterwards checks answer from the seeded graph.
+func fill(ctx context.Context, client *meridian.Client, organizations map[string]string) error {
+	organization := organizations[demo.Slug]
 	imported, err := relcsv.Import(ctx, client, organization, demo.Relationships(), func(int) {})
 	if err != nil {
-		return "", fmt.Errorf("import relationships: %w", err)
+		return fmt.Errorf("import relationships: %w", err)
 	}
 	if err := role(ctx, client, organization); err != nil {
-		return "", err
+		return err
 	}
-	// Ready means that checks answer from the seeded graph.
+	groups, err := people(ctx, client, organizations)
+	if err != nil {
+		return err
+	}
+	revision := imported.GetRevision()
+	if group := groups[demo.Readers]; group != "" {
+		revision, err = client.Write(ctx, organization, meridian.Touch("service:prod", "viewer", "group:"+group+"#member"))
+		if err != nil {
+			return fmt.Errorf("relationship of a group: %w", err)
+		}
+	}
 	_, err = client.Check(ctx, meridian.Question{
 		Organization: organization, Subject: "user:olivia", Permission: "can_delete",
-		Resource: "organization:" + demo.Slug, AtLeast: imported.GetRevision(),
+		Resource: "organization:" + demo.Slug, AtLeast: revision,
 	})
-	return organization, err
+	return err
 }
 
 // digest is another for another model: a folder of an earlier version gets the
@@ -77,10 +104,14 @@ func role(ctx context.Context, client *meridian.Client, organization string) err
 	return nil
 }
 
-// organization makes the demo organization, or finds it.
-func organization(ctx context.Context, client *meridian.Client) (string, error) {
+// organization makes a demo organization, or finds it; empty when it was deleted.
+func organization(ctx context.Context, client *meridian.Client, o demo.Organization) (string, error) {
+	key := "demo-organization"
+	if o.Slug != demo.Slug {
+		key += "-" + o.Slug
+	}
 	created, err := client.Organizations.CreateOrganization(ctx, &identityv1.CreateOrganizationRequest{
-		Slug: demo.Slug, Name: "Acme (demo)", IdempotencyKey: "demo-organization",
+		Slug: o.Slug, Name: o.Name, IdempotencyKey: key,
 	})
 	if err == nil {
 		return created.GetOrganization().GetId(), nil
@@ -88,18 +119,23 @@ func organization(ctx context.Context, client *meridian.Client) (string, error) 
 	if !meridian.Is(err, commonv1.Reason_ALREADY_EXISTS) {
 		return "", fmt.Errorf("create organization: %w", err)
 	}
-	for cursor := ""; ; {
-		list, err := client.Organizations.ListOrganizations(ctx, &identityv1.ListOrganizationsRequest{PageSize: 200, Cursor: cursor})
+	request := &identityv1.ListOrganizationsRequest{Search: o.Slug, PageSize: 200}
+	for {
+		list, err := client.Organizations.ListOrganizations(ctx, request)
 		if err != nil {
 			return "", fmt.Errorf("list organizations: %w", err)
 		}
-		for _, o := range list.GetOrganizations() {
-			if o.GetSlug() == demo.Slug {
-				return o.GetId(), nil
+		for _, found := range list.GetOrganizations() {
+			if found.GetSlug() == o.Slug {
+				return found.GetId(), nil
 			}
 		}
-		if cursor = list.GetNextCursor(); cursor == "" {
-			return "", fmt.Errorf("the organization %s exists and is not listed", demo.Slug)
+		if request.Cursor = list.GetNextCursor(); request.GetCursor() != "" {
+			continue
 		}
+		if o.Slug == demo.Slug {
+			return "", fmt.Errorf("the organization %s was deleted; begin in a new folder", o.Slug)
+		}
+		return "", nil
 	}
 }
