@@ -187,13 +187,13 @@ func TestTokensReachTheirOrganizationOnly(t *testing.T) {
 	d := harness.StartDev(t, t.TempDir())
 	admin := d.Client()
 	other, err := admin.Organizations.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{
-		Slug: "globex", Name: "Globex", IdempotencyKey: "1",
+		Slug: "hooli", Name: "Hooli", IdempotencyKey: "1",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	made, err := admin.Tokens.CreateApiToken(t.Context(), &identityv1.CreateApiTokenRequest{
-		Organization: other.GetOrganization().GetId(), Name: "globex", Level: commonv1.Level_LEVEL_ADMIN, IdempotencyKey: "2",
+		Organization: other.GetOrganization().GetId(), Name: "hooli", Level: commonv1.Level_LEVEL_ADMIN, IdempotencyKey: "2",
 	})
 	if err != nil {
 		t.Fatal(err)
