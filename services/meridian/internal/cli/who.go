@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/idna"
 
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
@@ -186,6 +187,9 @@ func domainID(ctx context.Context, client *meridian.Client, organization, name s
 	if strings.HasPrefix(name, "dom_") {
 		return name, nil
 	}
+	if labels, err := idna.Lookup.ToASCII(strings.TrimSuffix(name, ".")); err == nil {
+		name = labels
+	}
 	request := &identityv1.ListDomainsRequest{Organization: organization, PageSize: identityPage}
 	for {
 		answer, err := client.Domains.ListDomains(ctx, request)
@@ -193,7 +197,7 @@ func domainID(ctx context.Context, client *meridian.Client, organization, name s
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
 		for _, d := range answer.GetDomains() {
-			if strings.EqualFold(d.GetName(), strings.TrimSuffix(name, ".")) {
+			if strings.EqualFold(d.GetName(), name) {
 				return d.GetId(), nil
 			}
 		}

@@ -204,13 +204,19 @@ func blamed(err error, users int) (int, Refusal, bool) {
 	if !ok || e.Reason != commonv1.Reason_INVALID_FIELD {
 		return 0, Refusal{}, false
 	}
-	_, rest, found := strings.Cut(e.Meta["field"], "users[")
-	number, field, _ := strings.Cut(rest, "]")
-	n, notNumber := strconv.Atoi(number)
-	if !found || notNumber != nil || n < 0 || n >= users {
+	n, field, found := within(e.Meta["field"])
+	if !found || n >= users {
 		return 0, Refusal{}, false
 	}
-	return n, refuse(strings.TrimPrefix(field, "."), "breaks the rule "+e.Meta["rule"]), true
+	return n, refuse(field, "breaks the rule "+e.Meta["rule"]), true
+}
+
+// within reads a field of a user of a call, as users[3].email.
+func within(path string) (n int, field string, found bool) {
+	rest, ok := strings.CutPrefix(path, "users[")
+	number, field, closed := strings.Cut(rest, "]")
+	n, err := strconv.Atoi(number)
+	return n, strings.TrimPrefix(field, "."), ok && closed && err == nil && n >= 0
 }
 
 // fill takes what the server says became of a user.
@@ -226,4 +232,7 @@ func (r *Result) fill(result *identityv1.ImportResult) {
 		r.Outcome = Refused
 	}
 	r.User, r.Reason, r.Field, r.Detail = result.GetUser(), result.GetReason(), result.GetField(), result.GetDetail()
+	if _, field, ok := within(r.Field); ok { // which user of the call means nothing to who reads lines
+		r.Field = field
+	}
 }

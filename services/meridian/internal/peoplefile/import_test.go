@@ -58,7 +58,7 @@ func (m *migration) ImportUsers(_ context.Context, r *identityv1.ImportUsersRequ
 		result := &identityv1.ImportResult{User: m.users[id], Outcome: identityv1.ImportOutcome_IMPORT_OUTCOME_UNCHANGED}
 		switch {
 		case strings.HasPrefix(u.GetExternalId(), "refused-"):
-			result = &identityv1.ImportResult{Outcome: identityv1.ImportOutcome_IMPORT_OUTCOME_REFUSED, Reason: "NOT_FOUND", Field: "memberships[0].organization", Detail: "no such organization"}
+			result = &identityv1.ImportResult{Outcome: identityv1.ImportOutcome_IMPORT_OUTCOME_REFUSED, Reason: "NOT_FOUND", Field: fmt.Sprintf("users[%d].memberships[0].organization", len(answer.GetResults())), Detail: "no such organization"}
 		case result.GetUser() == "":
 			result.User, result.Outcome = fmt.Sprintf("usr_%d", len(m.users)), identityv1.ImportOutcome_IMPORT_OUTCOME_CREATED
 			m.users[id] = result.GetUser()
