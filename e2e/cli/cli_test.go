@@ -33,6 +33,7 @@ func TestAgainstDev(t *testing.T) {
 		{"members", testMembers},
 		{"groups", testGroups},
 		{"service accounts", testServiceAccounts},
+		{"domains", testDomains},
 		{"tokens", testTokens},
 		{"log", testLog},
 		{"log tail --follow", testFollow},
