@@ -30,6 +30,7 @@ func TestAgainstDev(t *testing.T) {
 		{"organizations", testOrganizations},
 		{"lives of organizations", testOrganizationLives},
 		{"users", testUsers},
+		{"erasure", testErasure},
 		{"members", testMembers},
 		{"groups", testGroups},
 		{"service accounts", testServiceAccounts},

@@ -74,6 +74,35 @@ func testUsers(t *testing.T, d *harness.Dev) {
 	})
 }
 
+func testErasure(t *testing.T, d *harness.Dev) {
+	id := field(t, one(t, expect(t, d.Run(t, "user", "create", "walter.w@hooli.example", "--name", "Walter Grau", "--json"), 0)), "user", "id")
+	org := openOrganization(t, d, "erasure")
+	expect(t, d.Run(t, "member", "-o", org, "add", id), 0)
+	export := expect(t, d.Run(t, "user", "export", id), 0)
+	contains(t, export, `"email": "walter.w@hooli.example"`, `"name": "Walter Grau"`, `"type": "meridian.identity.event.v1.UserCreated"`, `"slug": "erasure"`)
+	whole := one(t, expect(t, d.Run(t, "user", "export", id, "--json"), 0))
+	if events, _ := whole["events"].([]any); len(events) != 1 || whole["truncated"] != any(false) {
+		t.Errorf("exported %v", whole)
+	}
+	proof := one(t, expect(t, d.Run(t, "user", "erase", id, "--yes", "--json"), 0))
+	if field(t, proof, "proof", "user") != id || field(t, proof, "proof", "key_digest") == "" || field(t, proof, "proof", "hash") == "" {
+		t.Errorf("the proof is %v", proof)
+	}
+	// Again: the first proof, for people.
+	contains(t, expect(t, d.Run(t, "user", "erase", id, "--yes"), 0), "erased    "+id, "key       ", "sequence  2", "hash      ", "revision  ")
+	if out := expect(t, d.Run(t, "user", "show", id), 0); strings.Contains(out, "Walter") || !strings.Contains(out, "state    erased") {
+		t.Errorf("an erased user is\n%s", out)
+	}
+	contains(t, expect(t, d.Run(t, "user", "list", "--state", "erased"), 0), id)
+	if out := expect(t, d.Run(t, "member", "-o", org, "list"), 0); strings.Contains(out, id) {
+		t.Errorf("an erased user is a member:\n%s", out)
+	}
+	wrong(t, d, map[string][]string{
+		"USER_ERASED":  {"user", "update", id, "--name", "Walter"},
+		"USER_ERASED)": {"user", "export", id},
+	})
+}
+
 func testMembers(t *testing.T, d *harness.Dev) {
 	org := openOrganization(t, d, "members")
 	run := func(args ...string) harness.Result {
