@@ -11,7 +11,7 @@ func testDomains(t *testing.T, d *harness.Dev) {
 	run := func(args ...string) harness.Result { return d.Run(t, append([]string{"domain"}, args...)...) }
 	out := expect(t, run("add", "Bücher.example"), 0)
 	contains(t, out, "added      dom_", "xn--bcher-kva.example  pending", "revision", "meridian domain verify xn--bcher-kva.example")
-	if record := regexp.MustCompile(`(?m)^\S+\.xn--bcher-kva\.example\. 300 IN TXT "[!-~]+"$`); !record.MatchString(out) {
+	if record := regexp.MustCompile(`(?m)^\S+\.xn--bcher-kva\.example\. 300 IN TXT "[a-z0-9=-]+"$`); !record.MatchString(out) {
 		t.Errorf("no record for a zone file:\n%s", out)
 	}
 	contains(t, expect(t, run("list"), 0), "DOMAIN", "xn--bcher-kva.example", "pending", "never")

@@ -22,9 +22,9 @@ import (
 func TestEveryServiceHasAClient(t *testing.T) {
 	client := reflect.ValueOf(meridian.New("http://127.0.0.1:1", "token")).Elem()
 	made := map[string]bool{}
-	for i := range client.NumField() {
-		if field := client.Field(i); field.Kind() == reflect.Interface {
-			made[field.Type().Name()] = !field.IsNil()
+	for field, value := range client.Fields() {
+		if field.Type.Kind() == reflect.Interface {
+			made[field.Type.Name()] = !value.IsNil()
 		}
 	}
 	services := 0

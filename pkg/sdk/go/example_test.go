@@ -14,7 +14,7 @@ import (
 
 // A product asks before it does something, and never answers from before a write
 // that it knows of.
-func ExampleClient_Check() {
+func ExampleClient_Check() { //nolint:testableexamples // needs a deployment
 	ctx := context.Background()
 	client := meridian.New("https://meridian.example", os.Getenv("MERIDIAN_TOKEN"))
 	organization := "org_01jz0000000000000000000000"
@@ -33,7 +33,7 @@ func ExampleClient_Check() {
 // Somebody becomes a user and a member. Each request has an idempotency key: the
 // client repeats it safely, here or in another region. To repeat it from another
 // process, keep the key.
-func ExampleClient_users() {
+func ExampleClient_users() { //nolint:testableexamples // needs a deployment
 	ctx := context.Background()
 	client := meridian.Open(meridian.Config{
 		URLs:  []string{"https://eu.meridian.example", "https://us.meridian.example"},
@@ -60,7 +60,7 @@ func ExampleClient_users() {
 }
 
 // Lists come in pages.
-func ExampleClient_members() {
+func ExampleClient_members() { //nolint:testableexamples // needs a deployment
 	ctx := context.Background()
 	client := meridian.New("https://meridian.example", os.Getenv("MERIDIAN_TOKEN"))
 	request := &identityv1.ListMembersRequest{Organization: "org_01jz0000000000000000000000", PageSize: 200}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -144,7 +143,7 @@ type importReport struct {
 // read it.
 func (a *App) openReport(path string) (*importReport, error) {
 	r := &importReport{}
-	to := io.Writer(a.stdout)
+	to := a.stdout
 	switch path {
 	case "":
 		return r, nil

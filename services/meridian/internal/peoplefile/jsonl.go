@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -65,10 +66,8 @@ func (o *object) each(path string, set func(field string) (Refusal, bool)) Refus
 		if err != nil || !ok {
 			return errNoObject
 		}
-		for _, earlier := range done {
-			if earlier == name {
-				return refuse(path+name, "stands there twice")
-			}
+		if slices.Contains(done, name) {
+			return refuse(path+name, "stands there twice")
 		}
 		refusal, known := set(name)
 		switch {
