@@ -56,9 +56,10 @@ var words = map[Locale]wording{
 	German:  {"Minute", "Minuten", "Stunde", "Stunden", "Tag", "Tage", "02.01.2006 um 15:04 UTC"},
 }
 
-// lifetime is how long something lasts, in the largest unit that it is a multiple
-// of; never longer than it is.
+// lifetime is how long something lasts, to a second, in the largest unit that it is
+// a multiple of.
 func (w wording) lifetime(d time.Duration) string {
+	d = d.Round(time.Second)
 	const day = 24 * time.Hour
 	switch {
 	case d >= day && d%day == 0:
