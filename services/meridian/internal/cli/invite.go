@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,25 +25,25 @@ func invitationText(i *identityv1.Invitation) string {
 	return words(i.GetId(), i.GetEmail(), enumWord(i.GetRole()), until)
 }
 
-// showSecretFlag adds --show-secret. Without it the secret of an invitation is
-// in no output, since what is printed ends up in logs.
-func showSecretFlag(cmd *cobra.Command) *bool {
-	return cmd.Flags().Bool("show-secret", false, "print the invitation's secret, for letters of your own")
+// withoutLetterFlag adds --without-letter.
+func withoutLetterFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("without-letter", false, "send no letter, and print the secret for one of your own; for the platform's tokens only")
 }
 
-// secretive is an answer with the secret of an invitation.
+// secretive is an answer with the secret of an invitation, if it was asked for.
 type secretive interface {
 	revised
 	GetInvitation() *identityv1.Invitation
 	GetSecret() string
 }
 
-func (a *App) invited(answer secretive, err error, done string, shown bool) error {
-	text := invitationText(answer.GetInvitation())
-	if shown && answer.GetSecret() != "" {
-		text += "\nsecret     " + answer.GetSecret()
+func (a *App) invited(answer secretive, err error, done string) error {
+	if err != nil || a.json || answer.GetSecret() == "" {
+		return a.did(answer, err, done, invitationText(answer.GetInvitation()))
 	}
-	return a.did(answer, err, done, text)
+	fmt.Fprintf(a.stderr, "%s %s. The secret is shown once:\n", done, invitationText(answer.GetInvitation()))
+	_, err = fmt.Fprintln(a.stdout, answer.GetSecret())
+	return err
 }
 
 func (a *App) inviteCreate() *cobra.Command {
@@ -55,14 +56,15 @@ func (a *App) inviteCreate() *cobra.Command {
 	groups := cmd.Flags().StringArray("group", nil, "group that the new member is put into, by id or name; may be repeated")
 	days := cmd.Flags().Uint32("days", 7, "days until it expires, 30 at most")
 	locale := cmd.Flags().String("locale", "", "the letter's language, as en or de (default: en)")
-	secret := showSecretFlag(cmd)
+	without := withoutLetterFlag(cmd)
 	return a.inside(cmd, func(ctx context.Context, client *meridian.Client, organization string, args []string) error {
 		as, err := choose[identityv1.MembershipRole]("--role", *role)
 		if err != nil {
 			return err
 		}
 		request := &identityv1.CreateInvitationRequest{
-			Organization: organization, Email: args[0], Role: as, LifetimeSeconds: seconds(*days), Locale: *locale, IdempotencyKey: newKey(),
+			Organization: organization, Email: args[0], Role: as, LifetimeSeconds: seconds(*days), Locale: *locale,
+			WithoutLetter: *without, IdempotencyKey: newKey(),
 		}
 		for _, name := range *groups {
 			id, err := groupID(ctx, client, organization, name)
@@ -72,10 +74,7 @@ func (a *App) inviteCreate() *cobra.Command {
 			request.Groups = append(request.Groups, id)
 		}
 		answer, err := client.Invitations.CreateInvitation(ctx, request)
-		if err == nil && !*secret {
-			answer.Secret = ""
-		}
-		return a.invited(answer, err, "invited", *secret)
+		return a.invited(answer, err, "invited")
 	})
 }
 
@@ -126,15 +125,12 @@ func (a *App) inviteResend() *cobra.Command {
 		Use: "resend ID", Args: cobra.ExactArgs(1), Short: "Send the letter again, with another secret; the earlier one opens nothing any more",
 		Example: "  meridian invite resend inv_…",
 	}
-	secret := showSecretFlag(cmd)
+	without := withoutLetterFlag(cmd)
 	return a.inside(cmd, func(ctx context.Context, client *meridian.Client, organization string, args []string) error {
 		answer, err := client.Invitations.ResendInvitation(ctx, &identityv1.ResendInvitationRequest{
-			Organization: organization, Invitation: args[0], IdempotencyKey: newKey(),
+			Organization: organization, Invitation: args[0], WithoutLetter: *without, IdempotencyKey: newKey(),
 		})
-		if err == nil && !*secret {
-			answer.Secret = ""
-		}
-		return a.invited(answer, err, "sent", *secret)
+		return a.invited(answer, err, "sent")
 	})
 }
 

@@ -93,8 +93,13 @@ func (a *App) tokenList(scope func() string) *cobra.Command {
 				},
 				func(t *identityv1.ApiToken) []string {
 					state := "until " + t.GetExpiresAt().AsTime().Format(time.DateOnly)
-					if t.GetRevokedAt() != nil {
+					switch left := time.Until(t.GetExpiresAt().AsTime()); {
+					case t.GetRevokedAt() != nil:
 						state = "revoked"
+					case left <= 0:
+						state = "expired"
+					case left < 48*time.Hour: // as a rotated one that goes on for a while
+						state = "until " + timeText(t.GetExpiresAt())
 					}
 					return []string{
 						t.GetId(), t.GetName(), enumWord(t.GetLevel()), state,
