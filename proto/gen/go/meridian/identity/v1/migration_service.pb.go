@@ -87,8 +87,11 @@ type ImportUsersRequest struct {
 	Source         string          `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	Users          []*ImportedUser `protobuf:"bytes,2,rep,name=users,proto3" json:"users,omitempty"`
 	IdempotencyKey string          `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Where the personal data of new users lives; empty means the region that answers
+	// this call.
+	HomeRegion    string `protobuf:"bytes,4,opt,name=home_region,json=homeRegion,proto3" json:"home_region,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportUsersRequest) Reset() {
@@ -138,6 +141,13 @@ func (x *ImportUsersRequest) GetUsers() []*ImportedUser {
 func (x *ImportUsersRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *ImportUsersRequest) GetHomeRegion() string {
+	if x != nil {
+		return x.HomeRegion
 	}
 	return ""
 }
@@ -294,8 +304,10 @@ func (x *ImportedMembership) GetRole() MembershipRole {
 type ImportUsersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One for each user, in order.
-	Results       []*ImportResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
-	Revision      string          `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Results []*ImportResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	// Names the logs that were written to. Empty if none was, or more than four, which a
+	// token does not hold.
+	Revision      string `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -350,9 +362,11 @@ type ImportResult struct {
 	// Empty for a user who was refused.
 	User    string        `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Outcome ImportOutcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=meridian.identity.v1.ImportOutcome" json:"outcome,omitempty"`
-	// Why, as a reason's name, with the field and rule; empty for success.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	Field         string `protobuf:"bytes,4,opt,name=field,proto3" json:"field,omitempty"`
+	// Why, as a reason's name; empty for success.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Whose fault it is, as users[3].email; empty if no field's.
+	Field string `protobuf:"bytes,4,opt,name=field,proto3" json:"field,omitempty"`
+	// Why, for people, without personal data.
 	Detail        string `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -431,7 +445,8 @@ type Source struct {
 	CheckerUrl string `protobuf:"bytes,2,opt,name=checker_url,json=checkerUrl,proto3" json:"checker_url,omitempty"`
 	// The kill switch: the checker is not asked.
 	Disabled bool `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
-	// Users imported from it, and those of them with a password of ours.
+	// Users imported from it, and those of them whose passwords it is not asked for any
+	// more. Counted up to 1,000,000 each.
 	Users         uint64 `protobuf:"varint,4,opt,name=users,proto3" json:"users,omitempty"`
 	Migrated      uint64 `protobuf:"varint,5,opt,name=migrated,proto3" json:"migrated,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -510,8 +525,11 @@ type PutSourceRequest struct {
 	CheckerUrl     string `protobuf:"bytes,2,opt,name=checker_url,json=checkerUrl,proto3" json:"checker_url,omitempty"`
 	Disabled       bool   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Make a new secret. What the checker is sent is then signed with the one before,
+	// too, so that the checker can be told later.
+	NewSecret     bool `protobuf:"varint,5,opt,name=new_secret,json=newSecret,proto3" json:"new_secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PutSourceRequest) Reset() {
@@ -572,11 +590,19 @@ func (x *PutSourceRequest) GetIdempotencyKey() string {
 	return ""
 }
 
+func (x *PutSourceRequest) GetNewSecret() bool {
+	if x != nil {
+		return x.NewSecret
+	}
+	return false
+}
+
 type PutSourceResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Source *Source                `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Without the numbers of its users.
+	Source *Source `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	// The key of the signature that the checker verifies (HMAC-SHA-256), when it was
-	// made now.
+	// made now: with the first checker, or as asked.
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	Revision      string `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -719,12 +745,14 @@ var File_meridian_identity_v1_migration_service_proto protoreflect.FileDescripto
 
 const file_meridian_identity_v1_migration_service_proto_rawDesc = "" +
 	"\n" +
-	",meridian/identity/v1/migration_service.proto\x12\x14meridian.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a meridian/common/v1/options.proto\x1a-meridian/identity/v1/membership_service.proto\"\xde\x01\n" +
+	",meridian/identity/v1/migration_service.proto\x12\x14meridian.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a meridian/common/v1/options.proto\x1a-meridian/identity/v1/membership_service.proto\"\xac\x02\n" +
 	"\x12ImportUsersRequest\x12C\n" +
 	"\x06source\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$R\x06source\x12D\n" +
 	"\x05users\x18\x02 \x03(\v2\".meridian.identity.v1.ImportedUserB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05users\x12=\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xd3\x02\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\x12L\n" +
+	"\vhome_region\x18\x04 \x01(\tB+\xbaH(r&2$^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$R\n" +
+	"homeRegion\"\xd3\x02\n" +
 	"\fImportedUser\x125\n" +
 	"\vexternal_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\n" +
 	"externalId\x12\x1e\n" +
@@ -752,13 +780,15 @@ const file_meridian_identity_v1_migration_service_proto_rawDesc = "" +
 	"checkerUrl\x12\x1a\n" +
 	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12\x14\n" +
 	"\x05users\x18\x04 \x01(\x04R\x05users\x12\x1a\n" +
-	"\bmigrated\x18\x05 \x01(\x04R\bmigrated\"\xeb\x01\n" +
+	"\bmigrated\x18\x05 \x01(\x04R\bmigrated\"\x8a\x02\n" +
 	"\x10PutSourceRequest\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$R\x04name\x12;\n" +
 	"\vchecker_url\x18\x02 \x01(\tB\x1a\xbaH\x17r\x15\x18\x80\x042\x10^(https?://.+)?$R\n" +
 	"checkerUrl\x12\x1a\n" +
 	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12=\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\x82\x01\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\x12\x1d\n" +
+	"\n" +
+	"new_secret\x18\x05 \x01(\bR\tnewSecret\"\x82\x01\n" +
 	"\x11PutSourceResponse\x124\n" +
 	"\x06source\x18\x01 \x01(\v2\x1c.meridian.identity.v1.SourceR\x06source\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\x12\x1a\n" +

@@ -7,6 +7,7 @@
 package eventv1
 
 import (
+	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -23,10 +24,12 @@ const (
 
 // SourceChanged is in the platform's log: a source of users and its checker.
 type SourceChanged struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Source        string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
-	CheckerUrl    string                 `protobuf:"bytes,2,opt,name=checker_url,json=checkerUrl,proto3" json:"checker_url,omitempty"`
-	Disabled      bool                   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Source     string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	CheckerUrl string                 `protobuf:"bytes,2,opt,name=checker_url,json=checkerUrl,proto3" json:"checker_url,omitempty"`
+	Disabled   bool                   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// How many keys were made to sign what the checker is sent. The newest counts.
+	Keys          uint32 `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -82,12 +85,20 @@ func (x *SourceChanged) GetDisabled() bool {
 	return false
 }
 
+func (x *SourceChanged) GetKeys() uint32 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
 // UserLinked is in the user's log: who the user is at a source.
 type UserLinked struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	Source        string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	ExternalId    string                 `protobuf:"bytes,3,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	User   string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Source string                 `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Personal, since sources may name people by their addresses.
+	ExternalId    string `protobuf:"bytes,3,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -147,17 +158,18 @@ var File_meridian_identity_event_v1_source_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_event_v1_source_proto_rawDesc = "" +
 	"\n" +
-	"'meridian/identity/event/v1/source.proto\x12\x1ameridian.identity.event.v1\"d\n" +
+	"'meridian/identity/event/v1/source.proto\x12\x1ameridian.identity.event.v1\x1a meridian/common/v1/options.proto\"x\n" +
 	"\rSourceChanged\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1f\n" +
 	"\vchecker_url\x18\x02 \x01(\tR\n" +
 	"checkerUrl\x12\x1a\n" +
-	"\bdisabled\x18\x03 \x01(\bR\bdisabled\"Y\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12\x12\n" +
+	"\x04keys\x18\x04 \x01(\rR\x04keys\"c\n" +
 	"\n" +
 	"UserLinked\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
-	"\x06source\x18\x02 \x01(\tR\x06source\x12\x1f\n" +
-	"\vexternal_id\x18\x03 \x01(\tR\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x12)\n" +
+	"\vexternal_id\x18\x03 \x01(\tB\b\x92\xb5\x18\x04userR\n" +
 	"externalIdB\x8a\x02\n" +
 	"\x1ecom.meridian.identity.event.v1B\vSourceProtoP\x01ZPgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1;eventv1\xa2\x02\x03MIE\xaa\x02\x1aMeridian.Identity.Event.V1\xca\x02\x1aMeridian\\Identity\\Event\\V1\xe2\x02&Meridian\\Identity\\Event\\V1\\GPBMetadata\xea\x02\x1dMeridian::Identity::Event::V1b\x06proto3"
 

@@ -48,14 +48,18 @@ const (
 type MigrationServiceClient interface {
 	// ImportUsers makes up to 100 users, each with its memberships in one commit. A user
 	// of the source who was imported before is left as is, so that an import that broke
-	// off can be repeated.
+	// off can be repeated, under any idempotency key. A source that there is not is made.
 	//
-	// Errors: those that concern all; those of one user are in its result.
+	// Somebody else's account is not to be had by its address: where the address has a
+	// user already, the two are linked if both sides verified it, and else refused.
+	//
+	// Errors: those that concern all; those of one user are in its result. After an error
+	// some users may have been imported.
 	ImportUsers(context.Context, *v1.ImportUsersRequest) (*v1.ImportUsersResponse, error)
 	// PutSource names a source of users, and where its passwords are checked at the first
-	// sign-in. The signing secret is in the first answer only.
+	// sign-in. The signing secret is in the answer to the call that made it only.
 	//
-	// Errors: INVALID_FIELD.
+	// Errors: INVALID_FIELD; LIMIT_REACHED (there are 100 sources).
 	PutSource(context.Context, *v1.PutSourceRequest) (*v1.PutSourceResponse, error)
 	// ListSources lists the sources, with how many users each has and how many of them
 	// were migrated.
@@ -136,14 +140,18 @@ func (c *migrationServiceClient) ListSources(ctx context.Context, req *v1.ListSo
 type MigrationServiceHandler interface {
 	// ImportUsers makes up to 100 users, each with its memberships in one commit. A user
 	// of the source who was imported before is left as is, so that an import that broke
-	// off can be repeated.
+	// off can be repeated, under any idempotency key. A source that there is not is made.
 	//
-	// Errors: those that concern all; those of one user are in its result.
+	// Somebody else's account is not to be had by its address: where the address has a
+	// user already, the two are linked if both sides verified it, and else refused.
+	//
+	// Errors: those that concern all; those of one user are in its result. After an error
+	// some users may have been imported.
 	ImportUsers(context.Context, *v1.ImportUsersRequest) (*v1.ImportUsersResponse, error)
 	// PutSource names a source of users, and where its passwords are checked at the first
-	// sign-in. The signing secret is in the first answer only.
+	// sign-in. The signing secret is in the answer to the call that made it only.
 	//
-	// Errors: INVALID_FIELD.
+	// Errors: INVALID_FIELD; LIMIT_REACHED (there are 100 sources).
 	PutSource(context.Context, *v1.PutSourceRequest) (*v1.PutSourceResponse, error)
 	// ListSources lists the sources, with how many users each has and how many of them
 	// were migrated.
