@@ -26,14 +26,14 @@ func rowTables() []string {
 		"identity.search_words", "identity.memberships",
 		"identity.groups", "identity.group_members", "identity.counts", "identity.service_accounts", "identity.domains",
 		"identity.invitations",
-		"identity.credentials", "identity.passkeys", "identity.authentications", "identity.ceremonies", "identity.throttles",
+		"identity.credentials", "identity.passkeys", "identity.authentications", "identity.ceremonies", "identity.throttles", "identity.links",
 		"authz.assignments", "authz.relationships", "authz.roles",
 	}
 }
 
 // globalTables are small, seldom written and read everywhere.
 func globalTables() []string {
-	return []string{"authz.models", "authz.rollouts", "authz.rollouts_left"}
+	return []string{"authz.models", "authz.rollouts", "authz.rollouts_left", "identity.sources"}
 }
 
 // ApplyLocalities declares where the rows of a CockroachDB of several regions

@@ -54,6 +54,8 @@ ALTER TABLE identity.ceremonies ADD COLUMN IF NOT EXISTS crdb_region crdb_intern
 ALTER TABLE identity.ceremonies SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE identity.throttles ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
 ALTER TABLE identity.throttles SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.links ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE identity.links SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.assignments ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
 ALTER TABLE authz.assignments SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.relationships ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
@@ -63,3 +65,4 @@ ALTER TABLE authz.roles SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.models SET LOCALITY GLOBAL;
 ALTER TABLE authz.rollouts SET LOCALITY GLOBAL;
 ALTER TABLE authz.rollouts_left SET LOCALITY GLOBAL;
+ALTER TABLE identity.sources SET LOCALITY GLOBAL;

@@ -37,6 +37,8 @@ ALTER TABLE identity.ceremonies ADD COLUMN IF NOT EXISTS crdb_region crdb_intern
 ALTER TABLE identity.ceremonies SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE identity.throttles ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
 ALTER TABLE identity.throttles SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE identity.links ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
+ALTER TABLE identity.links SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.assignments ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
 ALTER TABLE authz.assignments SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.relationships ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'asia-south1' THEN 'asia-south1' WHEN 'us-east1' THEN 'us-east1' ELSE 'europe-west1' END) STORED;
@@ -45,3 +47,4 @@ ALTER TABLE authz.roles ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_regio
 ALTER TABLE authz.roles SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.rollouts SET LOCALITY GLOBAL;
 ALTER TABLE authz.rollouts_left SET LOCALITY GLOBAL;
+ALTER TABLE identity.sources SET LOCALITY GLOBAL;

@@ -28,7 +28,7 @@ func (Fold) Name() string { return "identity" }
 func (f Fold) Start(log string) eventlog.Folding {
 	switch {
 	case log == id.Platform:
-		return folding{newTokenFold("")}
+		return folding{newTokenFold(""), newSourceFold()}
 	case strings.HasPrefix(log, string(id.Organization)):
 		return folding{
 			&organizationFold{log: log}, newTokenFold(log), newMembershipFold(log), newServiceAccountFold(log), newGroupFold(log),
@@ -36,7 +36,10 @@ func (f Fold) Start(log string) eventlog.Folding {
 			newInvitationFold(log),
 		}
 	case strings.HasPrefix(log, string(id.User)):
-		return folding{&userFold{log: log, store: f.Log, blind: f.Blind}, newCredentialFold(log, f.Log)}
+		return folding{
+			&userFold{log: log, store: f.Log, blind: f.Blind}, newCredentialFold(log, f.Log),
+			&linkFold{log: log, store: f.Log, blind: f.Blind},
+		}
 	default:
 		return nil
 	}

@@ -28,8 +28,8 @@ type SourceChanged struct {
 	Source     string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
 	CheckerUrl string                 `protobuf:"bytes,2,opt,name=checker_url,json=checkerUrl,proto3" json:"checker_url,omitempty"`
 	Disabled   bool                   `protobuf:"varint,3,opt,name=disabled,proto3" json:"disabled,omitempty"`
-	// How many keys were made to sign what the checker is sent. The newest counts.
-	Keys          uint32 `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	// How many secrets were made to sign what the checker is sent. The newest counts.
+	Secrets       uint32 `protobuf:"varint,4,opt,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,9 +85,9 @@ func (x *SourceChanged) GetDisabled() bool {
 	return false
 }
 
-func (x *SourceChanged) GetKeys() uint32 {
+func (x *SourceChanged) GetSecrets() uint32 {
 	if x != nil {
-		return x.Keys
+		return x.Secrets
 	}
 	return 0
 }
@@ -158,13 +158,13 @@ var File_meridian_identity_event_v1_source_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_event_v1_source_proto_rawDesc = "" +
 	"\n" +
-	"'meridian/identity/event/v1/source.proto\x12\x1ameridian.identity.event.v1\x1a meridian/common/v1/options.proto\"x\n" +
+	"'meridian/identity/event/v1/source.proto\x12\x1ameridian.identity.event.v1\x1a meridian/common/v1/options.proto\"~\n" +
 	"\rSourceChanged\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1f\n" +
 	"\vchecker_url\x18\x02 \x01(\tR\n" +
 	"checkerUrl\x12\x1a\n" +
-	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12\x12\n" +
-	"\x04keys\x18\x04 \x01(\rR\x04keys\"c\n" +
+	"\bdisabled\x18\x03 \x01(\bR\bdisabled\x12\x18\n" +
+	"\asecrets\x18\x04 \x01(\rR\asecrets\"c\n" +
 	"\n" +
 	"UserLinked\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
