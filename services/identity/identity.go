@@ -69,6 +69,7 @@ type Service struct {
 	credentials     *rpc.Credentials
 	authentications *rpc.Authentications
 	usage           *usage.Recorder
+	migration       *rpc.Migration
 	sweeper         *sweep.Sweeper
 	mail            *mail.Queue
 	home            *home.Router
@@ -127,6 +128,10 @@ func New(o Options) (*Service, error) {
 			DB: o.DB, Log: o.Log, Region: o.Region, Users: users, Blind: o.BlindKey, Factors: factors, Post: post,
 			Meter: rpc.NewMeter(o.Metrics), Clock: o.Clock,
 		},
+		migration: &rpc.Migration{
+			DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, PlatformRegion: o.Regions[0], Blind: o.BlindKey,
+			Passwords: factors.Hasher, Clock: o.Clock,
+		},
 		sweeper: &sweep.Sweeper{DB: o.DB, Clock: o.Clock, Logger: o.Logger},
 		mail:    queue,
 		home:    o.Home,
@@ -146,6 +151,7 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(identityv1connect.NewCredentialServiceHandler(rpc.CredentialsAtHome(s.credentials, s.home), options...))
 	mount(identityv1connect.NewAuthenticationServiceHandler(rpc.AuthenticationsAtHome(s.authentications, s.home), options...))
 	mount(identityv1connect.NewDomainServiceHandler(rpc.DomainsAtHome(s.domains, s.home), options...))
+	mount(identityv1connect.NewMigrationServiceHandler(rpc.MigrationAtHome(s.migration, s.home), options...))
 }
 
 // Run does what no call waits for until ctx ends: it deletes the organizations whose

@@ -35,4 +35,7 @@ func TestWritesAreSentHome(t *testing.T) {
 	hometest.Complete(t, identityv1connect.AuthenticationServiceName, func(ways *home.Router) any {
 		return rpc.AuthenticationsAtHome(&rpc.Authentications{}, ways)
 	}, "StartAuthentication", "RequestChallenge", "ContinueAuthentication", "FinishAuthentication")
+	hometest.Complete(t, identityv1connect.MigrationServiceName, func(ways *home.Router) any {
+		return rpc.MigrationAtHome(&rpc.Migration{}, ways)
+	})
 }

@@ -27,7 +27,7 @@ const sourceColumns = `s.name, s.checker_url, s.disabled, s.secrets, s.created_a
 func PutSource(ctx context.Context, tx pgx.Tx, s Source) error {
 	_, err := tx.Exec(ctx, `INSERT INTO identity.sources (name, checker_url, disabled, secrets, created_at) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (name) DO UPDATE SET checker_url = excluded.checker_url, disabled = excluded.disabled, secrets = excluded.secrets`,
-		s.Name, s.CheckerURL, s.Disabled, int32(s.Secrets), s.CreatedAt) //nolint:gosec // counted up from 0, one at a time
+		s.Name, s.CheckerURL, s.Disabled, int32(s.Secrets), s.CreatedAt)
 	if err != nil {
 		return fmt.Errorf("put source: %w", err)
 	}

@@ -30,7 +30,8 @@ const selectUser = `SELECT ` + userColumns + ` FROM identity.users u
 LEFT JOIN identity.profiles p ON p.user_id = u.user_id WHERE u.user_id = $1`
 
 // InsertUser writes a new user, the profile, what the user is searched by and,
-// unless blind is nil, the address. It looks for nothing first: the primary key of
+// unless blind is nil, the address. Memberships are those that the same transaction
+// writes. It looks for nothing first: the primary key of
 // user_emails says whether the address is taken.
 //
 // Errors: ALREADY_EXISTS (field "email").
@@ -39,9 +40,9 @@ func InsertUser(ctx context.Context, tx pgx.Tx, u User, blind []byte) error {
 	if blind != nil {
 		queueEmail(batch, u, blind)
 	}
-	batch.Queue(`INSERT INTO identity.users (user_id, realm, state, email_verified, source, home_region, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		u.ID, u.Realm, int16(u.Status), u.EmailVerified, u.Source, u.HomeRegion, u.CreatedAt)
+	batch.Queue(`INSERT INTO identity.users (user_id, realm, state, email_verified, source, home_region, created_at, memberships)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		u.ID, u.Realm, int16(u.Status), u.EmailVerified, u.Source, u.HomeRegion, u.CreatedAt, u.Memberships)
 	batch.Queue(`INSERT INTO identity.profiles (user_id, email, name, locale, home_region) VALUES ($1, $2, $3, $4, $5)`,
 		u.ID, u.Email, u.Name, u.Locale, u.HomeRegion)
 	queueWords(batch, u, []string{everybody}, words(u.Name))

@@ -152,18 +152,25 @@ func (x *ImportUsersRequest) GetHomeRegion() string {
 	return ""
 }
 
-// ImportedUser is one user of a source.
+// ImportedUser is one user of a source. The sizes that are declared here bound the
+// call; each user is judged by the narrower rules beside the fields, so that one who
+// breaks them does not keep the others out.
 type ImportedUser struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The user's id at the source.
-	ExternalId    string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
-	Email         string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
-	EmailVerified bool   `protobuf:"varint,3,opt,name=email_verified,json=emailVerified,proto3" json:"email_verified,omitempty"`
-	Name          string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	Locale        string `protobuf:"bytes,5,opt,name=locale,proto3" json:"locale,omitempty"`
+	// The user's id at the source: 1 to 128 visible ASCII characters.
+	ExternalId string `protobuf:"bytes,1,opt,name=external_id,json=externalId,proto3" json:"external_id,omitempty"`
+	// As CreateUserRequest.email.
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// The source verified the address.
+	EmailVerified bool `protobuf:"varint,3,opt,name=email_verified,json=emailVerified,proto3" json:"email_verified,omitempty"`
+	// As CreateUserRequest.name.
+	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// As CreateUserRequest.locale.
+	Locale string `protobuf:"bytes,5,opt,name=locale,proto3" json:"locale,omitempty"`
 	// See SetPasswordRequest.hash. Empty: the source is asked at the first sign-in,
-	// if it has a checker.
-	PasswordHash  string                `protobuf:"bytes,6,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"`
+	// if it has a checker. A user who has a password keeps it.
+	PasswordHash string `protobuf:"bytes,6,opt,name=password_hash,json=passwordHash,proto3" json:"password_hash,omitempty"`
+	// At most 50, each of another organization.
 	Memberships   []*ImportedMembership `protobuf:"bytes,7,rep,name=memberships,proto3" json:"memberships,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -249,9 +256,10 @@ func (x *ImportedUser) GetMemberships() []*ImportedMembership {
 }
 
 type ImportedMembership struct {
-	state        protoimpl.MessageState `protogen:"open.v1"`
-	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	// Absent: a member.
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// org_ and 26 characters.
+	Organization string `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// Absent: a member. A membership that there is keeps its role.
 	Role          MembershipRole `protobuf:"varint,2,opt,name=role,proto3,enum=meridian.identity.v1.MembershipRole" json:"role,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -752,19 +760,19 @@ const file_meridian_identity_v1_migration_service_proto_rawDesc = "" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x05users\x12=\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\x12L\n" +
 	"\vhome_region\x18\x04 \x01(\tB+\xbaH(r&2$^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$R\n" +
-	"homeRegion\"\xd3\x02\n" +
-	"\fImportedUser\x125\n" +
-	"\vexternal_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\n" +
+	"homeRegion\"\xc9\x02\n" +
+	"\fImportedUser\x12)\n" +
+	"\vexternal_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\n" +
 	"externalId\x12\x1e\n" +
-	"\x05email\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xfe\x01R\x05email\x12%\n" +
+	"\x05email\x18\x02 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\x05email\x12%\n" +
 	"\x0eemail_verified\x18\x03 \x01(\bR\remailVerified\x12\x1c\n" +
-	"\x04name\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xa0\x06R\x04name\x12\x1f\n" +
-	"\x06locale\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18#R\x06locale\x120\n" +
-	"\rpassword_hash\x18\x06 \x01(\tB\v\xbaH\x05r\x03\x18\x80\x04\x80\x01\x01R\fpasswordHash\x12T\n" +
-	"\vmemberships\x18\a \x03(\v2(.meridian.identity.v1.ImportedMembershipB\b\xbaH\x05\x92\x01\x02\x102R\vmemberships\"\xa1\x01\n" +
-	"\x12ImportedMembership\x12G\n" +
-	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x12B\n" +
-	"\x04role\x18\x02 \x01(\x0e2$.meridian.identity.v1.MembershipRoleB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04role\"o\n" +
+	"\x04name\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x04name\x12 \n" +
+	"\x06locale\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\x06locale\x120\n" +
+	"\rpassword_hash\x18\x06 \x01(\tB\v\xbaH\x05r\x03(\x80 \x80\x01\x01R\fpasswordHash\x12U\n" +
+	"\vmemberships\x18\a \x03(\v2(.meridian.identity.v1.ImportedMembershipB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\vmemberships\"|\n" +
+	"\x12ImportedMembership\x12,\n" +
+	"\forganization\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\forganization\x128\n" +
+	"\x04role\x18\x02 \x01(\x0e2$.meridian.identity.v1.MembershipRoleR\x04role\"o\n" +
 	"\x13ImportUsersResponse\x12<\n" +
 	"\aresults\x18\x01 \x03(\v2\".meridian.identity.v1.ImportResultR\aresults\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\"\xa7\x01\n" +

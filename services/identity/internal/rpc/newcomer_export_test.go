@@ -1,0 +1,4 @@
+package rpc
+
+// IsLocale is for its fuzz test.
+var IsLocale = isLocale
