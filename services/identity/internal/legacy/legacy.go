@@ -39,6 +39,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
@@ -85,6 +86,7 @@ type Source struct {
 type Checker struct {
 	clock  func() time.Time
 	client *http.Client
+	asked  *prometheus.CounterVec
 
 	mu       sync.Mutex
 	breakers map[string]breaker // by the source's name
@@ -105,11 +107,12 @@ func (c *Checker) Check(ctx context.Context, s Source, externalID, email string,
 		bounded, cancel := context.WithTimeout(ctx, Limit)
 		defer cancel()
 		verdict, err := c.ask(bounded, s, externalID, email, password)
-		if err != nil && ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errSlow) {
 			return 0, errors.Join(errLeft, err)
 		}
 		return verdict, err
 	})
+	c.asked.WithLabelValues(s.Name, outcome(verdict, err)).Inc()
 	if err != nil {
 		return 0, fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE,
 			"the source "+s.Name+" did not say whether the password is right").
@@ -121,6 +124,25 @@ func (c *Checker) Check(ctx context.Context, s Source, externalID, email string,
 // errLeft is how a call ends whose caller went away: nothing was learnt of the
 // checker.
 var errLeft = errors.New("the caller went away")
+
+// errSlow is the cause of a context that ends because checkers took too long.
+var errSlow = errors.New("the checkers took too long")
+
+// outcome is how a check is counted.
+func outcome(verdict Verdict, err error) string {
+	switch {
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+		return "paused"
+	case errors.Is(err, errLeft):
+		return "left"
+	case err != nil:
+		return "unavailable"
+	case verdict == Accepted:
+		return "accepted"
+	default:
+		return "rejected"
+	}
+}
 
 // breaker returns the source's, which begins anew with another URL. There are as many
 // as there are sources.

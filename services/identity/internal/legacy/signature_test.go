@@ -21,7 +21,7 @@ import (
 // shares no code with what signs.
 func genuine(header, body, secret string, now int64) bool {
 	signed, matches := int64(0), false
-	for _, part := range strings.Split(header, ",") {
+	for part := range strings.SplitSeq(header, ",") {
 		switch name, value, _ := strings.Cut(part, "="); name {
 		case "t":
 			signed, _ = strconv.ParseInt(value, 10, 64)

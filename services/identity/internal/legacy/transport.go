@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/meridian-iam/meridian/pkg/fault"
 )
 
@@ -30,6 +32,8 @@ type Options struct {
 	// the system trusts.
 	Roots *x509.CertPool
 	Clock func() time.Time // nil means time.Now
+	// Metrics counts checks by source and outcome; nil: nobody sees.
+	Metrics prometheus.Registerer
 }
 
 // New returns a Checker.
@@ -37,7 +41,11 @@ func New(o Options) *Checker {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	return &Checker{
+	c := &Checker{
+		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_identity_legacy_checks_total",
+			Help: "Passwords that sources were asked about: accepted, rejected, unavailable, paused after failures, left by the caller.",
+		}, []string{"source", "outcome"}),
 		clock: o.Clock,
 		client: &http.Client{
 			Transport: bySecurity{plain: newTransport(o, onlyLoopback), encrypted: newTransport(o, notLinkLocal)},
@@ -46,6 +54,10 @@ func New(o Options) *Checker {
 		},
 		breakers: map[string]breaker{},
 	}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(c.asked)
+	}
+	return c
 }
 
 // bySecurity sends http and https on ways with rules of their own.
