@@ -59,13 +59,14 @@ func (a *App) welcome(ready dev.Ready, listen string) {
 	if a.json {
 		// Without the token: what is printed ends up in logs of builds.
 		_ = a.printJSON(map[string]any{
-			"url": ready.URL, "organization": ready.Organization, "pid": ready.PID, "file": filepath.Join(a.dir, "dev.json"),
+			"url": ready.URL, "organization": ready.Organization, "mail": ready.Mail, "pid": ready.PID, "file": filepath.Join(a.dir, "dev.json"),
 		})
 		return
 	}
 	me := program(a)
 	fmt.Fprintf(a.stdout, `
 Meridian is at %s, the demo organization is %s.
+Letters arrive at %[5]s.
 Try, in another terminal:
 
   %[3]s check user:anna can_select table:orders
@@ -82,7 +83,7 @@ Try, in another terminal:
   curl -s %[1]s/meridian.authz.v1.CheckService/Check \
     -H "Authorization: Bearer $(jq -r .admin_token %[4]s)" -H 'Content-Type: application/json' \
     -d '{"organization":"%[2]s","subject":"user:anna","permission":"can_select","resource":"table:orders"}'
-`, ready.URL, ready.Organization, me, filepath.Join(a.dir, "dev.json"))
+`, ready.URL, ready.Organization, me, filepath.Join(a.dir, "dev.json"), ready.Mail)
 	if !strings.HasSuffix(listen, ":0") { // a public URL must be known before
 		fmt.Fprintf(a.stdout, "  curl -s %s/.well-known/authzen-configuration/authzen/%s\n", ready.URL, ready.Organization)
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb/pglocal"
 	"github.com/meridian-iam/meridian/pkg/telemetry"
 	"github.com/meridian-iam/meridian/services/authz"
+	"github.com/meridian-iam/meridian/services/identity"
+	"github.com/meridian-iam/meridian/services/meridian/internal/mailbox"
 	"github.com/meridian-iam/meridian/services/meridian/internal/node"
 )
 
@@ -73,6 +75,15 @@ func Run(ctx context.Context, o Options, started func(Ready)) (err error) {
 	if err != nil {
 		return err
 	}
+	box, err := mailbox.Start(ctx, mailbox.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, box.Close()) }()
+	people, err := signIn(box, o)
+	if err != nil {
+		return err
+	}
 	o.Step("starting the services (" + database.Kind() + ", embedded NATS)")
 	n, err := node.Open(ctx, node.Config{
 		Region: Region, DataDir: o.Dir, Keys: keys,
@@ -80,15 +91,37 @@ func Run(ctx context.Context, o Options, started func(Ready)) (err error) {
 		Server:    serve.Config{Listen: o.Listen, StopTimeout: 3 * time.Second},
 		Telemetry: telemetry.Config{Format: "text", Output: logFile},
 		Authz:     authz.Config{PublicURL: publicURL(o.Listen)},
+		Identity:  people,
 	})
 	if err != nil {
 		return err
 	}
 	defer n.Close()
+	n.Extend(box.Mount)
 	if err := n.Migrate(ctx); err != nil {
 		return err
 	}
 	return serveNode(ctx, n, o, started)
+}
+
+// signIn configures identity: letters go to the mailbox, and passkeys are bound to
+// localhost, where browsers take them without TLS. Links in letters lead to the
+// default port when the port is not known yet.
+func signIn(box *mailbox.Box, o Options) (identity.Config, error) {
+	file := filepath.Join(o.Dir, "mail.url")
+	if err := os.WriteFile(file, []byte(box.URL().Reveal()+"\n"), 0o600); err != nil {
+		return identity.Config{}, fmt.Errorf("mailbox: %w", err)
+	}
+	_, port, err := net.SplitHostPort(o.Listen)
+	if err != nil || port == "0" {
+		port = "8080"
+	}
+	pages := "http://localhost:" + port
+	return identity.Config{
+		Pages:    pages,
+		Mail:     identity.MailConfig{URLFile: file, From: "Meridian <no-reply@meridian.example>", AllowPlaintext: true},
+		Passkeys: identity.PasskeysConfig{RPID: "localhost", Origins: []string{pages}},
+	}, nil
 }
 
 // publicURL is where callers of this machine reach an address; empty for a port
@@ -132,7 +165,7 @@ func serveNode(ctx context.Context, n *node.Node, o Options, started func(Ready)
 // prepare makes the admin token and the demo data, or finds those of an
 // earlier run.
 func prepare(ctx context.Context, n *node.Node, o Options, url string) (Ready, error) {
-	ready := Ready{URL: url, PID: os.Getpid()}
+	ready := Ready{URL: url, Mail: url + mailbox.Path, PID: os.Getpid()}
 	earlier, err := Read(o.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return ready, err

@@ -18,6 +18,9 @@ type Ready struct {
 	AdminToken   string `json:"admin_token"`
 	Organization string `json:"organization"`
 	PID          int    `json:"pid"`
+	// Mail is the page where letters arrive; empty with several regions, which send
+	// none.
+	Mail string `json:"mail,omitempty"`
 	// Regions are the URLs of the regions by their names, when there are several.
 	Regions map[string]string `json:"regions,omitempty"`
 	// Links is where the links between them can be cut and slowed: toxiproxy's API.

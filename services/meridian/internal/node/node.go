@@ -280,6 +280,9 @@ func (n *Node) Bootstrap(ctx context.Context, name string, lifetime time.Duratio
 // Verifier says whose token it is.
 func (n *Node) Verifier() principal.Verifier { return n.identity.Verifier() }
 
+// Extend adds what the node itself does not serve, before Listen.
+func (n *Node) Extend(mount func(*serve.Server)) { mount(n.server) }
+
 // Listen opens the node's port and returns its address.
 func (n *Node) Listen(ctx context.Context) (net.Addr, error) { return n.server.Listen(ctx) }
 
