@@ -53,6 +53,7 @@ func testTokens(t *testing.T, d *harness.Dev) {
 			t.Errorf("listed: %v", token)
 		}
 	}
+	testRotation(t, d)
 	made := one(t, expect(t, d.Run(t, "token", "create", "machine", "--platform", "--level", "admin", "--days", "1", "--json"), 0))
 	if text, _ := made["secret"].(string); !strings.HasPrefix(text, "mat_") {
 		t.Error("no secret in the JSON")
@@ -62,6 +63,43 @@ func testTokens(t *testing.T, d *harness.Dev) {
 		"lifetime":             {"token", "create", "x", "--days", "367"},
 		"NOT_FOUND":            {"token", "revoke", "tok_00000000000000000000000000"},
 		"token":                {"token", "revoke", "nonsense"},
+	} {
+		r := d.Run(t, args...)
+		expect(t, r, 2)
+		contains(t, r.Stderr, want)
+	}
+}
+
+// testRotation gives a service account a token with a scope, and then another one.
+func testRotation(t *testing.T, d *harness.Dev) {
+	t.Helper()
+	account := field(t, one(t, expect(t, d.Run(t, "service-account", "create", "rotating", "--json"), 0)), "service_account", "id")
+	made := one(t, expect(t, d.Run(t, "token", "create", "old", "--service-account", account, "--scope", "meridian.authz.v1.CheckService", "--json"), 0))
+	old := field(t, made, "token", "id")
+	contains(t, expect(t, d.Run(t, "token", "list"), 0), "SERVICE ACCOUNT", account, "meridian.authz.v1.CheckService")
+	r := d.Run(t, "token", "rotate", old, "--overlap", "1h")
+	secret := strings.TrimSpace(r.Stdout)
+	if r.Code != 0 || !strings.HasPrefix(secret, "mat_") || strings.Contains(r.Stderr, secret) {
+		t.Fatalf("rotated: code %d, %d bytes, %q", r.Code, len(r.Stdout), r.Stderr)
+	}
+	contains(t, r.Stderr, "token "+old+" goes on until ", "level read", "shown once")
+	both := []string{secret, made["secret"].(string)}
+	for _, token := range both {
+		run := func(args ...string) harness.Result {
+			args = append([]string{"--url", d.URL, "-o", d.Organization}, args...)
+			return harness.Command{Args: args, Env: []string{"MERIDIAN_TOKEN=" + token}, Dir: t.TempDir()}.Run(t)
+		}
+		expect(t, run("check", "user:anna", "can_select", "table:orders"), 0)
+		outside := run("list", "objects", "user:anna", "can_select", "table")
+		expect(t, outside, 2)
+		contains(t, outside.Stderr, "ACCESS_DENIED")
+	}
+	for want, args := range map[string][]string{
+		"LIMIT_REACHED":        {"token", "rotate", old},
+		"must be 1s to 720h":   {"token", "rotate", old, "--overlap", "721h"},
+		"scopes[0]":            {"token", "create", "x", "--scope", "nonsense"},
+		"service_account":      {"token", "create", "x", "--service-account", "rotating"},
+		"no such token (NOT_F": {"token", "rotate", "tok_00000000000000000000000000"},
 	} {
 		r := d.Run(t, args...)
 		expect(t, r, 2)
@@ -103,7 +141,7 @@ func testSecrets(t *testing.T, d *harness.Dev) {
 	// The control: the log is the one of these calls. Then: no secret, and
 	// nothing of what the relationships say.
 	contains(t, string(log), "CheckService/Check", "tok_")
-	for _, secret := range []string{"mat_", "user:zoe", "Hooli, Inc.", "walter@", "Walter"} {
+	for _, secret := range []string{"mat_", "user:zoe", "Hooli, Inc.", "walter@", "Walter", "ida@", "miv_", "cleo@", "hidden otters"} {
 		if strings.Contains(string(log), secret) {
 			t.Errorf("the log file holds %q", secret)
 		}
