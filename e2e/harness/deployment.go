@@ -97,8 +97,14 @@ type Node struct {
 // Config, but for the section server.
 func (d *Deployment) Node(t testing.TB, name, more string) *Node {
 	t.Helper()
+	return d.NodeWith(t, name, more, "")
+}
+
+// NodeWith is Node with more in the section server, indented by two.
+func (d *Deployment) NodeWith(t testing.TB, name, more, server string) *Node {
+	t.Helper()
 	address := freeAddress(t)
-	more = strings.TrimRight(more, "\n") + "\nserver:\n  listen: " + address + "\n"
+	more = strings.TrimRight(more, "\n") + "\nserver:\n  listen: " + address + "\n" + server
 	return &Node{Address: address, DataDir: filepath.Join(d.dir, name), config: d.Config(t, name, more)}
 }
 

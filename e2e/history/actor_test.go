@@ -279,7 +279,9 @@ func (a *actor) deleteAccount(ctx context.Context) error {
 
 func (a *actor) invite(ctx context.Context) error {
 	organization := a.organization()
-	made, err := a.client.Invitations.CreateInvitation(ctx, &identityv1.CreateInvitationRequest{Organization: organization, Email: a.email(), IdempotencyKey: a.next()})
+	made, err := a.client.Invitations.CreateInvitation(ctx, &identityv1.CreateInvitationRequest{
+		Organization: organization, Email: a.email(), WithoutLetter: true, IdempotencyKey: a.next(),
+	})
 	a.remember(a.invited, organization, made.GetInvitation().GetId())
 	return err
 }

@@ -14,9 +14,11 @@ import (
 
 // unfinished are methods whose valid request does not succeed here, with the
 // reason that it meets once it was let in: nobody's DNS has the record, no browser
-// made the passkey.
+// made the passkey, a letter was sent a moment ago, and recovery codes have no name.
 var unfinished = map[string]commonv1.Reason{
 	"meridian.identity.v1.DomainService.VerifyDomain":                   commonv1.Reason_DOMAIN_NOT_PROVEN,
+	"meridian.identity.v1.InvitationService.ResendInvitation":           commonv1.Reason_RATE_LIMITED,
+	"meridian.identity.v1.CredentialService.RenameCredential":           commonv1.Reason_INVALID_FIELD,
 	"meridian.identity.v1.CredentialService.FinishPasskey":              commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.CredentialService.FinishTotp":                 commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.AuthenticationService.GetAuthentication":      commonv1.Reason_AUTHENTICATION_ENDED,
@@ -198,19 +200,19 @@ var identityRequests = map[string]func(p place) proto.Message{
 	},
 
 	"AuthenticationService.StartAuthentication": func(p place) proto.Message {
-		return &identityv1.StartAuthenticationRequest{Purpose: identityv1.Purpose_PURPOSE_SIGN_IN, Email: p.email(), Client: browser, IdempotencyKey: p.key()}
+		return &identityv1.StartAuthenticationRequest{Purpose: identityv1.Purpose_PURPOSE_SIGN_IN, Email: p.email(), Client: browser(), IdempotencyKey: p.key()}
 	},
 	"AuthenticationService.GetAuthentication": func(place) proto.Message {
 		return &identityv1.GetAuthenticationRequest{Authentication: id.New(id.Authentication), Secret: "unknown"}
 	},
 	"AuthenticationService.RequestChallenge": func(p place) proto.Message {
 		return &identityv1.RequestChallengeRequest{
-			Authentication: id.New(id.Authentication), Secret: "unknown", Factor: identityv1.Factor_FACTOR_PASSKEY, Client: browser, IdempotencyKey: p.key(),
+			Authentication: id.New(id.Authentication), Secret: "unknown", Factor: identityv1.Factor_FACTOR_PASSKEY, Client: browser(), IdempotencyKey: p.key(),
 		}
 	},
 	"AuthenticationService.ContinueAuthentication": func(p place) proto.Message {
 		return &identityv1.ContinueAuthenticationRequest{
-			Authentication: id.New(id.Authentication), Secret: "unknown", Client: browser, IdempotencyKey: p.key(),
+			Authentication: id.New(id.Authentication), Secret: "unknown", Client: browser(), IdempotencyKey: p.key(),
 			Proof: &identityv1.ContinueAuthenticationRequest_Password{Password: "a harbour full of paper boats"},
 		}
 	},
@@ -229,7 +231,7 @@ var identityRequests = map[string]func(p place) proto.Message{
 	"MigrationService.ListSources": func(place) proto.Message { return &identityv1.ListSourcesRequest{} },
 }
 
-var browser = &identityv1.Client{Ip: "203.0.113.7"}
+func browser() *identityv1.Client { return &identityv1.Client{Ip: "203.0.113.7"} }
 
 // requestOf returns how to call a method.
 func requestOf(name string) (func(p place) proto.Message, bool) {
@@ -288,7 +290,9 @@ func (w *world) populate(t *testing.T, p *place) {
 	}
 	p.newInvitation = func(organization string) string {
 		return in(organization, id.Invitation, func() (string, error) {
-			made, err := admin.Invitations.CreateInvitation(t.Context(), &identityv1.CreateInvitationRequest{Organization: organization, Email: p.email(), IdempotencyKey: p.key()})
+			made, err := admin.Invitations.CreateInvitation(t.Context(), &identityv1.CreateInvitationRequest{
+				Organization: organization, Email: p.email(), WithoutLetter: true, IdempotencyKey: p.key(),
+			})
 			return made.GetInvitation().GetId(), err
 		})
 	}
