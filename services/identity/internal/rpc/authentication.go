@@ -204,7 +204,7 @@ func (s *Authentications) policy(settings organization.Settings) authentication.
 //
 // Errors: INVALID_FIELD (client.ip), RATE_LIMITED.
 func (s *Authentications) begins(ctx context.Context, client *identityv1.Client, at time.Time) error {
-	network, err := throttle.Network(client.GetIp())
+	network, err := networkOf(client)
 	if err != nil {
 		return err
 	}
@@ -268,7 +268,7 @@ func suspended() error {
 func (s *Authentications) GetAuthentication(
 	ctx context.Context, req *identityv1.GetAuthenticationRequest,
 ) (*identityv1.GetAuthenticationResponse, error) {
-	a, err := s.look(ctx, req.GetAuthentication(), secret.NewString(req.GetSecret()))
+	a, err := s.look(ctx, req)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,10 @@ func (s *Authentications) RequestChallenge(
 	if err != nil {
 		return nil, err
 	}
+	before, err := s.look(ctx, req)
+	if err != nil {
+		return nil, err
+	}
 	var (
 		made     requested
 		asked    admission
@@ -40,7 +44,7 @@ func (s *Authentications) RequestChallenge(
 	)
 	_, err = s.Log.Commit(ctx, eventlog.Request{Log: req.GetAuthentication()}, func(ctx context.Context, tx pgx.Tx) error {
 		made, asked = requested{}, admission{}
-		a, err := s.lock(ctx, tx, req.GetAuthentication(), secret.NewString(req.GetSecret()))
+		a, err := s.lock(ctx, tx, req, before)
 		if err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/authentication"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/user"
+	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
 // A proof is judged in three parts. reserve counts it as wrong, in a transaction;
@@ -102,9 +103,13 @@ func givenBy(req *identityv1.ContinueAuthenticationRequest) (identityv1.Factor, 
 // IDEMPOTENCY_KEY_REUSED, INVALID_FIELD (client.ip). After none is anything counted;
 // t.asked says whether it has to wait.
 func (s *Authentications) reserve(ctx context.Context, t *attempt) error {
-	_, err := s.Log.Commit(ctx, eventlog.Request{Log: t.request.GetAuthentication()}, func(ctx context.Context, tx pgx.Tx) error {
+	before, err := s.look(ctx, t.request)
+	if err != nil {
+		return err
+	}
+	_, err = s.Log.Commit(ctx, eventlog.Request{Log: t.request.GetAuthentication()}, func(ctx context.Context, tx pgx.Tx) error {
 		t.asked, t.counters = admission{}, nil
-		a, err := s.lock(ctx, tx, t.request.GetAuthentication(), secret.NewString(t.request.GetSecret()))
+		a, err := s.lock(ctx, tx, t.request, before)
 		if err != nil {
 			return err
 		}
@@ -143,7 +148,7 @@ func (s *Authentications) release(ctx context.Context, t *attempt) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseBound)
 	defer cancel()
 	_, _ = s.Log.Commit(ctx, eventlog.Request{Log: t.request.GetAuthentication()}, func(ctx context.Context, tx pgx.Tx) error {
-		a, err := s.lock(ctx, tx, t.request.GetAuthentication(), secret.NewString(t.request.GetSecret()))
+		a, err := s.lock(ctx, tx, t.request, nil)
 		if err != nil {
 			return err
 		}
@@ -174,11 +179,16 @@ func (s *Authentications) record(ctx context.Context, t *attempt, found judgemen
 		verdict error
 	)
 	at := s.Clock()
-	_, err := s.Log.Commit(ctx, eventlog.Request{Log: t.request.GetAuthentication()}, func(ctx context.Context, tx pgx.Tx) error {
-		a, err := s.lock(ctx, tx, t.request.GetAuthentication(), secret.NewString(t.request.GetSecret()))
+	now, err := s.look(ctx, t.request)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.Log.Commit(ctx, eventlog.Request{Log: t.request.GetAuthentication()}, func(ctx context.Context, tx pgx.Tx) error {
+		a, err := s.lock(ctx, tx, t.request, now)
 		if err != nil {
 			return err
 		}
+		out, verdict = nil, nil
 		before, known, err := a.state.Repeats(t.known.key, t.known.request)
 		switch {
 		case err != nil:
@@ -205,13 +215,6 @@ func (s *Authentications) record(ctx context.Context, t *attempt, found judgemen
 			}
 		}
 		a.state.Note(t.known.key, t.known.request, noted)
-		if verdict == nil {
-			// What the step has changed counts for what is left.
-			if a.who, err = s.subject(ctx, tx, a.state.User); err != nil {
-				return err
-			}
-			a.state.Has = a.who.has
-		}
 		out = &identityv1.ContinueAuthenticationResponse{Authentication: authenticationMessage(&a.state)}
 		return a.save(ctx, tx)
 	})
@@ -257,16 +260,22 @@ func (s *Authentications) settle(
 		a.state = next
 		a.state.End()
 		return suspended(), nil
+	case !stands(next.Done[len(next.Done)-1], who, next.Email):
+		return authentication.Rejected(), nil
 	}
-	if used, err := s.use(ctx, tx, t, found, at); err != nil || !used {
+	if used, err := s.use(ctx, tx, t, found); err != nil || !used {
 		return authentication.Rejected(), err
 	}
-	a.state = next
+	a.state, a.who = next, who
+	a.state.Has = who.has
 	return nil, nil
 }
 
 // afterwards does what a proof gives occasion to, and nobody waits for.
 func (s *Authentications) afterwards(ctx context.Context, t *attempt, found judgement) {
+	if c := found.credential; c.ID != "" && t.factor != identityv1.Factor_FACTOR_NEW_PASSWORD {
+		_ = store.NoteUse(ctx, s.DB.Pool(), c.User, []string{c.ID}, t.at)
+	}
 	switch {
 	case found.rehash:
 		s.rehash(ctx, t, found)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -12,7 +13,6 @@ import (
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/revision"
-	"github.com/meridian-iam/meridian/pkg/secret"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
@@ -58,12 +58,19 @@ func (s *Authentications) finish(
 	if err := s.adopt(ctx, req); err != nil {
 		return nil, err
 	}
+	before, err := s.look(ctx, req)
+	if fault.Is(err, commonv1.Reason_AUTHENTICATION_ENDED) {
+		before, err = nil, nil // it may have been finished with this key
+	}
+	if err != nil {
+		return nil, err
+	}
 	out := &identityv1.FinishAuthenticationResponse{}
-	_, err := s.Log.Commit(ctx, eventlog.Request{
+	_, err = s.Log.Commit(ctx, eventlog.Request{
 		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
 		Procedure: identityv1connect.AuthenticationServiceFinishAuthenticationProcedure, Message: req, Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) error {
-		a, err := s.lock(ctx, tx, req.GetAuthentication(), secret.NewString(req.GetSecret()))
+		a, err := s.lock(ctx, tx, req, before)
 		if err != nil {
 			return err
 		}
@@ -79,10 +86,9 @@ func (s *Authentications) finish(
 // The look for the address is in no transaction: in one it would make sign-ups
 // conflict. Where it looked too early, the primary key of addresses says so.
 func (s *Authentications) adopt(ctx context.Context, req *identityv1.FinishAuthenticationRequest) error {
-	own := secret.NewString(req.GetSecret())
-	a, err := s.look(ctx, req.GetAuthentication(), own)
+	a, err := s.look(ctx, req)
 	if fault.Is(err, commonv1.Reason_AUTHENTICATION_ENDED) {
-		return nil // it may have been finished with this key
+		return nil
 	}
 	if err != nil || a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_UP || !a.state.Complete() {
 		return err
@@ -96,7 +102,7 @@ func (s *Authentications) adopt(ctx context.Context, req *identityv1.FinishAuthe
 		return err
 	}
 	return s.DB.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		a, err := s.lock(ctx, tx, req.GetAuthentication(), own)
+		a, err := s.lock(ctx, tx, req, nil)
 		if err != nil || a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_UP {
 			return err
 		}
@@ -125,19 +131,14 @@ func (s *Authentications) take(
 	if err := s.stillOpen(ctx, tx, a); err != nil {
 		return err
 	}
-	var rev revision.Revision
+	var err error
 	if a.state.User == "" {
-		made, first, err := s.signUp(ctx, tx, a, caller, name, at)
-		if err != nil {
-			return err
-		}
-		a.state.User, rev, out.Created = made.ID, first, true
+		err = s.signUp(ctx, tx, a, caller, name, at, out)
 	} else {
-		head, err := s.Log.Head(ctx, tx, a.state.User)
-		if err != nil {
-			return err
-		}
-		rev = revision.Revision{Log: head.Log, Sequence: head.Sequence}
+		out.Revision, err = s.prove(ctx, tx, a, caller)
+	}
+	if err != nil {
+		return err
 	}
 	if err := store.DeleteAuthentication(ctx, tx, a.state.ID); err != nil {
 		return err
@@ -148,15 +149,40 @@ func (s *Authentications) take(
 	r := a.state.Result()
 	out.User, out.Acr, out.Amr, out.AuthenticatedAt = r.User, r.Level.String(), r.AMR, timestamppb.New(r.AuthenticatedAt)
 	out.SecondFactorMissing = r.Unenrolled
-	var err error
-	out.Revision, err = revision.Token(rev)
-	return err
+	return nil
 }
 
-// stillOpen says whether user and organization are what they were at the start.
+// prove notes that the user's address was proved, where it was not yet and this
+// region can write so; and returns the token of the user's log.
+func (s *Authentications) prove(ctx context.Context, tx pgx.Tx, a *opened, caller principal.Principal) (string, error) {
+	byMail := slices.ContainsFunc(a.state.Done, func(step authentication.Step) bool {
+		return step.Factor == identityv1.Factor_FACTOR_EMAIL_CODE || step.Factor == identityv1.Factor_FACTOR_EMAIL_LINK
+	})
+	if byMail && a.state.Email != "" && !a.who.user.EmailVerified && a.who.user.HomeRegion == s.Region {
+		verified := true
+		_, token, err := s.Users.change(ctx, tx, a.state.User, address.Address{}, caller, user.Update{EmailVerified: &verified}.Decide)
+		return token, err
+	}
+	head, err := s.Log.Head(ctx, tx, a.state.User)
+	if err != nil {
+		return "", err
+	}
+	return revision.Token(revision.Revision{Log: head.Log, Sequence: head.Sequence})
+}
+
+// stillOpen says whether user, what the user has proved with, and organization are
+// what they were: who changes a password ends the authentications that know the one
+// before.
+//
+// Errors: AUTHENTICATION_ENDED, USER_SUSPENDED, ORGANIZATION_STATE.
 func (s *Authentications) stillOpen(ctx context.Context, tx pgx.Tx, a *opened) error {
 	if a.who.user.Status == user.Suspended {
 		return suspended()
+	}
+	for _, step := range a.state.Done {
+		if a.state.User != "" && !stands(step, a.who, a.state.Email) {
+			return authentication.Ended()
+		}
 	}
 	if a.state.Organization == "" {
 		return nil
@@ -180,25 +206,27 @@ func (s *Authentications) letIn(ctx context.Context, tx pgx.Tx, state *authentic
 // signUp makes the user who has proved an address, with the password that was
 // chosen.
 func (s *Authentications) signUp(
-	ctx context.Context, tx pgx.Tx, a *opened, caller principal.Principal, name string, at time.Time,
-) (store.User, revision.Revision, error) {
+	ctx context.Context, tx pgx.Tx, a *opened, caller principal.Principal, name string, at time.Time, out *identityv1.FinishAuthenticationResponse,
+) error {
 	email, err := address.Parse(a.state.Email)
 	if err != nil {
-		return store.User{}, revision.Revision{}, err
+		return err
 	}
 	made, rev, err := s.Users.create(ctx, tx, user.Create{
 		ID: id.New(id.User), Realm: a.state.Realm, Regions: s.Users.Regions, Email: email, EmailVerified: true,
 		Name: name, Locale: a.state.Locale, Source: "sign_up",
 	}, caller)
-	if err != nil || a.state.Hash == "" {
-		return made, rev, err
+	if err != nil {
+		return err
+	}
+	a.state.User, out.Created = made.ID, true
+	if a.state.Hash == "" {
+		out.Revision, err = revision.Token(rev)
+		return err
 	}
 	held := &heldCredentials{
 		head: eventlog.Head{Log: made.ID, HomeRegion: made.HomeRegion, Sequence: rev.Sequence}, user: made, set: credential.Set{},
 	}
-	if _, _, err := held.setPassword(ctx, tx, s.Log, caller, newPassword{hash: a.state.Hash, origin: "user", at: at}); err != nil {
-		return made, rev, err
-	}
-	rev.Sequence++
-	return made, rev, nil
+	_, out.Revision, err = held.setPassword(ctx, tx, s.Log, caller, newPassword{hash: a.state.Hash, origin: "user", at: at})
+	return err
 }

@@ -424,3 +424,124 @@ func TestAuthenticationNeedsACaller(t *testing.T) {
 	b.ip = "203.0.113.7"
 	wants(t, b.start(signIn, "not an address"), commonv1.Reason_INVALID_FIELD)
 }
+
+// Addresses of one network are one to the limits, however they are written.
+func TestNetworks(t *testing.T) {
+	for _, tc := range []struct {
+		first, second string
+		same          bool
+	}{
+		{"203.0.113.7", "203.0.113.250", true},
+		{"203.0.113.7", "203.0.114.7", false},
+		{"203.0.113.7", "::ffff:203.0.113.9", true},
+		{"2001:db8:1:2:3:4:5:6", "2001:db8:1:2:ffff::1", true},
+		{"2001:db8:1:2::1", "2001:db8:1:3::1", false},
+		{"fe80::1%eth0", "fe80::2", true},
+	} {
+		d, ctx := newDoor(t), admin(t)
+		for range 6 {
+			b := d.browser(ctx, tc.first)
+			must(t, b.start(signIn, ada))
+			wants(t, b.prove(text("wrong horse battery")), commonv1.Reason_AUTHENTICATION_REJECTED)
+		}
+		b := d.browser(ctx, tc.second)
+		must(t, b.start(signIn, ada))
+		want := commonv1.Reason_AUTHENTICATION_REJECTED
+		if tc.same {
+			want = commonv1.Reason_RATE_LIMITED
+		}
+		wants(t, b.prove(text("wrong horse battery")), want)
+	}
+	b := newDoor(t).browser(admin(t), "")
+	for _, b.ip = range []string{"203.0.113.7:443", "localhost", "", "203.0.113.007", strings.Repeat("1", 45)} {
+		wants(t, b.start(signIn, ada), commonv1.Reason_INVALID_FIELD)
+	}
+}
+
+// People of different networks sign in by transactions that all overlap: none is
+// asked to run again.
+func TestSignInsDoNotConflict(t *testing.T) {
+	const people = 8
+	meeting := &sqltest.Meeting{Mark: "INSERT INTO identity.throttles"}
+	db, err := sqldb.Open(t.Context(), sqldb.Config{URL: sqltest.URL(t), MaxConns: 2*people + 2, Tracer: meeting})
+	must(t, err)
+	t.Cleanup(db.Close)
+	d, ctx := newDoorOn(t, newFixtureOn(t, db)), admin(t)
+	browsers := make([]*browser, people)
+	for i := range browsers {
+		browsers[i] = d.browser(ctx, fmt.Sprintf("198.51.%d.1", i))
+		browsers[i].email = fmt.Sprintf("user%d@example.com", i)
+		d.setPassword(t, ctx, d.user(t, ctx, browsers[i].email, "N"), goodText)
+	}
+	for _, step := range []struct {
+		name string
+		runs int // of transactions for each, the first of which meet
+		do   func(b *browser) error
+	}{
+		{"start", 1, func(b *browser) error { return b.start(signIn, b.email) }},
+		{"request", 1, func(b *browser) error { return b.request(byCode) }},
+		{"prove", 2, func(b *browser) error { return b.prove(text(goodText)) }},
+		{"finish", 1, func(b *browser) error { _, err := b.finish(); return err }},
+	} {
+		meeting.Expect(people)
+		got := outcomes(people, func(i int) error { return step.do(browsers[i]) })
+		if got[""] != people || meeting.Runs() != step.runs*people {
+			t.Errorf("%s: %v, and %d transactions ran for %d", step.name, got, meeting.Runs(), step.runs*people)
+		}
+		meeting.Expect(0)
+	}
+}
+
+// Who changes the password ends what was begun with the one before.
+func TestAChangeEndsWhatWasBegun(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	key := newAuthenticator(user, true)
+	made := d.register(t, ctx, user, key)
+	byPassword, byKey, byMail := d.browser(ctx, "203.0.113.7"), d.browser(ctx, "203.0.113.7"), d.browser(ctx, "203.0.113.7")
+	must(t, byPassword.start(signIn, ada))
+	must(t, byPassword.prove(text(goodText)))
+	must(t, byKey.start(signIn, ""))
+	must(t, byKey.request(byPasskey))
+	must(t, byKey.prove(with(key.sign(t, byKey.options))))
+	must(t, byMail.start(signIn, ada))
+	must(t, byMail.request(byCode))
+	late := d.browser(ctx, "203.0.113.7")
+	must(t, late.start(signIn, ada))
+	must(t, late.request(byCode))
+	lateCode := d.code(t, ada)
+	must(t, byMail.request(byCode))
+	must(t, byMail.prove(with(d.code(t, ada))))
+
+	d.setPassword(t, ctx, user, "another horse battery")
+	_, err := byPassword.finish()
+	wants(t, err, commonv1.Reason_AUTHENTICATION_ENDED)
+	_, err = d.cred.DeleteCredential(ctx, &identityv1.DeleteCredentialRequest{User: user, Credential: made.GetId(), IdempotencyKey: nextKey()})
+	must(t, err)
+	_, err = byKey.finish()
+	wants(t, err, commonv1.Reason_AUTHENTICATION_ENDED)
+	_, err = d.users.ChangeEmail(ctx, &identityv1.ChangeEmailRequest{User: user, Email: "ada@example.org", IdempotencyKey: nextKey()})
+	must(t, err)
+	_, err = byMail.finish()
+	wants(t, err, commonv1.Reason_AUTHENTICATION_ENDED)
+	wants(t, late.prove(with(lateCode)), commonv1.Reason_AUTHENTICATION_REJECTED)
+}
+
+// An address that somebody has proved is verified from then on.
+func TestAProofVerifiesTheAddress(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	b := d.browser(ctx, "203.0.113.7")
+	for range 2 {
+		must(t, b.start(signIn, ada))
+		must(t, b.request(byCode))
+		must(t, b.prove(with(d.code(t, ada))))
+		b.result(t, user, "aal1", "otp")
+	}
+	got, err := d.users.GetUser(ctx, &identityv1.GetUserRequest{User: user})
+	must(t, err)
+	if head, err := d.log.Head(ctx, d.db.Pool(), user); err != nil || head.Sequence != 2 || !got.GetUser().GetEmailVerified() {
+		t.Errorf("head %d, %v, verified %v; want 2: user, verified once", head.Sequence, err, got.GetUser().GetEmailVerified())
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/services/identity/internal/address"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/authentication"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/credential"
 	"github.com/meridian-iam/meridian/services/identity/internal/onetime"
@@ -86,7 +87,7 @@ func (s *Authentications) judgePassword(ctx context.Context, t *attempt) (judgem
 		return judgement{}, err
 	}
 	found := t.by(own, result.Match)
-	found.rehash = result.Rehash
+	found.proof.Version, found.rehash = own.Version, result.Rehash
 	return found, nil
 }
 
@@ -198,34 +199,41 @@ func former(c store.Credential) []string {
 	return append([]string{c.Hash}, c.Former...)
 }
 
-// use uses a credential up, as far as it can be used once only, and says whether
-// it is still what the proof was compared with.
-func (s *Authentications) use(ctx context.Context, tx pgx.Tx, t *attempt, found judgement, at time.Time) (right bool, err error) {
-	c := found.credential
-	switch t.factor {
+// stands says whether what a step was proved with is still what the user has: the
+// same password and address, a passkey that is not flagged.
+func stands(step authentication.Step, who subject, typed string) bool {
+	switch step.Factor {
 	case identityv1.Factor_FACTOR_EMAIL_CODE, identityv1.Factor_FACTOR_EMAIL_LINK:
-		return true, nil // its challenge is gone
-	case identityv1.Factor_FACTOR_PASSWORD:
-		if right, err = store.SamePassword(ctx, tx, c); err != nil || !right {
-			return false, err
-		}
-	case identityv1.Factor_FACTOR_TOTP:
-		if right, err = store.UseTOTP(ctx, tx, c.User, c.ID, found.step); err != nil || !right {
-			return false, err
-		}
-	case identityv1.Factor_FACTOR_PASSKEY:
-		if right, err = store.UsePasskey(ctx, tx, c); err != nil {
-			return false, err
-		}
-		if !right { // another assertion with this counter was faster
-			return false, s.flag(ctx, tx, t, c)
-		}
-	case identityv1.Factor_FACTOR_RECOVERY_CODE:
-		if right, err = s.useRecoveryCode(ctx, tx, t, c); err != nil || !right {
-			return false, err
+		email, err := address.Parse(typed)
+		return err != nil || who.user.Has(email) // a step-up is about no address
+	}
+	for _, c := range who.credentials {
+		if c.ID == step.Credential {
+			return !c.Flagged && (c.Kind != credential.Password || c.Version == step.Version)
 		}
 	}
-	return true, store.UseCredential(ctx, tx, c.User, c.ID, at)
+	return false
+}
+
+// use uses a credential up, as far as it can be used once only, and says whether it
+// could be.
+func (s *Authentications) use(ctx context.Context, tx pgx.Tx, t *attempt, found judgement) (bool, error) {
+	c := found.credential
+	switch t.factor {
+	case identityv1.Factor_FACTOR_TOTP:
+		return store.UseTOTP(ctx, tx, c.User, c.ID, found.step)
+	case identityv1.Factor_FACTOR_PASSKEY:
+		used, err := store.UsePasskey(ctx, tx, c)
+		if err != nil || used {
+			return used, err
+		}
+		// Another assertion with this counter was faster.
+		return false, s.flag(ctx, tx, t, c)
+	case identityv1.Factor_FACTOR_RECOVERY_CODE:
+		return s.useRecoveryCode(ctx, tx, t, c)
+	default:
+		return true, nil // its challenge is gone; a password is for many uses
+	}
 }
 
 // useRecoveryCode uses up the code that was typed, if it is there still.

@@ -39,24 +39,47 @@ type opened struct {
 //
 // Errors: AUTHENTICATION_ENDED for one that is absent, another browser's, or of a
 // user who is gone.
-func (s *Authentications) look(ctx context.Context, authenticationID string, own secret.String) (*opened, error) {
-	row, err := store.FindAuthentication(ctx, s.DB.Pool(), authenticationID)
+func (s *Authentications) look(ctx context.Context, req owned) (*opened, error) {
+	row, err := store.FindAuthentication(ctx, s.DB.Pool(), req.GetAuthentication())
 	if err != nil {
 		return nil, err
 	}
-	return s.open(ctx, s.DB.Pool(), row, own)
-}
-
-// lock is look with the row locked to the end of the transaction.
-func (s *Authentications) lock(ctx context.Context, tx pgx.Tx, authenticationID string, own secret.String) (*opened, error) {
-	row, err := store.LockAuthentication(ctx, tx, authenticationID)
+	a, err := s.unlock(row, secret.NewString(req.GetSecret()))
 	if err != nil {
 		return nil, err
 	}
-	return s.open(ctx, tx, row, own)
+	return a, s.about(ctx, s.DB.Pool(), a)
 }
 
-func (s *Authentications) open(ctx context.Context, q sqldb.Querier, row store.Authentication, own secret.String) (*opened, error) {
+// lock reads an authentication again, with its row locked to the end of the
+// transaction. Whom it is about is as before has it, so that the transaction looks
+// at no row of users, for which sign-ins would conflict; nil reads it.
+//
+// Errors: as look. The transaction must be rolled back then.
+func (s *Authentications) lock(ctx context.Context, tx pgx.Tx, req owned, before *opened) (*opened, error) {
+	row, err := store.LockAuthentication(ctx, tx, req.GetAuthentication())
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.unlock(row, secret.NewString(req.GetSecret()))
+	switch {
+	case err != nil:
+		return nil, err
+	case before != nil && before.state.User == a.state.User:
+		a.who, a.state.Has = before.who, before.who.has
+		return a, nil
+	}
+	return a, s.about(ctx, tx, a)
+}
+
+// owned is a request of the browser that an authentication belongs to.
+type owned interface {
+	GetAuthentication() string
+	GetSecret() string
+}
+
+// unlock opens the state of a row.
+func (s *Authentications) unlock(row store.Authentication, own secret.String) (*opened, error) {
 	if s.Blind.IsZero() {
 		return nil, noKey()
 	}
@@ -65,17 +88,20 @@ func (s *Authentications) open(ctx context.Context, q sqldb.Querier, row store.A
 	}
 	a := &opened{row: row, secret: own}
 	var err error
-	if a.state, err = unsealed(row, own); err != nil {
-		return nil, err
-	}
+	a.state, err = unsealed(row, own)
+	return a, err
+}
+
+// about reads whom an authentication is about.
+func (s *Authentications) about(ctx context.Context, q sqldb.Querier, a *opened) (err error) {
 	if a.who, err = s.subject(ctx, q, a.state.User); err != nil {
-		return nil, err
+		return err
 	}
 	if a.state.User != "" && (a.who.user.Status == 0 || a.who.user.Status == user.Erased) {
-		return nil, authentication.Ended()
+		return authentication.Ended()
 	}
 	a.state.Has = a.who.has
-	return a, nil
+	return nil
 }
 
 // save writes the state of an authentication that lock has opened.
@@ -150,8 +176,7 @@ type call struct{ key, request []byte }
 // step is the request of a step.
 type step interface {
 	mutation
-	GetAuthentication() string
-	GetSecret() string
+	owned
 	GetClient() *identityv1.Client
 }
 

@@ -117,7 +117,7 @@ func (h *heldCredentials) rehash(
 	if err != nil {
 		return err
 	}
-	if err := store.SetPasswordHash(ctx, tx, h.user.ID, now.ID, hash, now.Former); err != nil {
+	if err := store.RehashPassword(ctx, tx, h.user.ID, now.ID, hash, now.Version); err != nil {
 		return err
 	}
 	_, err = appended(ctx, tx, log, h.head, caller, events)

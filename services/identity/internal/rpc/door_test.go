@@ -334,6 +334,9 @@ func (b *browser) finish() (*identityv1.FinishAuthenticationResponse, error) {
 	return answer, err
 }
 
+// nextKey is an idempotency key, for tests that have another key.
+func nextKey() string { return key() }
+
 // must fails the test on an error.
 func must(t *testing.T, err error) {
 	t.Helper()

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/meridian-iam/meridian/pkg/home"
-	"github.com/meridian-iam/meridian/pkg/secret"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 )
@@ -41,7 +40,7 @@ func (s *authenticationsAtHome) ContinueAuthentication(
 	ctx context.Context, req *identityv1.ContinueAuthenticationRequest,
 ) (*identityv1.ContinueAuthenticationResponse, error) {
 	if _, totp := req.GetProof().(*identityv1.ContinueAuthenticationRequest_Totp); totp && s.peers != nil {
-		a, err := s.look(ctx, req.GetAuthentication(), secret.NewString(req.GetSecret()))
+		a, err := s.look(ctx, req)
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +58,7 @@ func (s *authenticationsAtHome) FinishAuthentication(
 	ctx context.Context, req *identityv1.FinishAuthenticationRequest,
 ) (*identityv1.FinishAuthenticationResponse, error) {
 	if s.peers != nil {
-		a, err := s.look(ctx, req.GetAuthentication(), secret.NewString(req.GetSecret()))
+		a, err := s.look(ctx, req)
 		if err == nil && a.state.Purpose == identityv1.Purpose_PURPOSE_SIGN_UP && a.state.Realm != "" {
 			return home.Send(ctx, s.peers, a.state.Realm, req,
 				identityv1connect.AuthenticationServiceClient.FinishAuthentication, s.Authentications.FinishAuthentication)

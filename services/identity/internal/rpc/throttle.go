@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"encoding/hex"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -54,6 +55,30 @@ func failures(m *Meter) *prometheus.CounterVec { return m.failures }
 func lockouts(m *Meter) *prometheus.CounterVec { return m.lockouts }
 func refused(m *Meter) *prometheus.CounterVec  { return m.refused }
 
+// The parts of an address that one customer of a provider has: the others are
+// chosen at will.
+const (
+	networkBits4 = 24
+	networkBits6 = 64
+)
+
+// networkOf is the network of a browser's address. An IPv4 address that is written as
+// IPv6 is one.
+//
+// Errors: INVALID_FIELD (client.ip).
+func networkOf(client *identityv1.Client) (string, error) {
+	a, err := netip.ParseAddr(client.GetIp())
+	if err != nil {
+		return "", fault.Field("client.ip", "ip", "must be an IP address, as 203.0.113.7 or 2001:db8::1")
+	}
+	a = a.Unmap().WithZone("")
+	bits := networkBits6
+	if a.Is4() {
+		bits = networkBits4
+	}
+	return netip.PrefixFrom(a, bits).Masked().String(), nil
+}
+
 // mac authenticates devices under the blind key.
 func (s *Authentications) mac(purpose, realm, text string) []byte {
 	return s.Blind.Index(purpose, realm, text)
@@ -64,7 +89,7 @@ func (s *Authentications) mac(purpose, realm, text string) []byte {
 //
 // Errors: INVALID_FIELD (client.ip).
 func (s *Authentications) source(state *authentication.State, client *identityv1.Client, at time.Time) (throttle.Source, error) {
-	network, err := throttle.Network(client.GetIp())
+	network, err := networkOf(client)
 	if err != nil {
 		return throttle.Source{}, err
 	}

@@ -41,16 +41,26 @@ func FindAuthentication(ctx context.Context, q sqldb.Querier, id string) (Authen
 	return a, sqldb.Unavailable(err)
 }
 
+// lockAuthentication finds the row as the conflict of an insert, which locks no page
+// of an index (see package eventlog). What it inserts is nobody's.
+const lockAuthentication = `INSERT INTO identity.authentications AS a (authentication_id, secret_hash, state, home_region, expires_at)
+VALUES ($1, '', '', '', 'epoch') ON CONFLICT (authentication_id) DO UPDATE SET home_region = a.home_region
+RETURNING a.authentication_id, a.secret_hash, a.state, a.home_region, a.expires_at`
+
 // LockAuthentication reads an authentication and locks its row to the end of the
 // transaction.
 //
-// Errors: AUTHENTICATION_ENDED for one that is absent.
+// Errors: AUTHENTICATION_ENDED for one that is absent; the transaction must be rolled
+// back then.
 func LockAuthentication(ctx context.Context, tx pgx.Tx, id string) (Authentication, error) {
-	a, err := scanAuthentication(tx.QueryRow(ctx, selectAuthentication+` FOR UPDATE`, id))
-	if errors.Is(err, pgx.ErrNoRows) {
+	a, err := scanAuthentication(tx.QueryRow(ctx, lockAuthentication, id))
+	switch {
+	case err != nil:
+		return a, closed(err, "lock authentication")
+	case len(a.SecretHash) == 0:
 		return a, authentication.Ended()
 	}
-	return a, closed(err, "lock authentication")
+	return a, nil
 }
 
 func scanAuthentication(row pgx.Row) (Authentication, error) {
@@ -59,10 +69,13 @@ func scanAuthentication(row pgx.Row) (Authentication, error) {
 	return a, err
 }
 
-// UpdateAuthentication writes the state of an authentication whose row is locked.
+// UpdateAuthentication writes the state of an authentication whose row is locked: so
+// it never inserts.
 func UpdateAuthentication(ctx context.Context, tx pgx.Tx, a Authentication) error {
 	return execute(ctx, tx, "update authentication",
-		`UPDATE identity.authentications SET state = $2, expires_at = $3 WHERE authentication_id = $1`, a.ID, a.State, a.ExpiresAt)
+		`INSERT INTO identity.authentications (authentication_id, secret_hash, state, home_region, expires_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (authentication_id) DO UPDATE SET state = excluded.state, expires_at = excluded.expires_at`,
+		a.ID, a.SecretHash, a.State, a.HomeRegion, a.ExpiresAt)
 }
 
 // DeleteAuthentication removes an authentication that is finished.

@@ -151,6 +151,12 @@ func some(texts []string) []string {
 	return texts
 }
 
+// RehashPassword gives a password another hash, if it is still of the version.
+func RehashPassword(ctx context.Context, tx pgx.Tx, user, credentialID, hash string, version int64) error {
+	return execute(ctx, tx, "rehash password", `UPDATE identity.credentials SET hash = $3
+WHERE user_id = $1 AND credential_id = $2 AND version = $4`, user, credentialID, hash, version)
+}
+
 // SetPasswordHash gives a password another hash, and keeps those of former ones.
 func SetPasswordHash(ctx context.Context, tx pgx.Tx, user, credentialID, hash string, former []string) error {
 	return execute(ctx, tx, "set password", `UPDATE identity.credentials SET hash = $3, former = $4, version = version + 1
@@ -193,11 +199,12 @@ func DeleteCredentials(ctx context.Context, tx pgx.Tx, user string) error {
 	return closed(tx.SendBatch(ctx, batch).Close(), "delete credentials")
 }
 
-// UseCredential notes that a credential let its user in. It needs no lock of the
-// log: it is no fact of it.
-func UseCredential(ctx context.Context, tx pgx.Tx, user, credentialID string, at time.Time) error {
-	return execute(ctx, tx, "use credential", `UPDATE identity.credentials SET last_used_at = $3 WHERE user_id = $1 AND credential_id = $2`,
-		user, credentialID, at)
+// NoteUse notes that credentials let their user in. It is no fact of the log, and in
+// no transaction: in one it would make sign-ins conflict.
+func NoteUse(ctx context.Context, q sqldb.Querier, user string, credentialIDs []string, at time.Time) error {
+	_, err := q.Exec(ctx, `UPDATE identity.credentials SET last_used_at = $3 WHERE user_id = $1 AND credential_id = ANY($2)`,
+		user, credentialIDs, at)
+	return sqldb.Unavailable(err)
 }
 
 // UseTOTP lets a period of a TOTP in, and says whether it could: neither it nor a
@@ -227,12 +234,4 @@ func closed(err error, operation string) error {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
 	return nil
-}
-
-// SamePassword says whether a password is still the one that was read, and locks
-// its row to the end of the transaction.
-func SamePassword(ctx context.Context, tx pgx.Tx, c Credential) (bool, error) {
-	tag, err := tx.Exec(ctx, `UPDATE identity.credentials SET last_used_at = last_used_at
-WHERE user_id = $1 AND credential_id = $2 AND version = $3`, c.User, c.ID, c.Version)
-	return tag.RowsAffected() == 1, closed(err, "look at password")
 }

@@ -78,8 +78,9 @@ type Enrolled struct {
 // Step is a proof that was accepted.
 type Step struct {
 	Factor identityv1.Factor `json:"factor"`
-	// Credential is what it was made with; empty for email.
+	// Credential is what it was made with, and Version which password; empty for email.
 	Credential string    `json:"credential,omitempty"`
+	Version    int64     `json:"version,omitempty"`
 	At         time.Time `json:"at"`
 	// UserVerified and Synchronized are of a passkey.
 	UserVerified bool `json:"user_verified,omitempty"`

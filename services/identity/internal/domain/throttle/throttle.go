@@ -45,7 +45,7 @@ type Source struct {
 	// Device is the id of a device that the user signed in with; empty: it is not
 	// known.
 	Device string
-	// Network is from Network.
+	// Network is where the browser is: a /24 of IPv4, a /64 of IPv6.
 	Network string
 }
 

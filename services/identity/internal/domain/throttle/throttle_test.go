@@ -9,9 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/secret"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
 )
 
@@ -278,25 +276,6 @@ func TestCounters(t *testing.T) {
 	}
 	if got := strings.Join(cleared, " "); got != "network_identifier second_user device second_device" {
 		t.Errorf("cleared: %s", got)
-	}
-}
-
-func TestNetwork(t *testing.T) {
-	for ip, want := range map[string]string{
-		"203.0.113.7":             "203.0.113.0/24",
-		"::ffff:203.0.113.7":      "203.0.113.0/24",
-		"2001:db8:1:2:3:4:5:6":    "2001:db8:1:2::/64",
-		"fe80::1%eth0":            "fe80::/64",
-		"203.0.113.7:443":         "",
-		"localhost":               "",
-		"":                        "",
-		"203.0.113.007":           "",
-		strings.Repeat("1", 1000): "",
-	} {
-		got, err := throttle.Network(ip)
-		if got != want || (err != nil) != (want == "") || err != nil && !fault.Is(err, commonv1.Reason_INVALID_FIELD) {
-			t.Errorf("Network(%.50q) = %q, %v; want %q", ip, got, err, want)
-		}
 	}
 }
 

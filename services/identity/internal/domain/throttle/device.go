@@ -5,41 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"net/netip"
 	"strings"
 	"time"
 
-	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/secret"
 )
-
-// The parts of an address that one customer of a provider has: the others are
-// chosen at will.
-const (
-	bits4 = 24
-	bits6 = 64
-)
-
-// Network returns the network of an address of a browser: the /24 of an IPv4
-// address, the /64 of an IPv6 one. An IPv4 address that is written as IPv6 is one.
-//
-// Errors: INVALID_FIELD of client.ip.
-func Network(ip string) (string, error) {
-	a, err := netip.ParseAddr(ip)
-	if err != nil {
-		return "", fault.Field("client.ip", "ip", "must be an IP address, as 203.0.113.7 or 2001:db8::1")
-	}
-	a = a.Unmap().WithZone("")
-	bits := bits6
-	if a.Is4() {
-		bits = bits4
-	}
-	network, err := a.Prefix(bits)
-	if err != nil {
-		return "", fault.Field("client.ip", "ip", "must be an IP address, as 203.0.113.7 or 2001:db8::1")
-	}
-	return network.String(), nil
-}
 
 // A device's text is "mdv_" and base64url of a random id, the day of issue and a
 // MAC over both and the user. It says nothing about the user, and proves nothing
