@@ -199,7 +199,7 @@ func (s *Credentials) registered(kept begun, response string, at time.Time) (sto
 			Kind: credential.Passkey, RPID: made.RPID, AAGUID: made.AAGUID[:], Format: made.AttestationFormat, BackupEligible: made.BackupEligible,
 		},
 		Passkey: store.Passkey{
-			RawID: made.ID, PublicKey: made.PublicKey, Algorithm: int32(made.Algorithm), SignCount: int64(made.SignCount), //nolint:gosec // COSE algorithms are small
+			RawID: made.ID, PublicKey: made.PublicKey, Algorithm: int32(made.Algorithm), SignCount: int64(made.SignCount),
 			Transports: made.Transports, BackedUp: made.BackupState, UserVerified: made.UserVerified,
 			Discoverable: made.Discoverable, Trusted: made.Trusted,
 		},

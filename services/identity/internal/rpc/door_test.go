@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,9 +95,9 @@ func (d *door) letter(t *testing.T, to string) mail.Message {
 	t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for i := len(d.sent) - 1; i >= 0; i-- {
-		if d.sent[i].To == to {
-			return d.sent[i]
+	for _, m := range slices.Backward(d.sent) {
+		if m.To == to {
+			return m
 		}
 	}
 	t.Fatalf("no letter to %s", to)
@@ -236,7 +237,7 @@ func (a *authenticator) sign(t *testing.T, options string) *identityv1.ContinueA
 type browser struct {
 	*door
 
-	ctx        context.Context //nolint:containedctx // a browser's calls are all of one caller
+	ctx        context.Context
 	ip, device string
 	email      string // for steps that are done for several
 	// id and secret are of the authentication that was started last, seen is how far

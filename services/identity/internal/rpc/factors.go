@@ -78,7 +78,7 @@ func relied(c store.Credential) passkey.Credential {
 	}
 	return passkey.Credential{
 		ID: c.Passkey.RawID, UserHandle: []byte(c.User), RPID: c.RPID, PublicKey: c.Passkey.PublicKey,
-		Algorithm: passkey.Algorithm(c.Passkey.Algorithm), AAGUID: aaguid, SignCount: uint32(c.Passkey.SignCount), //nolint:gosec // the column holds a uint32
+		Algorithm: passkey.Algorithm(c.Passkey.Algorithm), AAGUID: aaguid, SignCount: uint32(c.Passkey.SignCount),
 		Transports: c.Passkey.Transports, BackupEligible: c.BackupEligible, BackupState: c.Passkey.BackedUp,
 		UserVerified: c.Passkey.UserVerified, Discoverable: c.Passkey.Discoverable, AttestationFormat: c.Format, Trusted: c.Passkey.Trusted,
 	}
@@ -88,7 +88,7 @@ func relied(c store.Credential) passkey.Credential {
 func (f Factors) passwordPolicy(settings organization.Settings) password.Policy {
 	return password.Policy{
 		MinLength: settings.PasswordLength(), ForbidBreached: !settings.PasswordAllowBreached && f.Breached != nil,
-		ForbidIdentity: true, History: int(settings.PasswordHistory), //nolint:gosec // 24 at most
+		ForbidIdentity: true, History: int(settings.PasswordHistory),
 	}
 }
 

@@ -60,7 +60,7 @@ func StoreThrottles(ctx context.Context, tx pgx.Tx, keys [][]byte, buckets []thr
 	failures := make([]int32, len(buckets))
 	blocked, updated := make([]time.Time, len(buckets)), make([]time.Time, len(buckets))
 	for i, b := range buckets {
-		failures[i], blocked[i], updated[i] = int32(b.Failures), b.BlockedUntil, b.UpdatedAt //nolint:gosec // few
+		failures[i], blocked[i], updated[i] = int32(b.Failures), b.BlockedUntil, b.UpdatedAt
 	}
 	return execute(ctx, tx, "store throttles", storeThrottles, keys, failures, blocked, updated, region)
 }

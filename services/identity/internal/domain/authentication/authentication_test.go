@@ -318,70 +318,70 @@ func TestNothingTellsWhatAnAddressHas(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	password := authentication.Start{Purpose: signIn, Policy: all, Email: "ada@example.com", User: user, Has: authentication.Enrolled{Password: true, Passkey: true, Email: true}}
 	code := short["code"]
-	for name, run := range map[string]func(t *testing.T, s *authentication.State) (got error, want commonv1.Reason){
-		"ten wrong proofs end it": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+	for name, run := range map[string]func(t *testing.T, s *authentication.State) (want commonv1.Reason, got error){
+		"ten wrong proofs end it": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			for range authentication.MaxFailures {
 				if _, err := s.Attempt(short["password"], now); err != nil {
 					t.Fatal(err)
 				}
 			}
 			_, err := s.Attempt(short["password"], now)
-			return err, commonv1.Reason_AUTHENTICATION_ENDED
+			return commonv1.Reason_AUTHENTICATION_ENDED, err
 		},
-		"the tenth may be right": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"the tenth may be right": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			for range authentication.MaxFailures - 1 {
 				if _, err := s.Attempt(short["password"], now); err != nil {
 					t.Fatal(err)
 				}
 			}
-			return do(s, "password", user, now), 0
+			return 0, do(s, "password", user, now)
 		},
-		"another user's proof": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
-			return do(s, "password", other, now), commonv1.Reason_AUTHENTICATION_REJECTED
+		"another user's proof": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
+			return commonv1.Reason_AUTHENTICATION_REJECTED, do(s, "password", other, now)
 		},
-		"nobody's proof": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
-			return do(s, "code", "", now), commonv1.Reason_AUTHENTICATION_REJECTED
+		"nobody's proof": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
+			return commonv1.Reason_AUTHENTICATION_REJECTED, do(s, "code", "", now)
 		},
-		"a passkey that did not verify comes first": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
-			return do(s, "passkey", user, now), commonv1.Reason_AUTHENTICATION_REJECTED
+		"a passkey that did not verify comes first": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
+			return commonv1.Reason_AUTHENTICATION_REJECTED, do(s, "passkey", user, now)
 		},
-		"a passkey of somebody whose address it is not": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"a passkey of somebody whose address it is not": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			s.User = "" // the address is nobody's
-			return do(s, "passkey+", user, now), commonv1.Reason_AUTHENTICATION_REJECTED
+			return commonv1.Reason_AUTHENTICATION_REJECTED, do(s, "passkey+", user, now)
 		},
-		"a factor that does not come next": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
-			return do(s, "totp", user, now), commonv1.Reason_FACTOR_UNAVAILABLE
+		"a factor that does not come next": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
+			return commonv1.Reason_FACTOR_UNAVAILABLE, do(s, "totp", user, now)
 		},
-		"a new password proves nothing": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
-			return do(s, "new_password", user, now), commonv1.Reason_FACTOR_UNAVAILABLE
+		"a new password proves nothing": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
+			return commonv1.Reason_FACTOR_UNAVAILABLE, do(s, "new_password", user, now)
 		},
-		"a proof twice": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"a proof twice": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if err := do(s, "password", user, now); err != nil {
 				t.Fatal(err)
 			}
-			return do(s, "password", user, now), commonv1.Reason_FACTOR_UNAVAILABLE
+			return commonv1.Reason_FACTOR_UNAVAILABLE, do(s, "password", user, now)
 		},
-		"two right attempts at once count once": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"two right attempts at once count once": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if _, err := s.Attempt(short["password"], now); err != nil {
 				t.Fatal(err)
 			}
 			if err := do(s, "password", user, now); err != nil {
 				t.Fatal(err)
 			}
-			return s.Prove(authentication.Proof{Step: authentication.Step{Factor: short["password"]}, User: user}, now), commonv1.Reason_FACTOR_UNAVAILABLE
+			return commonv1.Reason_FACTOR_UNAVAILABLE, s.Prove(authentication.Proof{Step: authentication.Step{Factor: short["password"]}, User: user}, now)
 		},
-		"a code that was not requested": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"a code that was not requested": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			_, err := s.Attempt(code, now)
-			return err, commonv1.Reason_FACTOR_UNAVAILABLE
+			return commonv1.Reason_FACTOR_UNAVAILABLE, err
 		},
-		"a code that has expired": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"a code that has expired": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if err := s.Request(code, authentication.Challenge{}, now); err != nil {
 				t.Fatal(err)
 			}
 			_, err := s.Attempt(code, now.Add(authentication.ChallengeLife))
-			return err, commonv1.Reason_FACTOR_UNAVAILABLE
+			return commonv1.Reason_FACTOR_UNAVAILABLE, err
 		},
-		"a code after five attempts": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"a code after five attempts": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if err := s.Request(code, authentication.Challenge{}, now); err != nil {
 				t.Fatal(err)
 			}
@@ -391,9 +391,9 @@ func TestAttempts(t *testing.T) {
 				}
 			}
 			_, err := s.Attempt(code, now)
-			return err, commonv1.Reason_FACTOR_UNAVAILABLE
+			return commonv1.Reason_FACTOR_UNAVAILABLE, err
 		},
-		"a passkey challenge after one": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"a passkey challenge after one": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if err := s.Request(short["passkey"], authentication.Challenge{}, now); err != nil {
 				t.Fatal(err)
 			}
@@ -401,9 +401,9 @@ func TestAttempts(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := s.Attempt(short["passkey"], now)
-			return err, commonv1.Reason_FACTOR_UNAVAILABLE
+			return commonv1.Reason_FACTOR_UNAVAILABLE, err
 		},
-		"a code that was requested again while it was judged": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"a code that was requested again while it was judged": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if err := s.Request(code, authentication.Challenge{Hash: []byte("first")}, now); err != nil {
 				t.Fatal(err)
 			}
@@ -414,9 +414,9 @@ func TestAttempts(t *testing.T) {
 				t.Fatal(err)
 			}
 			err := s.Prove(authentication.Proof{Step: authentication.Step{Factor: code}, User: user, Challenge: []byte("first")}, now)
-			return err, commonv1.Reason_FACTOR_UNAVAILABLE
+			return commonv1.Reason_FACTOR_UNAVAILABLE, err
 		},
-		"a code beside the link that was followed": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"a code beside the link that was followed": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if err := s.Request(code, authentication.Challenge{Hash: []byte("code")}, now); err != nil {
 				t.Fatal(err)
 			}
@@ -427,42 +427,42 @@ func TestAttempts(t *testing.T) {
 				t.Errorf("challenges left: %v", s.Challenges)
 			}
 			_, err := s.Attempt(code, now)
-			return err, commonv1.Reason_FACTOR_UNAVAILABLE
+			return commonv1.Reason_FACTOR_UNAVAILABLE, err
 		},
-		"too many challenges": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"too many challenges": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			for range authentication.MaxChallenges {
 				if err := s.Request(code, authentication.Challenge{}, now); err != nil {
 					t.Fatal(err)
 				}
 			}
-			return s.Request(code, authentication.Challenge{}, now), commonv1.Reason_AUTHENTICATION_ENDED
+			return commonv1.Reason_AUTHENTICATION_ENDED, s.Request(code, authentication.Challenge{}, now)
 		},
-		"a password cannot be requested": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
-			return s.Request(short["password"], authentication.Challenge{}, now), commonv1.Reason_FACTOR_UNAVAILABLE
+		"a password cannot be requested": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
+			return commonv1.Reason_FACTOR_UNAVAILABLE, s.Request(short["password"], authentication.Challenge{}, now)
 		},
-		"after its time": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
-			return do(s, "password", user, now.Add(authentication.Life)), commonv1.Reason_AUTHENTICATION_ENDED
+		"after its time": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
+			return commonv1.Reason_AUTHENTICATION_ENDED, do(s, "password", user, now.Add(authentication.Life))
 		},
-		"finish after its time": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"finish after its time": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if err := do(s, "password", user, now); err != nil {
 				t.Fatal(err)
 			}
-			return s.Finish(now.Add(authentication.Life)), commonv1.Reason_AUTHENTICATION_ENDED
+			return commonv1.Reason_AUTHENTICATION_ENDED, s.Finish(now.Add(authentication.Life))
 		},
-		"after it was ended": func(_ *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"after it was ended": func(_ *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			s.End()
-			return do(s, "password", user, now), commonv1.Reason_AUTHENTICATION_ENDED
+			return commonv1.Reason_AUTHENTICATION_ENDED, do(s, "password", user, now)
 		},
-		"what nobody could judge is not counted": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"what nobody could judge is not counted": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			for range 3 * authentication.MaxFailures {
 				if _, err := s.Attempt(short["password"], now); err != nil {
 					t.Fatal(err)
 				}
 				s.Unjudged(short["password"], nil)
 			}
-			return do(s, "password", user, now), 0
+			return 0, do(s, "password", user, now)
 		},
-		"the clock goes back": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
+		"the clock goes back": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
 			if err := s.Request(code, authentication.Challenge{Hash: []byte("code")}, now.Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
@@ -472,14 +472,14 @@ func TestAttempts(t *testing.T) {
 			if _, err := s.Attempt(code, now.Add(-time.Hour+authentication.ChallengeLife)); !fault.Is(err, commonv1.Reason_FACTOR_UNAVAILABLE) {
 				t.Errorf("the code outlived the clock: %v", err)
 			}
-			return s.Look(now.Add(-time.Hour + authentication.Life - time.Minute)), commonv1.Reason_AUTHENTICATION_ENDED
+			return commonv1.Reason_AUTHENTICATION_ENDED, s.Look(now.Add(-time.Hour + authentication.Life - time.Minute))
 		},
-		"adopted without having been a sign-up": func(t *testing.T, s *authentication.State) (error, commonv1.Reason) {
-			return s.Adopt(other, authentication.Enrolled{}), commonv1.Reason_AUTHENTICATION_ENDED
+		"adopted without having been a sign-up": func(t *testing.T, s *authentication.State) (commonv1.Reason, error) {
+			return commonv1.Reason_AUTHENTICATION_ENDED, s.Adopt(other, authentication.Enrolled{})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, want := run(t, start(t, password))
+			want, got := run(t, start(t, password))
 			if want == 0 && got != nil || want != 0 && !fault.Is(got, want) {
 				t.Errorf("%v, want %v", got, want)
 			}
