@@ -76,7 +76,7 @@ func TestNothingOfCockroachReachesPostgreSQL(t *testing.T) {
 	if err := sqldb.ApplyLocalities(t.Context(), db, quiet()); err != nil {
 		t.Fatal(err)
 	}
-	if found := tracer.containing("LOCALITY", "SHOW REGIONS", "SURVIVE", "CRDB_", "TTL", "COCKROACH"); len(found) > 0 {
+	if found := tracer.containing("LOCALITY", "SHOW REGIONS", "SURVIVE", "CRDB_", "TTL_", "TTL =", "COCKROACH"); len(found) > 0 {
 		t.Fatalf("PostgreSQL was sent %q", found)
 	}
 	if found := tracer.containing("CREATE TABLE IF NOT EXISTS LOG.EVENTS"); len(found) != 1 {

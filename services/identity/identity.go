@@ -72,8 +72,10 @@ type Service struct {
 	migration       *rpc.Migration
 	sweeper         *sweep.Sweeper
 	mail            *mail.Queue
-	home            *home.Router
-	fold            store.Fold
+	// relatedOrigins is a JSON document, or nil.
+	relatedOrigins []byte
+	home           *home.Router
+	fold           store.Fold
 }
 
 // New wires the service.
@@ -107,7 +109,13 @@ func New(o Options) (*Service, error) {
 	accounts := &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock, RevokeTokens: rpc.RevokeTokensOfAccount}
 	groups := &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock}
 	invitations := &rpc.Invitations{DB: o.DB, Log: o.Log, Clock: o.Clock, Users: users, Memberships: memberships, Post: post}
+	var related []byte
+	if factors.Passkeys != nil {
+		related = factors.Passkeys.WellKnown()
+	}
 	return &Service{
+		relatedOrigins: related,
+
 		organizations: &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock},
 		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Usage: used, Clock: o.Clock},
 		usage:         used,

@@ -153,6 +153,7 @@ type authorization string
 func (a authorization) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
 		req.Header().Set("Authorization", "Bearer "+string(a))
+		behalf(ctx, req.Header())
 		return next(ctx, req)
 	}
 }
@@ -161,6 +162,7 @@ func (a authorization) WrapStreamingClient(next connect.StreamingClientFunc) con
 	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
 		conn := next(ctx, spec)
 		conn.RequestHeader().Set("Authorization", "Bearer "+string(a))
+		behalf(ctx, conn.RequestHeader())
 		return conn
 	}
 }

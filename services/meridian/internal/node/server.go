@@ -27,6 +27,7 @@ func (n *Node) openServer(context.Context) error {
 	logs := &logrpc.Logs{Store: n.log, DB: n.db, Follower: n.follower, Copy: n.bus.Copy}
 	if n.identity != nil {
 		n.identity.Mount(n.server.Mount, options...)
+		n.identity.MountHTTP(n.server)
 		logs.Folds = append(logs.Folds, n.identity.Fold())
 	}
 	if n.authz != nil {

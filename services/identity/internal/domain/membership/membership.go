@@ -137,7 +137,7 @@ func (c Add) Decide(s State) ([]proto.Message, error) {
 	case c.Person.Realm != c.Realm:
 		return nil, fault.Field("user", "realm", "an organization that keeps its users apart takes its own users only, and others take none of them")
 	case c.Others >= MaxOfUser:
-		return nil, fault.New(fault.Precondition, commonv1.Reason_LIMIT_REACHED, "the user is in as many organizations as may be").
+		return nil, fault.New(fault.Exhausted, commonv1.Reason_LIMIT_REACHED, "the user is in as many organizations as may be").
 			With("field", "user").With("limit", strconv.Itoa(MaxOfUser))
 	}
 	created := &eventv1.MembershipCreated{

@@ -52,7 +52,7 @@ type Put struct {
 // Errors: LIMIT_REACHED for a new source. Nothing is written then.
 func (c Put) Decide(s State) ([]proto.Message, error) {
 	if s.Name == "" && c.Others >= Max {
-		return nil, fault.New(fault.Precondition, commonv1.Reason_LIMIT_REACHED, "there are as many sources as may be").
+		return nil, fault.New(fault.Exhausted, commonv1.Reason_LIMIT_REACHED, "there are as many sources as may be").
 			With("field", "name").With("limit", strconv.Itoa(Max))
 	}
 	next := State{Name: c.Name, CheckerURL: c.CheckerURL, Disabled: c.Disabled, Secrets: s.Secrets}
