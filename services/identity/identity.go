@@ -20,6 +20,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/services/identity/internal/deletion"
+	"github.com/meridian-iam/meridian/services/identity/internal/legacy"
 	"github.com/meridian-iam/meridian/services/identity/internal/proof"
 	"github.com/meridian-iam/meridian/services/identity/internal/recheck"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
@@ -134,7 +135,8 @@ func New(o Options) (*Service, error) {
 		credentials: &rpc.Credentials{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Factors: factors, Post: post, Clock: o.Clock},
 		authentications: &rpc.Authentications{
 			DB: o.DB, Log: o.Log, Region: o.Region, Users: users, Blind: o.BlindKey, Factors: factors, Post: post,
-			Meter: rpc.NewMeter(o.Metrics), Clock: o.Clock,
+			Legacy: &legacy.Hook{DB: o.DB, Blind: o.BlindKey, Checker: legacy.New(legacy.Options{Clock: o.Clock, Metrics: o.Metrics})},
+			Meter:  rpc.NewMeter(o.Metrics), Clock: o.Clock,
 		},
 		migration: &rpc.Migration{
 			DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, PlatformRegion: o.Regions[0], Blind: o.BlindKey,

@@ -25,6 +25,7 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/organization"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/user"
+	"github.com/meridian-iam/meridian/services/identity/internal/legacy"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
@@ -49,6 +50,8 @@ type Authentications struct {
 	// signs in.
 	Blind   blind.Key
 	Factors Factors
+	// Legacy asks the sources that users came from. Nil: none is asked.
+	Legacy *legacy.Hook
 	// Post sends codes and links; nil: addresses cannot be proved.
 	Post  *Post
 	Meter *Meter

@@ -86,6 +86,9 @@ func (s *Authentications) judgePassword(ctx context.Context, t *attempt) (judgem
 	if err != nil {
 		return judgement{}, err
 	}
+	if !result.Match && s.Legacy != nil {
+		return s.judgeElsewhere(ctx, t)
+	}
 	found := t.by(own, result.Match)
 	found.proof.Version, found.rehash = own.Version, result.Rehash
 	return found, nil

@@ -79,7 +79,8 @@ type newPassword struct {
 	at      time.Time
 }
 
-// setPassword gives the user a password, instead of the one there is.
+// setPassword gives the user a password, instead of the one there is. With the first
+// one, sources that the user came from are not asked any more.
 func (h *heldCredentials) setPassword(
 	ctx context.Context, tx pgx.Tx, log *eventlog.Store, caller principal.Principal, p newPassword,
 ) (store.Credential, string, error) {
@@ -97,6 +98,9 @@ func (h *heldCredentials) setPassword(
 		made, _ := h.set.Single(credential.Password)
 		now = h.fresh(nil, made.ID, p.at)
 		now.Hash = p.hash
+		if err := store.MarkMigrated(ctx, tx, h.user.ID, now.CreatedAt); err != nil {
+			return now, "", err
+		}
 		err = store.InsertCredential(ctx, tx, now)
 	} else {
 		old := former(now)

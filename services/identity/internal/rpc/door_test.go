@@ -17,6 +17,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/mail"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/services/identity/internal/legacy"
 	"github.com/meridian-iam/meridian/services/identity/internal/letters"
 	"github.com/meridian-iam/meridian/services/identity/internal/passkey"
 	"github.com/meridian-iam/meridian/services/identity/internal/password"
@@ -71,7 +72,8 @@ func newDoorOn(t *testing.T, f *fixture) *door {
 	post := &rpc.Post{Desk: desk, Queue: d, Log: slog.New(slog.DiscardHandler)}
 	d.auth = &rpc.Authentications{
 		DB: f.db, Log: f.log, Region: "eu-west", Users: f.users, Blind: f.blind, Factors: factors,
-		Post: post, Meter: rpc.NewMeter(nil), Clock: f.users.Clock,
+		Legacy: &legacy.Hook{DB: f.db, Blind: f.blind, Checker: legacy.New(legacy.Options{})},
+		Post:   post, Meter: rpc.NewMeter(nil), Clock: f.users.Clock,
 	}
 	d.cred = &rpc.Credentials{
 		DB: f.db, Log: f.log, Blind: f.blind, Factors: factors, Post: post, Clock: f.users.Clock,

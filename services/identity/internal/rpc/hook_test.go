@@ -3,16 +3,21 @@ package rpc_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/legacy"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
@@ -23,6 +28,7 @@ type console struct {
 	*httptest.Server
 
 	passwords map[string]string
+	mu        sync.Mutex
 	asked     int
 	broken    bool
 }
@@ -38,6 +44,8 @@ func newConsole(t *testing.T, passwords map[string]string) *console {
 		if err := json.NewDecoder(r.Body).Decode(&question); err != nil {
 			t.Error(err)
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.asked++
 		switch {
 		case c.broken:
@@ -145,4 +153,85 @@ func TestHookOfTwoSources(t *testing.T) {
 			t.Errorf("%+v: %q, %v", tc, got, err)
 		}
 	}
+}
+
+// A user who came without a password signs in with the one that the source knows,
+// which is the user's here from then on.
+func TestSignInAsksTheSource(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	m := d.migration(t)
+	system := newConsole(t, map[string]string{"4711": goodText})
+	put(t, ctx, m, system.URL, false, false)
+	user := bring(t, ctx, m, person("4711", ada))[0].GetUser()
+	b := d.browser(ctx, "203.0.113.7")
+
+	must(t, b.start(signIn, ada))
+	wants(t, b.prove(text("another horse")), commonv1.Reason_AUTHENTICATION_REJECTED)
+	system.broken = true
+	for range 4 { // no verdict is no guess: none of them is counted, and the checker is not paused yet
+		wants(t, b.prove(text(goodText)), commonv1.Reason_SERVICE_UNAVAILABLE)
+	}
+	system.broken = false
+	must(t, b.prove(text(goodText)))
+	b.result(t, user, "aal1", "pwd")
+	d.wantSource(t, ctx, m, &identityv1.Source{Name: "console", CheckerUrl: system.URL, Users: 1, Migrated: 1})
+	events, err := d.log.Read(ctx, d.db.Pool(), user, 3, 10)
+	must(t, err)
+	last, err := events[len(events)-1].Message()
+	must(t, err)
+	if set, ok := last.(*eventv1.PasswordSet); !ok || set.GetOrigin() != "console" || set.GetAlgorithm() != "argon2id" || len(events) != 1 {
+		t.Errorf("%d events after the link, the last is %v", len(events), last)
+	}
+	asked := system.asked
+	must(t, b.start(signIn, ada))
+	wants(t, b.prove(text("another horse")), commonv1.Reason_AUTHENTICATION_REJECTED)
+	must(t, b.prove(text(goodText)))
+	if system.asked != asked {
+		t.Error("a source was asked for a user who is migrated")
+	}
+	d.verify(t, user)
+}
+
+func TestSignInsAtOnceMigrateOnce(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	m := d.migration(t)
+	system := newConsole(t, map[string]string{"4711": goodText})
+	put(t, ctx, m, system.URL, false, false)
+	user := bring(t, ctx, m, person("4711", ada))[0].GetUser()
+	var group sync.WaitGroup
+	for i := range 4 {
+		b := d.browser(ctx, fmt.Sprintf("203.0.%d.7", 110+i))
+		must(t, b.start(signIn, ada))
+		group.Go(func() {
+			if err := b.prove(text(goodText)); err != nil {
+				t.Errorf("sign-in %d: %v", i, err)
+			}
+		})
+	}
+	group.Wait()
+	if head, err := d.log.Head(ctx, d.db.Pool(), user); err != nil || head.Sequence != 3 {
+		t.Errorf("%d events, %v; want the user, the link and one password", head.Sequence, err)
+	}
+	d.verify(t, user)
+}
+
+// A hash that came along is enough, and is made anew.
+func TestSignInWithAnImportedHash(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	m := d.migration(t)
+	hash, err := bcrypt.GenerateFromPassword([]byte(goodText), bcrypt.MinCost)
+	must(t, err)
+	u := person("4711", ada)
+	u.PasswordHash = string(hash)
+	user := bring(t, ctx, m, u)[0].GetUser()
+	b := d.browser(ctx, "203.0.113.7")
+	for range 2 {
+		must(t, b.start(signIn, ada))
+		must(t, b.prove(text(goodText)))
+		b.result(t, user, "aal1", "pwd")
+	}
+	if rows := d.passwords(t, user); len(rows) != 1 || !strings.HasPrefix(rows[0].Hash, "$argon2id$") {
+		t.Errorf("the hash was not made anew: %+v", rows)
+	}
+	d.verify(t, user)
 }

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/revision"
@@ -316,7 +314,9 @@ func TestImportOfASuspendedUser(t *testing.T) {
 	m := f.migration(t)
 	acme := f.organization(t, ctx, "acme")
 	ada := bring(t, ctx, m, person("1", "ada@example.com"))[0].GetUser()
-	f.suspendUser(t, ctx, ada)
+	if _, err := f.users.SuspendUser(ctx, &identityv1.SuspendUserRequest{User: ada, IdempotencyKey: key()}); err != nil {
+		t.Fatal(err)
+	}
 	if got := bring(t, ctx, m, person("2", "ada@example.com", acme)); got[0].GetOutcome() != linked {
 		t.Fatalf("%v", got)
 	}
@@ -346,13 +346,17 @@ func TestImportIntoTooManyOrganizations(t *testing.T) {
 func TestNobodyIsImportedAgainAfterErasure(t *testing.T) {
 	f, ctx := newFixture(t), admin(t)
 	m := f.migration(t)
-	ada := bring(t, ctx, m, person("1", "ada@example.com"))[0].GetUser()
-	err := f.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error { return store.ForgetLinks(ctx, tx, ada) })
-	if err != nil {
+	ada := bring(t, ctx, m, person("ada@example.com", "ada@example.com"))[0].GetUser()
+	if _, err := f.erase(ctx, ada, false); err != nil {
 		t.Fatal(err)
 	}
-	got := bring(t, ctx, m, person("1", "other@example.com"))
-	if got[0].GetOutcome() != declined || got[0].GetReason() != "USER_ERASED" {
+	got := bring(t, ctx, m, person("ada@example.com", "ada@example.com"), person("2", "ada@example.com"))
+	if got[0].GetOutcome() != declined || got[0].GetReason() != "USER_ERASED" || got[1].GetOutcome() != created {
 		t.Errorf("%v", got)
 	}
+	rows, err := store.ListLinks(ctx, f.db.Pool(), ada)
+	if err != nil || len(rows) != 1 || rows[0].ExternalID != "" {
+		t.Errorf("links of an erased user: %+v, %v", rows, err)
+	}
+	f.verifyAll(t)
 }

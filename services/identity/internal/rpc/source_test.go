@@ -7,20 +7,15 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
-	"github.com/meridian-iam/meridian/pkg/principal"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/blind"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/source"
-	"github.com/meridian-iam/meridian/services/identity/internal/domain/user"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
-	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
 // wantSource wants ListSources to have a source.
@@ -36,34 +31,6 @@ func (f *fixture) wantSource(t *testing.T, ctx context.Context, m *rpc.Migration
 		}
 	}
 	t.Errorf("sources %v, want %v among them", answer.GetSources(), want)
-}
-
-// suspendUser suspends a user without memberships.
-func (f *fixture) suspendUser(t *testing.T, ctx context.Context, userID string) {
-	t.Helper()
-	caller, err := principal.Require(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = f.db.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		row, err := store.FindUser(ctx, tx, userID)
-		if err != nil {
-			return err
-		}
-		events, err := user.Suspend{}.Decide(row.State)
-		if err != nil {
-			return err
-		}
-		row.Apply(events[0])
-		if err := store.SetUserState(ctx, tx, row); err != nil {
-			return err
-		}
-		_, err = f.log.Append(ctx, tx, eventlog.Append{Log: userID, Expected: eventlog.AnyHead, Actor: caller.Actor(), Events: events})
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 const checker = "https://console.example.com/check"

@@ -91,6 +91,9 @@ func forget(ctx context.Context, tx pgx.Tx, u store.User) error {
 	if err := store.DeleteCredentials(ctx, tx, u.ID); err != nil {
 		return err
 	}
+	if err := store.ForgetLinks(ctx, tx, u.ID); err != nil {
+		return err
+	}
 	return store.ForgetUser(ctx, tx, u.ID)
 }
 
