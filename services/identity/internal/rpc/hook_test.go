@@ -66,7 +66,7 @@ func TestHook(t *testing.T) {
 	system := newConsole(t, map[string]string{"4711": "right", "4712": "right"})
 	hook := &legacy.Hook{DB: f.db, Blind: f.blind, Checker: legacy.New(legacy.Options{})}
 	hashed := person("4712", "bob@example.com")
-	hashed.PasswordHash = bcrypt
+	hashed.PasswordHash = foreignHash
 	results := bring(t, ctx, m, person("4711", "ada@example.com"), hashed)
 	ada, bob := results[0].GetUser(), results[1].GetUser()
 	stranger := f.user(t, ctx, "eve@example.com", "Eve")
