@@ -103,22 +103,23 @@ func (t *table) user(line []byte) (*identityv1.ImportedUser, Refusal) {
 	return user, refusal
 }
 
-// maxMemberships is one more than a user has at most: what is more is not read,
-// and refused by the contract.
-const maxMemberships = 51
+// maxMemberships of a user: what is more is not read.
+const maxMemberships = 50
+
+var errMemberships = refuse("memberships", fmt.Sprintf("must be at most %d", maxMemberships))
 
 func memberships(text string) ([]*identityv1.ImportedMembership, Refusal) {
 	var out []*identityv1.ImportedMembership
 	for part := range strings.FieldsSeq(text) {
+		if len(out) == maxMemberships {
+			return nil, errMemberships
+		}
 		organization, word, _ := strings.Cut(part, ":")
 		role, ok := roleOf(word)
 		if !ok {
 			return nil, refuse(fmt.Sprintf("memberships[%d].role", len(out)), rolesAre)
 		}
 		out = append(out, &identityv1.ImportedMembership{Organization: organization, Role: role})
-		if len(out) == maxMemberships {
-			break
-		}
 	}
 	return out, Refusal{}
 }

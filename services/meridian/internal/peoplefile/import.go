@@ -52,6 +52,9 @@ type Import struct {
 	Client *meridian.Client
 	// Source is where the users come from, as legacy-console.
 	Source string
+	// HomeRegion is where the personal data of new users lives; empty: the region
+	// that answers.
+	HomeRegion string
 	// Parallel is how many calls are under way at once, 1 or more.
 	Parallel int
 	// Result is told of every line, in the order of the file. An error ends the
@@ -190,7 +193,7 @@ func (i Import) send(ctx context.Context, b *batch) error {
 }
 
 func (i Import) call(ctx context.Context, users []*identityv1.ImportedUser) (answer *identityv1.ImportUsersResponse, err error) {
-	request := &identityv1.ImportUsersRequest{Source: i.Source, Users: users, IdempotencyKey: "import-" + rand.Text()}
+	request := &identityv1.ImportUsersRequest{Source: i.Source, HomeRegion: i.HomeRegion, Users: users, IdempotencyKey: "import-" + rand.Text()}
 	err = patience.Call(ctx, func(ctx context.Context) error {
 		answer, err = i.Client.Migration.ImportUsers(ctx, request)
 		return err
@@ -232,7 +235,9 @@ func (r *Result) fill(result *identityv1.ImportResult) {
 		r.Outcome = Refused
 	}
 	r.User, r.Reason, r.Field, r.Detail = result.GetUser(), result.GetReason(), result.GetField(), result.GetDetail()
+	r.Detail = strings.TrimPrefix(r.Detail, r.Field+": ")
 	if _, field, ok := within(r.Field); ok { // which user of the call means nothing to who reads lines
 		r.Field = field
 	}
+	r.Detail = strings.TrimPrefix(r.Detail, r.Field+": ")
 }

@@ -58,7 +58,7 @@ func (m *migration) ImportUsers(_ context.Context, r *identityv1.ImportUsersRequ
 		result := &identityv1.ImportResult{User: m.users[id], Outcome: identityv1.ImportOutcome_IMPORT_OUTCOME_UNCHANGED}
 		switch {
 		case strings.HasPrefix(u.GetExternalId(), "refused-"):
-			result = &identityv1.ImportResult{Outcome: identityv1.ImportOutcome_IMPORT_OUTCOME_REFUSED, Reason: "NOT_FOUND", Field: fmt.Sprintf("users[%d].memberships[0].organization", len(answer.GetResults())), Detail: "no such organization"}
+			result = &identityv1.ImportResult{Outcome: identityv1.ImportOutcome_IMPORT_OUTCOME_REFUSED, Reason: "NOT_FOUND", Field: fmt.Sprintf("users[%d].memberships[0].organization", len(answer.GetResults())), Detail: "memberships[0].organization: no such organization"}
 		case result.GetUser() == "":
 			result.User, result.Outcome = fmt.Sprintf("usr_%d", len(m.users)), identityv1.ImportOutcome_IMPORT_OUTCOME_CREATED
 			m.users[id] = result.GetUser()
@@ -108,7 +108,7 @@ func TestImport(t *testing.T) {
 	content := head + "1,a@b.example\n,nobody@b.example\nrefused-1,c@b.example\n\nbroken-1,d@b.example\n1,a@b.example\nbroken-2,e@b.example\n2,f@b.example\n"
 	want := []peoplefile.Result{
 		{Line: 2, ExternalID: "1", Outcome: "created", User: "usr_0"},
-		{Line: 3, Outcome: "refused", Reason: "INVALID_FIELD", Field: "external_id", Detail: "must be at least 1 characters"},
+		{Line: 3, Outcome: "refused", Reason: "INVALID_FIELD", Field: "external_id", Detail: "must be 1 to 128 visible ASCII characters"},
 		{Line: 4, ExternalID: "refused-1", Outcome: "refused", Reason: "NOT_FOUND", Field: "memberships[0].organization", Detail: "no such organization"},
 		{Line: 6, ExternalID: "broken-1", Outcome: "refused", Reason: "INVALID_FIELD", Field: "name", Detail: "breaks the rule string.pattern"},
 		{Line: 7, ExternalID: "1", Outcome: "refused", Reason: "ALREADY_EXISTS", Field: "external_id", Detail: "line 2 has it"},

@@ -135,7 +135,7 @@ func (o *object) memberships(user *identityv1.ImportedUser) Refusal {
 	}
 	for o.json.More() {
 		if len(user.GetMemberships()) == maxMemberships {
-			return refuse("memberships", fmt.Sprintf("must be at most %d", maxMemberships-1))
+			return errMemberships
 		}
 		m, word := &identityv1.ImportedMembership{}, ""
 		path := fmt.Sprintf("memberships[%d].", len(user.GetMemberships()))

@@ -1,7 +1,7 @@
 // Package peoplefile reads users from a file of another system and imports them.
 //
-// A file is hostile: each line is held against the contract by itself, and one
-// that breaks a rule is refused with its number while the others go on. What is
+// A file is hostile: each line is judged by itself, and one that cannot be read or
+// sent is refused with its number while the others go on. What is
 // kept in memory does not grow with the file.
 package peoplefile
 
@@ -54,7 +54,7 @@ const MaxLine = 64 << 10
 type Line struct {
 	// Number counts from 1, the header and empty lines too.
 	Number int64
-	// User keeps the rules of the contract; nil when the line is refused.
+	// User can be sent; nil when the line is refused.
 	User *identityv1.ImportedUser
 	// ExternalID is the user's id at the source, empty where the line is refused
 	// and it could not be read.
@@ -145,7 +145,7 @@ func (r *Reader) read(line *Line, text []byte) {
 	if refusal.Reason == "" {
 		line.Refusal = r.check(user)
 	}
-	if len(user.GetExternalId()) <= maxExternalID {
+	if isExternalID(user.GetExternalId()) {
 		line.ExternalID = user.GetExternalId()
 	}
 	if line.Refusal.Reason != "" {
@@ -158,12 +158,21 @@ func (r *Reader) read(line *Line, text []byte) {
 	line.User = user
 }
 
-// maxExternalID is how long an external id is at most.
-const maxExternalID = 128
+// isExternalID says whether a text is 1 to 128 visible ASCII characters.
+func isExternalID(text string) bool {
+	if text == "" || len(text) > 128 {
+		return false
+	}
+	return strings.IndexFunc(text, func(c rune) bool { return c < '!' || c > '~' }) < 0
+}
 
-// check holds a user against the rules of the contract: what breaks one would be
-// refused together with the users that are sent with it.
+// check holds a user against the rules of a call: what breaks one would be refused
+// together with the users that are sent with it. The narrower rules for one user
+// are the server's, but for the external id, which lines are told apart by.
 func (r *Reader) check(user *identityv1.ImportedUser) Refusal {
+	if !isExternalID(user.GetExternalId()) {
+		return refuse("external_id", "must be 1 to 128 visible ASCII characters")
+	}
 	err := r.rules.Validate(user)
 	if err == nil {
 		return Refusal{}

@@ -109,17 +109,16 @@ func TestRefusedRows(t *testing.T) {
 		"not UTF-8":              {"1,a@b.example,,Ann\xe4,,,", "", "INVALID_FIELD", "line", "is not UTF-8"},
 		"UTF-16":                 {"1\x00,\xff\xfea", "", "INVALID_FIELD", "line", "is not UTF-8"},
 		"a name of 64 KiB":       {"1,a@b.example,," + strings.Repeat("n", 64<<10) + ",,,", "", "INVALID_FIELD", "line", "is longer than 65536 bytes"},
-		"a name of 32 KiB":       {"1,a@b.example,," + strings.Repeat("n", 32<<10) + ",,,", "1", "INVALID_FIELD", "name", "must be at most 800 characters"},
+		"a name of 32 KiB":       {"1,a@b.example,," + strings.Repeat("n", 32<<10) + ",,,", "1", "INVALID_FIELD", "name", "must be at most 4096 bytes"},
 		"a mebibyte":             {strings.Repeat("x", 1<<20), "", "INVALID_FIELD", "line", "is longer than 65536 bytes"},
-		"no external id":         {",a@b.example,,,,,", "", "INVALID_FIELD", "external_id", "must be at least 1 characters"},
-		"an external id of code": {"a b,a@b.example,,,,,", "a b", "INVALID_FIELD", "external_id", ""},
-		"a long external id":     {strings.Repeat("7", 129) + ",a@b.example,,,,,", "", "INVALID_FIELD", "external_id", "must be at most 128 characters"},
-		"a long address":         {"1," + strings.Repeat("a", 255) + ",,,,,", "1", "INVALID_FIELD", "email", "must be at most 254 characters"},
+		"no external id":         {",a@b.example,,,,,", "", "INVALID_FIELD", "external_id", "must be 1 to 128 visible ASCII characters"},
+		"an external id of code": {"a\tb,a@b.example,,,,,", "", "INVALID_FIELD", "external_id", "must be 1 to 128 visible ASCII characters"},
+		"a long external id":     {strings.Repeat("7", 129) + ",a@b.example,,,,,", "", "INVALID_FIELD", "external_id", "must be 1 to 128 visible ASCII characters"},
+		"a long address":         {"1," + strings.Repeat("a", 1025) + ",,,,,", "1", "INVALID_FIELD", "email", "must be at most 1024 bytes"},
 		"verified perhaps":       {"1,a@b.example,perhaps,,,,", "1", "INVALID_FIELD", "email_verified", "must be true, false or empty"},
 		"a role of fancy":        {"1,a@b.example,,,,," + orgA + " " + orgB + ":owner", "1", "INVALID_FIELD", "memberships[1].role", "must be member or admin, or left out"},
-		"no organization's id":   {"1,a@b.example,,,,,acme:admin", "1", "INVALID_FIELD", "memberships[0].organization", ""},
-		"51 memberships":         {"1,a@b.example,,,,," + strings.Repeat(orgA+" ", 51), "1", "INVALID_FIELD", "memberships", ""},
-		"30,000 memberships":     {"1,a@b.example,,,,," + strings.Repeat("o ", 30_000), "1", "INVALID_FIELD", "memberships", ""},
+		"51 memberships":         {"1,a@b.example,,,,," + strings.Repeat(orgA+" ", 51), "1", "INVALID_FIELD", "memberships", "must be at most 50"},
+		"30,000 memberships":     {"1,a@b.example,,,,," + strings.Repeat("o ", 30_000), "1", "INVALID_FIELD", "memberships", "must be at most 50"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := all(t, header+c.line+"\n"+good, peoplefile.CSV)
@@ -168,7 +167,7 @@ func TestRefusedObjects(t *testing.T) {
 		"a role twice":             {object(`,"memberships":[{"role":"admin","role":"member"}]`), "1", "memberships[0].role", "stands there twice"},
 		"an unknown field inside":  {object(`,"memberships":[{"org":"` + orgA + `"}]`), "1", "line", unknown},
 		"many memberships":         {object(`,"memberships":[{}` + strings.Repeat(",{}", 10_000) + "]"), "1", "memberships", "must be at most 50"},
-		"a rule of the contract":   {object(`,"memberships":[{"organization":"acme"}]`), "1", "memberships[0].organization", ""},
+		"a rule of the contract":   {object(`,"memberships":[{"organization":"` + strings.Repeat("o", 1025) + `"}]`), "1", "memberships[0].organization", "must be at most 1024 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := all(t, c.line+"\n"+`{"external_id":"2"}`, peoplefile.JSONL)
@@ -198,7 +197,7 @@ func TestReplacementCharacter(t *testing.T) {
 }
 
 func TestTwice(t *testing.T) {
-	lines := all(t, "external_id,email\n1,a@b.example\n2,b@b.example\n1,c@b.example\n3,"+strings.Repeat("d", 255)+"\n3,d@b.example\n", peoplefile.CSV)
+	lines := all(t, "external_id,email\n1,a@b.example\n2,b@b.example\n1,c@b.example\n3,"+strings.Repeat("d", 1025)+"\n3,d@b.example\n", peoplefile.CSV)
 	refused(t, lines[2], 4, "1", peoplefile.Refusal{Reason: "ALREADY_EXISTS", Field: "external_id", Detail: "line 2 has it"})
 	if lines[4].User == nil {
 		t.Errorf("a line that is refused keeps nobody out: %+v", lines[4])
