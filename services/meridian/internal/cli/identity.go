@@ -54,6 +54,7 @@ func (a *App) identityImport() *cobra.Command {
 	source := cmd.Flags().String("source", "", "where the users come from, as legacy-console (required)")
 	format := cmd.Flags().String("format", "", "csv or jsonl (default: as the file's name says)")
 	path := cmd.Flags().String("report", "", "file to write what became of each line into, as lines of JSON; - is standard output")
+	home := cmd.Flags().String("region", "", "where the personal data of new users lives (default: the region that answers)")
 	parallel := parallelFlag(cmd, 4)
 	if err := cmd.MarkFlagRequired("source"); err != nil {
 		panic(err) // the flag was just defined
@@ -78,7 +79,7 @@ func (a *App) identityImport() *cobra.Command {
 		}
 		bar := a.progress("importing")
 		tally := &tally{}
-		i := peoplefile.Import{Client: client, Source: *source, Parallel: calls, Result: func(r peoplefile.Result) error {
+		i := peoplefile.Import{Client: client, Source: *source, HomeRegion: *home, Parallel: calls, Result: func(r peoplefile.Result) error {
 			tally.count(r)
 			bar.rate(uint64(file.counted.read.Load()), uint64(file.size), tally.Lines, "lines")
 			return report.write(r)

@@ -21,16 +21,18 @@ func (a *App) sourcePut() *cobra.Command {
 		Long: "Names a source, and where passwords of its users are checked at their first sign-in. When its\n" +
 			"signing key is made, it is printed to standard output, once: the checker verifies calls with it.",
 		Example: `  meridian source put legacy-console --checker-url https://console.example/check
-  meridian source put legacy-console --disabled`,
+  meridian source put legacy-console --disabled
+  meridian source put legacy-console --new-secret`,
 	}
 	checker := cmd.Flags().String("checker-url", "", "where passwords are checked: https, or http on this machine; empty: nowhere")
+	secret := cmd.Flags().Bool("new-secret", false, "make another signing key; calls are signed with the one before, too")
 	disabled := cmd.Flags().Bool("disabled", false, "the checker is not asked")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		client, err := a.client()
 		if err != nil {
 			return err
 		}
-		request := &identityv1.PutSourceRequest{Name: args[0], CheckerUrl: *checker, Disabled: *disabled, IdempotencyKey: newKey()}
+		request := &identityv1.PutSourceRequest{Name: args[0], CheckerUrl: *checker, Disabled: *disabled, NewSecret: *secret, IdempotencyKey: newKey()}
 		now, err := client.Migration.ListSources(cmd.Context(), &identityv1.ListSourcesRequest{})
 		if err != nil {
 			return err
