@@ -141,7 +141,7 @@ func testSecrets(t *testing.T, d *harness.Dev) {
 	// The control: the log is the one of these calls. Then: no secret, and
 	// nothing of what the relationships say.
 	contains(t, string(log), "CheckService/Check", "tok_")
-	for _, secret := range []string{"mat_", "user:zoe", "Hooli, Inc.", "walter@", "Walter", "ida@", "miv_", "cleo@", "hidden otters"} {
+	for _, secret := range []string{"mat_", "user:zoe", "Hooli, Inc.", "walter@", "Walter", "ida@", "miv_", "cleo@", "hidden otters", "imports.example", "mss_"} {
 		if strings.Contains(string(log), secret) {
 			t.Errorf("the log file holds %q", secret)
 		}
