@@ -124,7 +124,11 @@ func New(o Options) (*Service, error) {
 		deletions: deletion.New(deletion.Options{
 			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
 			Removals: []deletion.Removal{
-				deletion.Tokens{Clock: o.Clock}, invitations, deletion.Domains{}, deletion.Groups{}, deletion.ServiceAccounts{},
+				deletion.Tokens{Clock: o.Clock},
+				invitations,
+				deletion.Domains{},
+				deletion.Groups{},
+				deletion.ServiceAccounts{},
 				deletion.Members{Log: o.Log},
 			},
 		}),

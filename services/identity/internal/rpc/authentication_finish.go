@@ -155,10 +155,7 @@ func (s *Authentications) take(
 // prove notes that the user's address was proved, where it was not yet and this
 // region can write so; and returns the token of the user's log.
 func (s *Authentications) prove(ctx context.Context, tx pgx.Tx, a *opened, caller principal.Principal) (string, error) {
-	byMail := slices.ContainsFunc(a.state.Done, func(step authentication.Step) bool {
-		return step.Factor == identityv1.Factor_FACTOR_EMAIL_CODE || step.Factor == identityv1.Factor_FACTOR_EMAIL_LINK
-	})
-	if byMail && a.state.Email != "" && !a.who.user.EmailVerified && a.who.user.HomeRegion == s.Region {
+	if slices.ContainsFunc(a.state.Done, mailed) && a.state.Email != "" && !a.who.user.EmailVerified && a.who.user.HomeRegion == s.Region {
 		verified := true
 		_, token, err := s.Users.change(ctx, tx, a.state.User, address.Address{}, caller, user.Update{EmailVerified: &verified}.Decide)
 		return token, err

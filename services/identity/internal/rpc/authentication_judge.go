@@ -205,8 +205,7 @@ func former(c store.Credential) []string {
 // stands says whether what a step was proved with is still what the user has: the
 // same password and address, a passkey that is not flagged.
 func stands(step authentication.Step, who subject, typed string) bool {
-	switch step.Factor {
-	case identityv1.Factor_FACTOR_EMAIL_CODE, identityv1.Factor_FACTOR_EMAIL_LINK:
+	if mailed(step) {
 		email, err := address.Parse(typed)
 		return err != nil || who.user.Has(email) // a step-up is about no address
 	}
@@ -216,6 +215,11 @@ func stands(step authentication.Step, who subject, typed string) bool {
 		}
 	}
 	return false
+}
+
+// mailed says whether a step proved an address.
+func mailed(step authentication.Step) bool {
+	return step.Factor == identityv1.Factor_FACTOR_EMAIL_CODE || step.Factor == identityv1.Factor_FACTOR_EMAIL_LINK
 }
 
 // use uses a credential up, as far as it can be used once only, and says whether it

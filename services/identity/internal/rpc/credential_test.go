@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/bcrypt"
+	hashing "golang.org/x/crypto/bcrypt"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -125,7 +125,7 @@ func TestSetPasswordTwice(t *testing.T) {
 func TestMigratedPasswords(t *testing.T) {
 	d, ctx := newDoor(t), admin(t)
 	user := d.user(t, ctx, ada, "Ada")
-	foreign, err := bcrypt.GenerateFromPassword([]byte(goodText), bcrypt.MinCost)
+	foreign, err := hashing.GenerateFromPassword([]byte(goodText), hashing.MinCost)
 	must(t, err)
 	_, err = d.cred.SetPassword(ctx, &identityv1.SetPasswordRequest{
 		User: user, Secret: &identityv1.SetPasswordRequest_Hash{Hash: string(foreign)}, IdempotencyKey: key(),

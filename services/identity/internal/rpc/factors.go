@@ -48,6 +48,7 @@ func (f Factors) enrolled(rows []store.Credential) authentication.Enrolled {
 				has.Passkey = has.Passkey || c.Passkey.UserVerified
 				has.SecurityKey = has.SecurityKey || !c.Passkey.UserVerified
 			}
+		default: // rows have no other kind
 		}
 	}
 	return has

@@ -48,6 +48,7 @@ func (s *State) proved() proved {
 			p.stoodIn = true
 		case code, link:
 			p.mail = true
+		default: // no other is a step
 		}
 	}
 	return p

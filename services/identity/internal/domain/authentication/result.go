@@ -65,6 +65,7 @@ func (s *State) amr(reached Level) []string {
 			used["swk"] = used["swk"] || step.Synchronized
 			used["hwk"] = used["hwk"] || !step.Synchronized
 			used["user"] = used["user"] || step.UserVerified
+		default: // no other is a step
 		}
 	}
 	used["mfa"] = reached == AAL2

@@ -48,16 +48,19 @@ func TestDecisions(t *testing.T) {
 		want  commonv1.Reason
 	}{
 		"first password": {
-			nil, credential.SetPassword{User: user, ID: other, Algorithm: "argon2id", Origin: "user"},
+			nil,
+			credential.SetPassword{User: user, ID: other, Algorithm: "argon2id", Origin: "user"},
 			&eventv1.PasswordSet{User: user, Credential: other, Algorithm: "argon2id", Origin: "user"}, 0,
 		},
 		"another password keeps its id": {
-			there(), credential.SetPassword{User: user, ID: other, Origin: "recovery"},
+			there(),
+			credential.SetPassword{User: user, ID: other, Origin: "recovery"},
 			&eventv1.PasswordSet{User: user, Credential: password, Origin: "recovery"}, 0,
 		},
 		"password with a malformed id": {nil, credential.SetPassword{User: user, ID: "x"}, nil, commonv1.Reason_INVALID_FIELD},
 		"passkey": {
-			there(), credential.AddPasskey{User: user, ID: other, Name: "key", RPID: "example.com", AAGUID: []byte{1}, Format: "none", BackupEligible: true},
+			there(),
+			credential.AddPasskey{User: user, ID: other, Name: "key", RPID: "example.com", AAGUID: []byte{1}, Format: "none", BackupEligible: true},
 			&eventv1.PasskeyAdded{User: user, Credential: other, Name: "key", RpId: "example.com", Aaguid: []byte{1}, AttestationFormat: "none", BackupEligible: true}, 0,
 		},
 		"passkey with an id that is taken": {there(), credential.AddPasskey{User: user, ID: key}, nil, commonv1.Reason_ALREADY_EXISTS},

@@ -71,8 +71,8 @@ func TestDelaysGrow(t *testing.T) {
 			if wait := r.try(tc.action, tc.source, at); wait != 0 {
 				t.Fatalf("the sixth waits %v, though the fifth failure is free", wait)
 			}
-			for _, want := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900} {
-				want *= time.Second
+			for _, seconds := range []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900} {
+				want := time.Duration(seconds) * time.Second
 				if wait := r.try(tc.action, tc.source, at); wait != want {
 					t.Fatalf("waits %v, want %v", wait, want)
 				}
