@@ -29,7 +29,7 @@ func lettersTo(t *testing.T, d *harness.Dev, address string) []letter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
+	defer response.Body.Close()
 	content, err := io.ReadAll(response.Body)
 	var all struct {
 		Messages []letter `json:"messages"`

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
@@ -144,7 +142,7 @@ func (a *actor) createUser(ctx context.Context) error {
 
 func (a *actor) updateUser(ctx context.Context) error {
 	_, err := a.client.Users.UpdateUser(ctx, &identityv1.UpdateUserRequest{
-		User: a.user(), Name: proto.String(fmt.Sprint("Person ", a.random.IntN(1000))), IdempotencyKey: a.next(),
+		User: a.user(), Name: new(fmt.Sprint("Person ", a.random.IntN(1000))), IdempotencyKey: a.next(),
 	})
 	return err
 }
@@ -219,7 +217,7 @@ func (a *actor) createGroup(ctx context.Context) error {
 func (a *actor) updateGroup(ctx context.Context) error {
 	organization := a.organization()
 	_, err := a.client.Groups.UpdateGroup(ctx, &identityv1.UpdateGroupRequest{
-		Organization: organization, Group: a.of(a.groups, organization, absentGroup), Name: proto.String(fmt.Sprint("Group ", a.random.IntN(300))), IdempotencyKey: a.next(),
+		Organization: organization, Group: a.of(a.groups, organization, absentGroup), Name: new(fmt.Sprint("Group ", a.random.IntN(300))), IdempotencyKey: a.next(),
 	})
 	return err
 }
@@ -264,7 +262,7 @@ func (a *actor) updateAccount(ctx context.Context) error {
 	organization := a.organization()
 	_, err := a.client.ServiceAccounts.UpdateServiceAccount(ctx, &identityv1.UpdateServiceAccountRequest{
 		Organization: organization, ServiceAccount: a.of(a.accounts, organization, absentAccount),
-		Disabled: proto.Bool(a.random.IntN(2) == 0), IdempotencyKey: a.next(),
+		Disabled: new(a.random.IntN(2) == 0), IdempotencyKey: a.next(),
 	})
 	return err
 }
@@ -310,7 +308,7 @@ func (a *actor) addDomain(ctx context.Context) error {
 
 func (a *actor) updateOrganization(ctx context.Context) error {
 	_, err := a.client.Organizations.UpdateOrganization(ctx, &identityv1.UpdateOrganizationRequest{
-		Organization: a.organization(), Name: proto.String(fmt.Sprint("History ", a.random.IntN(100))), IdempotencyKey: a.next(),
+		Organization: a.organization(), Name: new(fmt.Sprint("History ", a.random.IntN(100))), IdempotencyKey: a.next(),
 	})
 	return err
 }

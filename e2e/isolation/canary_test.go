@@ -160,7 +160,7 @@ func rows(t *testing.T, d *harness.Deployment, query string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(t.Context()) //nolint:errcheck // only read from
+	defer conn.Close(t.Context())
 	found, err := conn.Query(t.Context(), query)
 	if err != nil {
 		t.Fatal(err)

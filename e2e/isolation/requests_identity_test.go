@@ -36,7 +36,7 @@ var identityRequests = map[string]func(p place) proto.Message{
 	"UserService.FindUser":  func(p place) proto.Message { return &identityv1.FindUserRequest{Email: p.emailOf} },
 	"UserService.ListUsers": func(place) proto.Message { return &identityv1.ListUsersRequest{} },
 	"UserService.UpdateUser": func(p place) proto.Message {
-		return &identityv1.UpdateUserRequest{User: p.newUser(), Name: proto.String("Other"), IdempotencyKey: p.key()}
+		return &identityv1.UpdateUserRequest{User: p.newUser(), Name: new("Other"), IdempotencyKey: p.key()}
 	},
 	"UserService.ChangeEmail": func(p place) proto.Message {
 		return &identityv1.ChangeEmailRequest{User: p.newUser(), Email: p.email(), IdempotencyKey: p.key()}
@@ -86,7 +86,7 @@ var identityRequests = map[string]func(p place) proto.Message{
 	"GroupService.ListGroups": func(p place) proto.Message { return &identityv1.ListGroupsRequest{Organization: p.organization} },
 	"GroupService.UpdateGroup": func(p place) proto.Message {
 		return &identityv1.UpdateGroupRequest{
-			Organization: p.organization, Group: p.newGroup(p.organization), Description: proto.String("other"), IdempotencyKey: p.key(),
+			Organization: p.organization, Group: p.newGroup(p.organization), Description: new("other"), IdempotencyKey: p.key(),
 		}
 	},
 	"GroupService.DeleteGroup": func(p place) proto.Message {
@@ -112,7 +112,7 @@ var identityRequests = map[string]func(p place) proto.Message{
 	},
 	"ServiceAccountService.UpdateServiceAccount": func(p place) proto.Message {
 		return &identityv1.UpdateServiceAccountRequest{
-			Organization: p.organization, ServiceAccount: p.newAccount(p.organization), Disabled: proto.Bool(true), IdempotencyKey: p.key(),
+			Organization: p.organization, ServiceAccount: p.newAccount(p.organization), Disabled: new(true), IdempotencyKey: p.key(),
 		}
 	},
 	"ServiceAccountService.DeleteServiceAccount": func(p place) proto.Message {
@@ -156,7 +156,7 @@ var identityRequests = map[string]func(p place) proto.Message{
 	"DomainService.LookUpDomain": func(place) proto.Message { return &identityv1.LookUpDomainRequest{Name: "example.com"} },
 
 	"OrganizationService.UpdateOrganization": func(p place) proto.Message {
-		return &identityv1.UpdateOrganizationRequest{Organization: p.organization, Name: proto.String("Other"), IdempotencyKey: p.key()}
+		return &identityv1.UpdateOrganizationRequest{Organization: p.organization, Name: new("Other"), IdempotencyKey: p.key()}
 	},
 	"OrganizationService.SuspendOrganization": func(p place) proto.Message {
 		return &identityv1.SuspendOrganizationRequest{Organization: p.newOrganization(), IdempotencyKey: p.key()}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"testing"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/meridian-iam/meridian/e2e/harness"
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
@@ -153,7 +151,7 @@ func (c *console) settle() {
 
 func (c *console) rename(user string) error {
 	_, err := c.client.Organizations.UpdateOrganization(c.as(user), &identityv1.UpdateOrganizationRequest{
-		Organization: c.organization, Name: proto.String("By " + c.key()), IdempotencyKey: c.key(),
+		Organization: c.organization, Name: new("By " + c.key()), IdempotencyKey: c.key(),
 	})
 	return err
 }
@@ -165,7 +163,7 @@ func (c *console) acts(t *testing.T, user string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stream.Close() //nolint:errcheck // read to its end
+	defer stream.Close()
 	found := false
 	for stream.Receive() {
 		actor := stream.Msg().GetEnvelope().GetActor()

@@ -96,7 +96,6 @@ func New(o Options) (*Service, error) {
 		}
 		o.Resolver = dns
 	}
-	used := usage.New(o.DB, o.Clock, o.Logger)
 	factors, err := o.Config.factors()
 	if err != nil {
 		return nil, err
@@ -105,52 +104,56 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	users := &rpc.Users{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock}
-	memberships := &rpc.Memberships{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Clock: o.Clock}
-	accounts := &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock, RevokeTokens: rpc.RevokeTokensOfAccount}
-	groups := &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock}
-	invitations := &rpc.Invitations{DB: o.DB, Log: o.Log, Clock: o.Clock, Users: users, Memberships: memberships, Post: post}
-	var related []byte
-	if factors.Passkeys != nil {
-		related = factors.Passkeys.WellKnown()
+	s := &Service{
+		mail: queue, home: o.Home, fold: store.Fold{Log: o.Log, Blind: o.BlindKey},
+		usage: usage.New(o.DB, o.Clock, o.Logger), sweeper: &sweep.Sweeper{DB: o.DB, Clock: o.Clock, Logger: o.Logger},
 	}
-	return &Service{
-		relatedOrigins: related,
+	if factors.Passkeys != nil {
+		s.relatedOrigins = factors.Passkeys.WellKnown()
+	}
+	s.serve(o, factors, post)
+	s.work(o)
+	return s, nil
+}
 
-		organizations: &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock},
-		tokens:        &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Usage: used, Clock: o.Clock},
-		usage:         used,
-		domains:       &rpc.Domains{DB: o.DB, Log: o.Log, Resolver: o.Resolver, Clock: o.Clock},
-		deletions: deletion.New(deletion.Options{
-			DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
-			Removals: []deletion.Removal{
-				deletion.Tokens{Clock: o.Clock},
-				invitations,
-				deletion.Domains{},
-				deletion.Groups{},
-				deletion.ServiceAccounts{},
-				deletion.Members{Log: o.Log},
-			},
-		}),
-		rechecks: recheck.New(recheck.Options{
-			DB: o.DB, Log: o.Log, Region: o.Region, Resolver: o.Resolver, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
-		}),
-		users: users, memberships: memberships, accounts: accounts, groups: groups, invitations: invitations,
-		credentials: &rpc.Credentials{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Factors: factors, Post: post, Clock: o.Clock},
-		authentications: &rpc.Authentications{
-			DB: o.DB, Log: o.Log, Region: o.Region, Users: users, Blind: o.BlindKey, Factors: factors, Post: post,
-			Legacy: &legacy.Hook{DB: o.DB, Blind: o.BlindKey, Checker: legacy.New(legacy.Options{Clock: o.Clock, Metrics: o.Metrics})},
-			Meter:  rpc.NewMeter(o.Metrics), Clock: o.Clock,
+// serve wires what answers calls.
+func (s *Service) serve(o Options, factors rpc.Factors, post *rpc.Post) {
+	s.organizations = &rpc.Organizations{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Clock: o.Clock}
+	s.tokens = &rpc.APITokens{DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Usage: s.usage, Clock: o.Clock}
+	s.domains = &rpc.Domains{DB: o.DB, Log: o.Log, Resolver: o.Resolver, Clock: o.Clock}
+	s.users = &rpc.Users{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Blind: o.BlindKey, Clock: o.Clock}
+	s.memberships = &rpc.Memberships{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Clock: o.Clock}
+	s.accounts = &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock, RevokeTokens: rpc.RevokeTokensOfAccount}
+	s.groups = &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock}
+	s.invitations = &rpc.Invitations{DB: o.DB, Log: o.Log, Clock: o.Clock, Users: s.users, Memberships: s.memberships, Post: post}
+	s.credentials = &rpc.Credentials{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Factors: factors, Post: post, Clock: o.Clock}
+	s.authentications = &rpc.Authentications{
+		DB: o.DB, Log: o.Log, Region: o.Region, Users: s.users, Blind: o.BlindKey, Factors: factors, Post: post,
+		Legacy: &legacy.Hook{DB: o.DB, Blind: o.BlindKey, Checker: legacy.New(legacy.Options{Clock: o.Clock, Metrics: o.Metrics})},
+		Meter:  rpc.NewMeter(o.Metrics), Clock: o.Clock,
+	}
+	s.migration = &rpc.Migration{
+		DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, PlatformRegion: o.Regions[0], Blind: o.BlindKey,
+		Passwords: factors.Hasher, Clock: o.Clock,
+	}
+}
+
+// work wires what no call waits for.
+func (s *Service) work(o Options) {
+	s.deletions = deletion.New(deletion.Options{
+		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
+		Removals: []deletion.Removal{
+			deletion.Tokens{Clock: o.Clock},
+			s.invitations,
+			deletion.Domains{},
+			deletion.Groups{},
+			deletion.ServiceAccounts{},
+			deletion.Members{Log: o.Log},
 		},
-		migration: &rpc.Migration{
-			DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, PlatformRegion: o.Regions[0], Blind: o.BlindKey,
-			Passwords: factors.Hasher, Clock: o.Clock,
-		},
-		sweeper: &sweep.Sweeper{DB: o.DB, Clock: o.Clock, Logger: o.Logger},
-		mail:    queue,
-		home:    o.Home,
-		fold:    store.Fold{Log: o.Log, Blind: o.BlindKey},
-	}, nil
+	})
+	s.rechecks = recheck.New(recheck.Options{
+		DB: o.DB, Log: o.Log, Region: o.Region, Resolver: o.Resolver, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics,
+	})
 }
 
 // Mount adds the service's procedures to a server.

@@ -45,7 +45,7 @@ func (s *Groups) changeMembers(
 	if err != nil {
 		return err
 	}
-	out.Added, out.Removed = uint32(added), uint32(removed) //nolint:gosec // at most 1,000 each
+	out.Added, out.Removed = uint32(added), uint32(removed)
 	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
 	return err
 }

@@ -31,7 +31,7 @@ func TestPausedMembersOfGroups(t *testing.T) {
 	do(err)
 	disable := func(disabled bool) error {
 		_, err := p.accounts.UpdateServiceAccount(p.ctx, &identityv1.UpdateServiceAccountRequest{
-			Organization: org, ServiceAccount: bot, Disabled: proto.Bool(disabled), IdempotencyKey: p.key(),
+			Organization: org, ServiceAccount: bot, Disabled: new(disabled), IdempotencyKey: p.key(),
 		})
 		return err
 	}

@@ -80,7 +80,7 @@ func TestParseName(t *testing.T) {
 	long := strings.Repeat(strings.Repeat("a", 56)+".", 4)
 	for given, want := range map[string]string{
 		"example.com":           "example.com",
-		"\tMail.EXAMPLE.com\n":  "mail.example.com", //nolint:gocritic // white space is what this is about //nolint:gocritic // white space is what this is about
+		"\tMail.EXAMPLE.com\n":  "mail.example.com",
 		"bücher.example":        "xn--bcher-kva.example",
 		"XN--BCHER-KVA.example": "xn--bcher-kva.example",
 		"example.co.uk":         "example.co.uk",

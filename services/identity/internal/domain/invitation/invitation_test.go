@@ -66,7 +66,9 @@ func TestCreate(t *testing.T) {
 		"somebody": {nil, invitation.Circumstances{}, events{week}, 0},
 		"for a day": {
 			func(c *invitation.Create) { c.Lifetime = 24 * time.Hour },
-			invitation.Circumstances{}, events{created(invited, now.Add(24*time.Hour))}, 0,
+			invitation.Circumstances{},
+			events{created(invited, now.Add(24*time.Hour))},
+			0,
 		},
 		"for too long":      {func(c *invitation.Create) { c.Lifetime = invitation.MaxLifetime + 1 }, invitation.Circumstances{}, nil, commonv1.Reason_INVALID_FIELD},
 		"for less than now": {func(c *invitation.Create) { c.Lifetime = -1 }, invitation.Circumstances{}, nil, commonv1.Reason_INVALID_FIELD},
@@ -79,7 +81,8 @@ func TestCreate(t *testing.T) {
 		"after the first expired": {
 			nil,
 			invitation.Circumstances{Earlier: state(created(earlier, now))},
-			events{&eventv1.InvitationRevoked{Invitation: earlier}, week}, 0,
+			events{&eventv1.InvitationRevoked{Invitation: earlier}, week},
+			0,
 		},
 		"the last that may wait": {nil, invitation.Circumstances{Pending: invitation.MostPending - 1}, events{week}, 0},
 		"one too many":           {nil, invitation.Circumstances{Pending: invitation.MostPending}, nil, commonv1.Reason_LIMIT_REACHED},
