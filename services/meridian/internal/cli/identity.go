@@ -248,7 +248,7 @@ func (p *progress) rate(done, total uint64, passed int64, what string) {
 		p.began = now
 	}
 	took := now.Sub(p.began).Seconds()
-	if !p.shown || now.Sub(p.drawn) < 100*time.Millisecond || took == 0 {
+	if !p.shown || now.Sub(p.drawn) < 100*time.Millisecond || took < 0.5 { // before that a rate says nothing
 		return
 	}
 	p.drawn = now

@@ -217,6 +217,6 @@ func (a *App) typed(ctx context.Context, tty *os.File, read func() ([]byte, erro
 	case <-ctx.Done():
 		// The read goes on until the process ends.
 		fmt.Fprintln(a.stderr)
-		return nil, errors.Join(ctx.Err(), term.Restore(int(tty.Fd()), before))
+		return nil, errors.Join(errors.New("interrupted; nothing was done"), term.Restore(int(tty.Fd()), before))
 	}
 }
