@@ -76,7 +76,7 @@ func (t *attempt) byMail(right bool) judgement {
 // by is a judgement about a credential of the user.
 func (t *attempt) by(c store.Credential, right bool) judgement {
 	return judgement{right: right, credential: c, proof: authentication.Proof{
-		Step: authentication.Step{Factor: t.factor, Credential: c.ID}, User: c.User, Challenge: t.challenge.Hash,
+		Step: authentication.Step{Factor: t.factor, Credential: c.ID, Version: c.Version}, User: c.User, Challenge: t.challenge.Hash,
 	}}
 }
 
@@ -90,7 +90,7 @@ func (s *Authentications) judgePassword(ctx context.Context, t *attempt) (judgem
 		return s.judgeElsewhere(ctx, t)
 	}
 	found := t.by(own, result.Match)
-	found.proof.Version, found.rehash = own.Version, result.Rehash
+	found.rehash = result.Rehash
 	return found, nil
 }
 

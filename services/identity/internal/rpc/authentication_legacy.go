@@ -24,8 +24,11 @@ import (
 func (s *Authentications) judgeElsewhere(ctx context.Context, t *attempt) (judgement, error) {
 	person, own := t.opened.who.user, single(t.opened.who.credentials, credential.Password)
 	source, err := s.Legacy.Verify(ctx, person.ID, person.Email, t.text)
-	if err != nil || source == "" {
-		return t.by(own, false), err
+	if err != nil {
+		return judgement{}, err
+	}
+	if source == "" {
+		return s.judgeMeanwhile(ctx, t, person.ID, own)
 	}
 	hash, err := s.Factors.Hasher.Hash(ctx, t.text)
 	if err != nil {
@@ -46,6 +49,24 @@ func (s *Authentications) judgeElsewhere(ctx context.Context, t *attempt) (judge
 	if err != nil || made.Hash == hash {
 		return t.by(made, err == nil), err
 	}
-	result, err := s.Factors.Hasher.Verify(ctx, made.Hash, t.text)
-	return t.by(made, result.Match), err
+	return s.judgeHash(ctx, t, made)
+}
+
+// judgeMeanwhile judges a password that no source was asked about: of a user whose
+// first password was set since the attempt began, by another sign-in, it may be right.
+// It looks for whoever the user is.
+func (s *Authentications) judgeMeanwhile(ctx context.Context, t *attempt, user string, before store.Credential) (judgement, error) {
+	rows, err := store.ListCredentials(ctx, s.DB.Pool(), user)
+	if err != nil {
+		return judgement{}, err
+	}
+	if now := single(rows, credential.Password); before.ID == "" && now.ID != "" {
+		return s.judgeHash(ctx, t, now)
+	}
+	return t.by(before, false), nil
+}
+
+func (s *Authentications) judgeHash(ctx context.Context, t *attempt, c store.Credential) (judgement, error) {
+	result, err := s.Factors.Hasher.Verify(ctx, c.Hash, t.text)
+	return t.by(c, result.Match), err
 }

@@ -192,7 +192,8 @@ func notImported(index int, err error) (*identityv1.ImportResult, error) {
 	switch f.Kind {
 	case fault.Invalid, fault.NotFound, fault.Exists, fault.Precondition:
 	default:
-		if f.Reason != commonv1.Reason_KEY_ELSEWHERE { // of somebody who is at home elsewhere
+		// Of somebody who is at home elsewhere, or in as many organizations as may be.
+		if f.Reason != commonv1.Reason_KEY_ELSEWHERE && f.Reason != commonv1.Reason_LIMIT_REACHED {
 			return nil, err
 		}
 	}
