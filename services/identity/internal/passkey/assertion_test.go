@@ -21,10 +21,23 @@ func newDevice(kind virtualwebauthn.KeyType) device {
 	d := device{
 		relying:       virtualwebauthn.RelyingParty{ID: "example.org", Name: "Example", Origin: "https://example.org"},
 		authenticator: virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{UserHandle: alice.ID, BackupEligible: true}),
-		key:           virtualwebauthn.NewCredential(kind),
+		key:           newKey(kind),
 	}
 	d.authenticator.AddCredential(d.key)
 	return d
+}
+
+// newKey makes a key. The library leaves out the zeros that a coordinate of an elliptic
+// curve begins with, one time in 128, which no authenticator does: such a key is
+// thrown away.
+func newKey(kind virtualwebauthn.KeyType) virtualwebauthn.Credential {
+	const whole = 77 // bytes of a COSE key on P-256
+	for {
+		made := virtualwebauthn.NewCredential(kind)
+		if kind != virtualwebauthn.KeyTypeEC2 || len(made.Key.AttestationData()) == whole {
+			return made
+		}
+	}
 }
 
 // register registers the device's credential.

@@ -193,10 +193,23 @@ func newAuthenticator(user string, verifies bool) *authenticator {
 		device: virtualwebauthn.NewAuthenticatorWithOptions(virtualwebauthn.AuthenticatorOptions{
 			UserHandle: []byte(user), UserNotVerified: !verifies,
 		}),
-		key: virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+		key: newKey(virtualwebauthn.KeyTypeEC2),
 	}
 	a.device.AddCredential(a.key)
 	return a
+}
+
+// newKey makes a key. The library leaves out the zeros that a coordinate of an elliptic
+// curve begins with, one time in 128, which no authenticator does: such a key is
+// thrown away.
+func newKey(kind virtualwebauthn.KeyType) virtualwebauthn.Credential {
+	const whole = 77 // bytes of a COSE key on P-256
+	for {
+		made := virtualwebauthn.NewCredential(kind)
+		if kind != virtualwebauthn.KeyTypeEC2 || len(made.Key.AttestationData()) == whole {
+			return made
+		}
+	}
 }
 
 // register registers the authenticator's passkey.
