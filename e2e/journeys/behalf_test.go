@@ -102,6 +102,7 @@ type organization
 		if _, err := c.client.Memberships.SuspendMember(t.Context(), &identityv1.SuspendMemberRequest{Organization: c.organization, User: member, IdempotencyKey: c.key()}); err != nil {
 			t.Fatal(err)
 		}
+		c.settle()
 		c.want("looks", c.look(member), denied)
 	})
 	t.Run("what is for no user", func(*testing.T) {
