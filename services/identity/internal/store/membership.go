@@ -103,7 +103,7 @@ func FindMembers(ctx context.Context, q sqldb.Querier, organizationID string, us
 		return found, nil
 	}
 	members, err := collectMemberships(q.Query(ctx, `SELECT `+membershipColumns+` FROM identity.memberships
-		WHERE organization_id = $1 AND user_id = ANY($2)`, organizationID, userIDs))
+		WHERE (organization_id, user_id) IN (SELECT $1::TEXT, unnest($2::TEXT[]))`, organizationID, userIDs))
 	for _, m := range members {
 		found[m.User] = m
 	}
