@@ -26,6 +26,7 @@ var (
 	// More: go test ./e2e/consistency -args -enemies 100000.
 	enemies = flag.Int("enemies", 1000, "revocations that are raced against")
 	writes  = flag.Int("writes", 10_000, "writes that are read at once")
+	people  = flag.Int("people", 1000, "users who are made, found, added and removed")
 )
 
 const model = `model
@@ -38,7 +39,13 @@ type document
   relations
     define parent: [folder]
     define view: viewer from parent
+type organization
+  relations
+    define member: [user]
 `
+
+// unlimited lifts the limit that one token has on changes.
+const unlimited = "  limits:\n    manage: {per_second: 100000, burst: 100000}\n"
 
 // system is two nodes behind which an organization is written and read.
 type system struct {
@@ -51,7 +58,7 @@ type system struct {
 func start(t *testing.T) *system {
 	t.Helper()
 	d := harness.StartDeployment(t)
-	near, far := d.Node(t, "near", ""), d.Node(t, "far", "")
+	near, far := d.NodeWith(t, "near", "", unlimited), d.NodeWith(t, "far", "", unlimited)
 	near.Start(t)
 	far.Start(t)
 	s := &system{near: near.Client(d.Token), far: far.Client(d.Token), bus: d.NATS}
