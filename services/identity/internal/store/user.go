@@ -160,13 +160,17 @@ func FindUserByEmail(ctx context.Context, q sqldb.Querier, realm string, blind [
 
 const (
 	// By the index users_listed, whose predicate the query names.
-	listUsers = `SELECT ` + userColumns + ` FROM identity.users u
-LEFT JOIN identity.profiles p ON p.user_id = u.user_id
-WHERE u.state <> 3 AND u.user_id > $1 ORDER BY u.user_id LIMIT $2`
-	// By the index users_state.
-	listUsersIn = `SELECT ` + userColumns + ` FROM identity.users u
-LEFT JOIN identity.profiles p ON p.user_id = u.user_id
-WHERE u.state = $3 AND u.user_id > $1 ORDER BY u.user_id LIMIT $2`
+	listUsers = `SELECT ` + userColumns + ` FROM (
+  SELECT * FROM identity.users WHERE state <> 3 AND user_id > $1 ORDER BY user_id LIMIT $2
+) u ` + profilesAfter + ` ORDER BY u.user_id`
+	// By the index users_state: no other has this order, though the state is one.
+	listUsersIn = `SELECT ` + userColumns + ` FROM (
+  SELECT * FROM identity.users WHERE (state, user_id) > ($3, $1) AND state <= $3 ORDER BY state, user_id LIMIT $2
+) u ` + profilesAfter + ` ORDER BY u.state, u.user_id`
+	// The page is chosen before profiles are looked at. PostgreSQL may still merge
+	// the two by their primary keys, and reads profiles from the first on unless it
+	// is told where the page begins.
+	profilesAfter = `LEFT JOIN identity.profiles p ON p.user_id = u.user_id AND p.user_id > $1`
 )
 
 // ListUsers reads up to limit users after an id: those with a status, or with 0 all
