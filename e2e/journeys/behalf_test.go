@@ -102,8 +102,14 @@ type organization
 		if _, err := c.client.Memberships.SuspendMember(t.Context(), &identityv1.SuspendMemberRequest{Organization: c.organization, User: member, IdempotencyKey: c.key()}); err != nil {
 			t.Fatal(err)
 		}
-		c.settle()
 		c.want("looks", c.look(member), denied)
+		c.want("does what the model still gives", c.group(member), denied)
+	})
+	t.Run("removed", func(*testing.T) {
+		if _, err := c.client.Memberships.RemoveMember(t.Context(), &identityv1.RemoveMemberRequest{Organization: c.organization, User: member, IdempotencyKey: c.key()}); err != nil {
+			t.Fatal(err)
+		}
+		c.want("does what the model still gives", c.group(member), denied)
 	})
 	t.Run("what is for no user", func(*testing.T) {
 		_, err := c.client.Organizations.ListOrganizations(c.as(admin), &identityv1.ListOrganizationsRequest{})

@@ -18,9 +18,10 @@ import (
 // delegationDeadline bounds the question what a user may do.
 const delegationDeadline = 2 * time.Second
 
-// delegation says what users may do in an organization: as its model decides, or,
-// where the model has no such permission, as their membership does. It asks in the
-// name of the caller's token, without the user.
+// delegation says what users may do in an organization: nothing unless they are
+// active members, whatever the model gives to those who were; else as its model
+// decides or, where the model has no such permission, as their membership does. It
+// asks in the name of the caller's token, without the user.
 type delegation struct {
 	checks  authzv1connect.CheckServiceClient
 	members identityv1connect.MembershipServiceClient
@@ -53,12 +54,16 @@ func (d *delegation) Allowed(ctx context.Context, user, organization, permission
 		caller.OnBehalfOf = ""
 		ctx = principal.With(ctx, caller)
 	}
+	role, active, err := d.membership(ctx, user, organization)
+	if err != nil || !active {
+		return false, err
+	}
 	answer, err := d.checks.Check(ctx, &authzv1.CheckRequest{
 		Organization: organization, Subject: "user:" + user, Permission: permission, Resource: "organization:" + organization,
 	})
 	switch {
 	case undefined(err):
-		return d.byRole(ctx, user, organization, permission)
+		return byRole(role, permission), nil
 	case err != nil:
 		return false, err
 	}
@@ -71,18 +76,21 @@ func undefined(err error) bool {
 		fault.Is(err, commonv1.Reason_RELATION_UNKNOWN)
 }
 
-// byRole lets members look and administrators manage.
-func (d *delegation) byRole(ctx context.Context, user, organization, permission string) (bool, error) {
+// membership is what a user is in an organization, as of now: a suspension holds
+// from its commit on.
+func (d *delegation) membership(ctx context.Context, user, organization string) (role identityv1.MembershipRole, active bool, err error) {
 	answer, err := d.members.GetMember(ctx, &identityv1.GetMemberRequest{Organization: organization, User: user})
 	switch {
 	case fault.Is(err, commonv1.Reason_NOT_FOUND):
-		return false, nil
+		return 0, false, nil
 	case err != nil:
-		return false, err
+		return 0, false, err
 	}
 	m := answer.GetMembership()
-	if m.GetState() != identityv1.MembershipState_MEMBERSHIP_STATE_ACTIVE {
-		return false, nil
-	}
-	return m.GetRole() == identityv1.MembershipRole_MEMBERSHIP_ROLE_ADMIN || strings.HasPrefix(permission, "can_view_"), nil
+	return m.GetRole(), m.GetState() == identityv1.MembershipState_MEMBERSHIP_STATE_ACTIVE, nil
+}
+
+// byRole lets members look and administrators manage.
+func byRole(role identityv1.MembershipRole, permission string) bool {
+	return role == identityv1.MembershipRole_MEMBERSHIP_ROLE_ADMIN || strings.HasPrefix(permission, "can_view_")
 }
