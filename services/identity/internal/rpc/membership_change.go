@@ -113,8 +113,9 @@ func otherAdmin(ctx context.Context, q sqldb.Querier, s membership.State) (bool,
 	return store.OtherAdmin(ctx, q, s.Organization, s.User)
 }
 
-// manages says whether a caller may do what a directory or connection does.
-func manages(caller principal.Principal) bool { return caller.Organization == "" }
+// manages says whether a caller may do what a directory or connection does: the
+// platform, but not for a user.
+func manages(caller principal.Principal) bool { return caller.Organization == "" && caller.OnBehalfOf == "" }
 
 // change decides about a membership, whose organization's log is locked, and writes
 // what was decided. It fills the parts of out.

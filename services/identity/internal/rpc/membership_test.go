@@ -248,6 +248,9 @@ func TestManagedElsewhere(t *testing.T) {
 			if err := calls[name](adminOf(t, org)); !fault.Is(err, commonv1.Reason_MANAGED_ELSEWHERE) {
 				t.Errorf("%v: the organization's %s: %v", source, name, err)
 			}
+			if err := calls[name](onBehalf(t, bob)); !fault.Is(err, commonv1.Reason_MANAGED_ELSEWHERE) {
+				t.Errorf("%v: a user's %s by way of the platform: %v", source, name, err)
+			}
 			if err := calls[name](ctx); err != nil {
 				t.Errorf("%v: the platform's %s: %v", source, name, err)
 			}

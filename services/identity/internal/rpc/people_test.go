@@ -94,6 +94,14 @@ func adminOf(t *testing.T, org string) context.Context {
 	})
 }
 
+// onBehalf is the platform's caller, who calls on behalf of a user.
+func onBehalf(t *testing.T, user string) context.Context {
+	t.Helper()
+	return principal.With(t.Context(), principal.Principal{
+		Kind: principal.APIToken, ID: id.New(id.Token), Level: commonv1.Level_LEVEL_ADMIN, OnBehalfOf: user,
+	})
+}
+
 const (
 	plain         = identityv1.MembershipRole_MEMBERSHIP_ROLE_MEMBER
 	administrator = identityv1.MembershipRole_MEMBERSHIP_ROLE_ADMIN
