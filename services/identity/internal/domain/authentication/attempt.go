@@ -135,10 +135,11 @@ func (s *State) passwordless() bool {
 // belongs says whether a proof is of the user whom the authentication is about.
 func (s *State) belongs(p Proof) bool {
 	switch {
+	case s.Purpose == identityv1.Purpose_PURPOSE_SIGN_UP:
+		// With somebody's address there was no code to be sent: it could be guessed only.
+		return s.User == "" && p.User == "" && s.Email != ""
 	case s.User != "":
 		return p.User == s.User
-	case s.Purpose == identityv1.Purpose_PURPOSE_SIGN_UP:
-		return p.User == "" && s.Email != ""
 	case len(s.Done) > 0:
 		return false
 	default: // whoever the passkey says, unless an address was given

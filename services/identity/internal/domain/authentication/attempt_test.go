@@ -181,6 +181,18 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
+// The letter of a sign-up with somebody's address has no code. Whoever guesses the one
+// that was noted instead must not go on to that user's new password.
+func TestSignUpWithSomebodysAddressProvesNothing(t *testing.T) {
+	s := start(t, authentication.Start{Purpose: signUp, Policy: all, Email: "ada@example.com", User: user, Has: authentication.Enrolled{TOTP: true, Email: true}})
+	if err := do(s, "code", user, now); !fault.Is(err, commonv1.Reason_AUTHENTICATION_REJECTED) {
+		t.Errorf("a code that nobody was sent: %v", err)
+	}
+	if err := do(s, "new_password", user, now); !fault.Is(err, commonv1.Reason_FACTOR_UNAVAILABLE) || s.Complete() {
+		t.Errorf("a new password for somebody: %v, complete %v", err, s.Complete())
+	}
+}
+
 func TestAdopt(t *testing.T) {
 	for name, tc := range map[string]struct {
 		policy authentication.Policy
