@@ -23,7 +23,8 @@ FUZZTIME ?= 20000x
 BENCH ?= .
 COUNT ?= 1
 # Of bench-peers: the work set (small, medium or large), how often each figure is
-# measured, how long, and the name under e2e/load/results to keep it as.
+# measured, how long, and the name under e2e/load/results to keep it as; OUT is also
+# that of bench-people, under e2e/census/results.
 PRESET ?= small
 RUNS ?= 3
 SECONDS ?= 10
@@ -76,13 +77,17 @@ fuzz: ## run every fuzz target for FUZZTIME (20000x inputs, or as 10m)
 	infra/tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: .tools/stamp ## run benchmarks BENCH (.) COUNT (1) times, into bench.txt; all of them: the peers too
+bench: .tools/stamp ## run benchmarks BENCH (.) COUNT (1) times, into bench.txt; all of them: the peers too, not bench-people
 	infra/tools/bench.sh '$(BENCH)' $(COUNT)
 	$(if $(filter .,$(BENCH)),$(MAKE) bench-peers)
 
 .PHONY: bench-peers
 bench-peers: ## measure OpenFGA and Meridian side by side: PRESET RUNS SECONDS OUT
 	go run ./e2e/load/cmd/peers -preset $(PRESET) -runs $(RUNS) -seconds $(SECONDS) -out '$(OUT)'
+
+.PHONY: bench-people
+bench-people: ## measure calls about up to 100 000 organizations and 1 000 000 users, 6 GiB of disk: OUT
+	go run ./e2e/census/cmd -out '$(OUT)'
 
 .PHONY: drill
 drill: ## break three regions in nine ways; reports into e2e/drills/reports
