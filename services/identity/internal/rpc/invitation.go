@@ -23,6 +23,7 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/bearer"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/group"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/invitation"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/membership"
 	"github.com/meridian-iam/meridian/services/identity/internal/letters"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
@@ -101,6 +102,16 @@ func (s *Invitations) maySend(ctx context.Context, withoutLetter bool) error {
 	return nil
 }
 
+// mayInvite says whether a caller may invite somebody to a role.
+//
+// Errors: ACCESS_DENIED.
+func mayInvite(ctx context.Context, q sqldb.Querier, caller principal.Principal, organization string, role eventv1.MembershipRole) error {
+	if role != membership.Admin {
+		return nil
+	}
+	return mayAdminister(ctx, q, caller, organization)
+}
+
 // madeInvitation is an invitation with its new secret, which is stored nowhere.
 type madeInvitation struct {
 	row          store.Invitation
@@ -137,6 +148,9 @@ func (s *Invitations) create(
 ) (made madeInvitation, token string, err error) {
 	head, err := lockOpenOwner(ctx, tx, s.Log, command.Organization)
 	if err != nil {
+		return made, "", err
+	}
+	if err := mayInvite(ctx, tx, caller, command.Organization, command.Role); err != nil {
 		return made, "", err
 	}
 	organization, err := store.FindOrganization(ctx, tx, command.Organization)

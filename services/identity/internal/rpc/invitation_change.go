@@ -46,6 +46,9 @@ func (s *Invitations) resend(
 	if err != nil {
 		return made, "", err
 	}
+	if err := mayInvite(ctx, tx, caller, row.Organization, row.Role); err != nil {
+		return made, "", err
+	}
 	organization, err := store.FindOrganization(ctx, tx, row.Organization)
 	if err != nil {
 		return made, "", err

@@ -32,9 +32,14 @@ func (s *Memberships) UpdateMember(
 ) (out *identityv1.UpdateMemberResponse, err error) {
 	out = &identityv1.UpdateMemberResponse{}
 	err = s.change(ctx, req, identityv1connect.MembershipServiceUpdateMemberProcedure, out, &out.Membership, &out.Revision,
-		func(ctx context.Context, tx pgx.Tx, row store.Membership, _ principal.Principal) ([]proto.Message, error) {
+		func(ctx context.Context, tx pgx.Tx, row store.Membership, caller principal.Principal) ([]proto.Message, error) {
 			if err := open(ctx, tx, row.Organization); err != nil {
 				return nil, err
+			}
+			if role := eventv1.MembershipRole(req.GetRole()); role == membership.Admin {
+				if err := mayAdminister(ctx, tx, caller, row.Organization); err != nil {
+					return nil, err
+				}
 			}
 			other, err := otherAdmin(ctx, tx, row.State)
 			if err != nil {
@@ -115,7 +120,39 @@ func otherAdmin(ctx context.Context, q sqldb.Querier, s membership.State) (bool,
 
 // manages says whether a caller may do what a directory or connection does: the
 // platform, but not for a user.
-func manages(caller principal.Principal) bool { return caller.Organization == "" && caller.OnBehalfOf == "" }
+func manages(caller principal.Principal) bool {
+	return caller.Organization == "" && caller.OnBehalfOf == ""
+}
+
+// mayManage says whether a caller may change a membership: a user for whom the call is
+// made changes that of an administrator as one only.
+//
+// Errors: ACCESS_DENIED.
+func mayManage(ctx context.Context, q sqldb.Querier, caller principal.Principal, s membership.State) error {
+	if s.Role != membership.Admin {
+		return nil
+	}
+	return mayAdminister(ctx, q, caller, s.Organization)
+}
+
+// mayAdminister says whether a caller may make administrators of an organization. A
+// user for whom the call is made administers it: who may manage members would have all
+// else by that.
+//
+// Errors: ACCESS_DENIED.
+func mayAdminister(ctx context.Context, q sqldb.Querier, caller principal.Principal, organization string) error {
+	if caller.OnBehalfOf == "" {
+		return nil
+	}
+	own, err := store.FindMembership(ctx, q, organization, caller.OnBehalfOf)
+	switch {
+	case err != nil && !fault.Is(err, commonv1.Reason_NOT_FOUND):
+		return err
+	case err != nil || !own.Administers():
+		return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "only an administrator makes, changes or removes administrators")
+	}
+	return nil
+}
 
 // change decides about a membership, whose organization's log is locked, and writes
 // what was decided. It fills the parts of out.
@@ -130,6 +167,9 @@ func (s *Memberships) change(
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			head, row, err := s.lock(ctx, tx, req)
 			if err != nil {
+				return err
+			}
+			if err := mayManage(ctx, tx, caller, row.State); err != nil {
 				return err
 			}
 			events, err := decide(ctx, tx, row, caller)
@@ -179,6 +219,9 @@ func (s *Memberships) RemoveMember(ctx context.Context, req *identityv1.RemoveMe
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			head, row, err := s.lock(ctx, tx, req)
 			if err != nil {
+				return err
+			}
+			if err := mayManage(ctx, tx, caller, row.State); err != nil {
 				return err
 			}
 			if _, err := s.Log.Lock(ctx, tx, row.User); err != nil {
