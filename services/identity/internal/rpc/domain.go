@@ -156,7 +156,7 @@ func (s *Domains) verify(
 
 // GetDomain implements DomainService.
 func (s *Domains) GetDomain(ctx context.Context, req *identityv1.GetDomainRequest) (*identityv1.GetDomainResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindDomain(ctx, s.DB.Pool(), req.GetOrganization(), req.GetDomain())
@@ -173,7 +173,7 @@ func (s *Domains) ListDomains(ctx context.Context, req *identityv1.ListDomainsRe
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {

@@ -11,16 +11,20 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
+// atLeast is a request for rows that are as new as a revision token asks.
+type atLeast interface{ GetAtLeast() string }
+
 // fresh says whether rows that are read by q from now on are as new as a revision
 // token asks. Events and rows have one commit, so they are once the logs have got
 // that far; no token asks for nothing.
 //
-// A caller who reaches one organization only learns of that organization's log: what
-// the token says of others is not looked at.
+// A caller who reaches one organization only, and a user for whom the call is made,
+// learn of that organization's log: what the token says of others is not looked at.
 //
 // Errors: REVISION_MALFORMED; REVISION_UNKNOWN for a revision that its log has not
 // reached, or a log that there is not. Both name the field at_least.
-func fresh(ctx context.Context, log *eventlog.Store, q sqldb.Querier, token string) error {
+func fresh(ctx context.Context, log *eventlog.Store, q sqldb.Querier, req atLeast) error {
+	token := req.GetAtLeast()
 	if token == "" {
 		return nil
 	}
@@ -33,8 +37,12 @@ func fresh(ctx context.Context, log *eventlog.Store, q sqldb.Querier, token stri
 	if err != nil {
 		return err
 	}
+	reached := caller.Organization
+	if of, ok := req.(interface{ GetOrganization() string }); ok && caller.OnBehalfOf != "" {
+		reached = of.GetOrganization()
+	}
 	for _, r := range revisions {
-		if caller.Organization != "" && r.Log != caller.Organization {
+		if reached != "" && r.Log != reached {
 			continue
 		}
 		head, err := log.Head(ctx, q, r.Log)

@@ -192,7 +192,7 @@ func count(ctx context.Context, tx pgx.Tx, organization, homeRegion string, kind
 
 // GetGroup implements GroupService.
 func (s *Groups) GetGroup(ctx context.Context, req *identityv1.GetGroupRequest) (*identityv1.GetGroupResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindGroup(ctx, s.DB.Pool(), req.GetOrganization(), req.GetGroup())
@@ -210,7 +210,7 @@ func (s *Groups) ListGroups(ctx context.Context, req *identityv1.ListGroupsReque
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {

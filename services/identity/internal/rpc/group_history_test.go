@@ -1,6 +1,7 @@
 package rpc_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -261,10 +262,12 @@ func TestReadsAtLeast(t *testing.T) {
 		})
 	}
 	// Whoever reaches one organization learns nothing of another's log.
-	p.ctx = adminOf(t, org)
-	for sequence := range uint64(2) {
-		if err := read(token(t, other, sequence+1)); err != nil {
-			t.Errorf("of another's log at %d: %v", sequence+1, err)
+	for who, ctx := range map[string]context.Context{"a token": adminOf(t, org), "a user": onBehalf(t, id.New(id.User))} {
+		p.ctx = ctx
+		for sequence := range uint64(2) {
+			if err := read(token(t, other, sequence+1)); err != nil {
+				t.Errorf("%s, of another's log at %d: %v", who, sequence+1, err)
+			}
 		}
 	}
 }

@@ -145,7 +145,7 @@ func (s *Groups) ListGroupMembers(
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindGroup(ctx, s.DB.Pool(), req.GetOrganization(), req.GetGroup())

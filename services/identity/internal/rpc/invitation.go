@@ -258,7 +258,7 @@ func (s *Invitations) read(ctx context.Context, organization, name string) (*ide
 
 // GetInvitation implements InvitationService.
 func (s *Invitations) GetInvitation(ctx context.Context, req *identityv1.GetInvitationRequest) (*identityv1.GetInvitationResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	found, err := s.read(ctx, req.GetOrganization(), req.GetInvitation())

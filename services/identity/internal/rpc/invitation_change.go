@@ -144,7 +144,7 @@ func (s *Invitations) ListInvitations(
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {

@@ -121,7 +121,7 @@ func (s *Memberships) join(
 
 // GetMember implements MembershipService.
 func (s *Memberships) GetMember(ctx context.Context, req *identityv1.GetMemberRequest) (*identityv1.GetMemberResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindMembership(ctx, s.DB.Pool(), req.GetOrganization(), req.GetUser())

@@ -21,7 +21,7 @@ func (s *Memberships) ListMembers(ctx context.Context, req *identityv1.ListMembe
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	organization, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization())

@@ -190,7 +190,7 @@ func (s *ServiceAccounts) removeAccount(ctx context.Context, tx pgx.Tx, row stor
 func (s *ServiceAccounts) GetServiceAccount(
 	ctx context.Context, req *identityv1.GetServiceAccountRequest,
 ) (*identityv1.GetServiceAccountResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindServiceAccount(ctx, s.DB.Pool(), req.GetOrganization(), req.GetServiceAccount())
@@ -209,7 +209,7 @@ func (s *ServiceAccounts) ListServiceAccounts(
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {

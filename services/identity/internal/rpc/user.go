@@ -165,7 +165,7 @@ func indexOf(key blind.Key, realm string, email address.Address) ([]byte, error)
 
 // GetUser implements UserService.
 func (s *Users) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (*identityv1.GetUserResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindUser(ctx, s.DB.Pool(), req.GetUser())
@@ -181,7 +181,7 @@ func (s *Users) FindUser(ctx context.Context, req *identityv1.FindUserRequest) (
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	index, err := s.index(req.GetRealm(), email)

@@ -21,7 +21,7 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	users, next, err := s.list(ctx, req, after, page.Size(req.GetPageSize(), standardPage))
@@ -69,7 +69,7 @@ func (s *Users) ListUserMemberships(
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req.GetAtLeast()); err != nil {
+	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindUser(ctx, s.DB.Pool(), req.GetUser()); err != nil {
