@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,7 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/group"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/invitation"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/membership"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
 	"github.com/meridian-iam/meridian/services/identity/internal/letters"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
@@ -70,7 +72,10 @@ func (s *Invitations) CreateInvitation(
 			made, out.Revision, err = s.create(ctx, tx, command, email, req.GetLocale(), caller)
 			out.Invitation = invitationMessage(made.row, s.Clock())
 			out.Invitation.Email = "" // an outcome that is kept holds no address
-			return err
+			if err != nil || req.GetWithoutLetter() {
+				return err
+			}
+			return s.admit(ctx, tx, made.row)
 		})
 	if err != nil {
 		return nil, err
@@ -110,6 +115,23 @@ func mayInvite(ctx context.Context, q sqldb.Querier, caller principal.Principal,
 		return nil
 	}
 	return mayAdminister(ctx, q, caller, organization)
+}
+
+// admit counts a letter of an organization to an address.
+//
+// Errors: RATE_LIMITED. The transaction must be rolled back then.
+func (s *Invitations) admit(ctx context.Context, tx pgx.Tx, row store.Invitation) error {
+	counters := throttle.Counters(throttle.Invite, throttle.Source{Organization: row.Organization, Identifier: hex.EncodeToString(row.Blind)})
+	keys, at := throttleKeys(s.Users.Blind, counters), s.Clock()
+	before, err := store.TakeThrottles(ctx, tx, keys, s.Users.Region, at)
+	if err != nil {
+		return err
+	}
+	wait, next := throttle.Admit(counters, before, at)
+	if wait > 0 {
+		return fault.New(fault.Exhausted, commonv1.Reason_RATE_LIMITED, "the address was sent many letters").Retry(wait)
+	}
+	return store.StoreThrottles(ctx, tx, keys, next, s.Users.Region)
 }
 
 // madeInvitation is an invitation with its new secret, which is stored nowhere.

@@ -27,7 +27,10 @@ func (s *Invitations) ResendInvitation(
 	replayed, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.InvitationServiceResendInvitationProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) (err error) {
 			made, out.Revision, err = s.resend(ctx, tx, req, caller)
-			return err
+			if err != nil || req.GetWithoutLetter() {
+				return err
+			}
+			return s.admit(ctx, tx, made.row)
 		})
 	if err != nil {
 		return nil, err

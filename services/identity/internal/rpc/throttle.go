@@ -15,6 +15,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/address"
+	"github.com/meridian-iam/meridian/services/identity/internal/blind"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/authentication"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/throttle"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
@@ -110,9 +111,13 @@ func (s *Authentications) identifier(state *authentication.State) string {
 
 // keys are the rows of counters.
 func (s *Authentications) keys(counters []throttle.Counter) [][]byte {
+	return throttleKeys(s.Blind, counters)
+}
+
+func throttleKeys(key blind.Key, counters []throttle.Counter) [][]byte {
 	out := make([][]byte, len(counters))
 	for i, c := range counters {
-		out[i] = s.Blind.Index("throttle", string(c.Kind), strings.Join(c.Parts, "\x00"))
+		out[i] = key.Index("throttle", string(c.Kind), strings.Join(c.Parts, "\x00"))
 	}
 	return out
 }

@@ -33,6 +33,8 @@ const (
 	Letter
 	// Begin is a new authentication.
 	Begin
+	// Invite is the letter of an invitation.
+	Invite
 )
 
 // Source is where an action comes from.
@@ -47,6 +49,8 @@ type Source struct {
 	Device string
 	// Network is where the browser is: a /24 of IPv4, a /64 of IPv6.
 	Network string
+	// Organization is whose the action is, for Invite.
+	Organization string
 }
 
 // Limit is what a bucket lets through.
@@ -81,6 +85,8 @@ func Counters(a Action, s Source) []Counter {
 	switch {
 	case a == Begin:
 		return []Counter{{"start_network", []string{s.Network}, begun()}}
+	case a == Invite:
+		return []Counter{{"invitation", []string{s.Organization, s.Identifier}, invitations()}}
 	case a == Letter && s.Device != "":
 		return []Counter{{"letter_device", []string{s.Identifier, s.Device}, letters(false)}}
 	case a == Letter:
@@ -128,6 +134,12 @@ func guesses(held bool) Limit {
 
 func letters(held bool) Limit {
 	return Limit{Free: 5, First: 30 * time.Second, Max: 15 * time.Minute, Forget: 30 * time.Minute, Held: held}
+}
+
+// invitations are the letters of one organization to one address: others invite it
+// whatever that organization does.
+func invitations() Limit {
+	return Limit{Free: 5, First: time.Minute, Max: time.Hour, Forget: time.Hour}
 }
 
 // crowd is for all who share a network, guilty or not.
