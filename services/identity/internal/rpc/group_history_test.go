@@ -238,8 +238,8 @@ func TestReadsAtLeast(t *testing.T) {
 	p := newPeople(t)
 	org, other := p.organization(t, p.ctx, "acme"), p.organization(t, p.ctx, "globex")
 	grp := p.group(t, org, "ops")
-	read := func(token string) error {
-		_, err := p.groups.ListGroupMembers(p.ctx, &identityv1.ListGroupMembersRequest{Organization: org, Group: grp, AtLeast: token})
+	read := func(ctx context.Context, token string) error {
+		_, err := p.groups.ListGroupMembers(ctx, &identityv1.ListGroupMembersRequest{Organization: org, Group: grp, AtLeast: token})
 		return err
 	}
 	for name, tc := range map[string]struct {
@@ -256,16 +256,15 @@ func TestReadsAtLeast(t *testing.T) {
 		"of another, not yet": {token(t, other, 2), commonv1.Reason_REVISION_UNKNOWN},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := read(tc.token); tc.want == 0 && err != nil || tc.want != 0 && !fault.Is(err, tc.want) {
+			if err := read(p.ctx, tc.token); tc.want == 0 && err != nil || tc.want != 0 && !fault.Is(err, tc.want) {
 				t.Errorf("%v, want %v", err, tc.want)
 			}
 		})
 	}
 	// Whoever reaches one organization learns nothing of another's log.
 	for who, ctx := range map[string]context.Context{"a token": adminOf(t, org), "a user": onBehalf(t, id.New(id.User))} {
-		p.ctx = ctx
 		for sequence := range uint64(2) {
-			if err := read(token(t, other, sequence+1)); err != nil {
+			if err := read(ctx, token(t, other, sequence+1)); err != nil {
 				t.Errorf("%s, of another's log at %d: %v", who, sequence+1, err)
 			}
 		}
