@@ -166,7 +166,7 @@ func (m Message) parts(out *bytes.Buffer) error {
 	if m.HTML == "" {
 		out.WriteString("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n")
 		w := quotedprintable.NewWriter(out)
-		if _, err := w.Write([]byte(m.Text)); err != nil {
+		if _, err := w.Write(lineEnds(m.Text)); err != nil {
 			return err
 		}
 		return w.Close()
@@ -182,7 +182,7 @@ func (m Message) parts(out *bytes.Buffer) error {
 			return err
 		}
 		encoded := quotedprintable.NewWriter(w)
-		if _, err := encoded.Write([]byte(part[1])); err != nil {
+		if _, err := encoded.Write(lineEnds(part[1])); err != nil {
 			return err
 		}
 		if err := encoded.Close(); err != nil {
@@ -190,4 +190,10 @@ func (m Message) parts(out *bytes.Buffer) error {
 		}
 	}
 	return alternatives.Close()
+}
+
+// lineEnds is a text with one kind of line end: quotedprintable loses track of a
+// carriage return that is followed by something else than a line feed.
+func lineEnds(text string) []byte {
+	return []byte(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text))
 }

@@ -117,6 +117,7 @@ func FuzzCompose(f *testing.F) {
 		{To: "ada@example.com", Subject: "s", Text: "t", HTML: "<p>"},
 		{To: "ada@example.com\r\nBcc: x@y.z", Subject: "s\r\nBcc: x@y.z", Text: "t"},
 		{To: "zoë@bücher.example", Subject: "=?utf-8?q?x?=", Text: "--boundary\r\n\r\n.\r\n", HTML: "\n.\n"},
+		{To: "a@b.c", Subject: "s", Text: "\r\x01\n", HTML: "\r\x01\n"},
 		{To: "a@b.c", Subject: "ö ö  ö", Text: "\r\r\n =3D", HTML: "--"},
 	} {
 		f.Add(s.To, s.Subject, s.Text, s.HTML)
