@@ -45,6 +45,15 @@ func (c *console) group(user string) error {
 	return err
 }
 
+// role makes a role with a relation on the organization.
+func (c *console) role(user, relation string) error {
+	_, err := c.client.Roles.CreateRole(c.as(user), &authzv1.CreateRoleRequest{
+		Organization: c.organization, Role: "by-" + user[4:] + "-" + relation, Name: relation, IdempotencyKey: c.key(),
+		Permissions: []*authzv1.RolePermission{{Resource: "organization:" + c.organization, Relation: relation}},
+	})
+	return err
+}
+
 func (c *console) look(user string) error {
 	_, err := c.client.Groups.ListGroups(c.as(user), &identityv1.ListGroupsRequest{Organization: c.organization})
 	return err
@@ -82,12 +91,17 @@ func TestOnBehalfOfUsers(t *testing.T) {
 		c.assign(`model
   schema 1.1
 type user
+type role
+  relations
+    define assignee: [user]
 type organization
   relations
     define member: [user]
     define admin: [user]
-    define people_ops: [user]
+    define people_ops: [user, role#assignee]
+    define auditor: [user, role#assignee]
     define can_manage_groups: people_ops
+    define can_manage_roles: people_ops or admin
     define can_view_members: member
 `)
 		c.want("an administrator of whom the model says nothing", c.group(admin), denied)
@@ -96,6 +110,15 @@ type organization
 		c.want("a member with the permission", c.group(member), 0)
 		c.want("what the model does not know is the administrator's", c.rename(admin), 0)
 		c.want("and nobody else's", c.rename(member), denied)
+	})
+	t.Run("roles", func(*testing.T) {
+		c.want("what the user has", c.role(member, "people_ops"), 0)
+		c.want("what the user has not", c.role(member, "auditor"), denied)
+		c.want("an administrator", c.role(admin, "auditor"), 0)
+		_, err := c.client.Roles.AssignRole(c.as(member), &authzv1.AssignRoleRequest{Organization: c.organization, Role: "by-" + admin[4:] + "-auditor", Subject: "user:" + member, IdempotencyKey: c.key()})
+		c.want("assigning what the user has not", err, denied)
+		_, err = c.client.Roles.AssignRole(c.as(admin), &authzv1.AssignRoleRequest{Organization: c.organization, Role: "by-" + admin[4:] + "-auditor", Subject: "user:" + member, IdempotencyKey: c.key()})
+		c.want("assigned by an administrator", err, 0)
 	})
 	t.Run("who acts", func(t *testing.T) { c.acts(t, member) })
 	t.Run("suspended", func(*testing.T) {

@@ -78,6 +78,9 @@ type Limits struct {
 	Write Rate `yaml:"write"`
 	// Manage is for changes at level admin; absent: 100/s, burst 200.
 	Manage Rate `yaml:"manage"`
+	// SignIn is for the steps of people's sign-ins, of which a product makes all with
+	// one token; absent: 2,000/s, burst 4,000.
+	SignIn Rate `yaml:"sign_in"`
 	// Guess is for tokens that are refused, by remote address; absent: 20/s,
 	// burst 100.
 	Guess Rate `yaml:"guess"`
@@ -113,6 +116,7 @@ func (c Config) withDefaults() Config {
 	c.Limits.Read = c.Limits.Read.or(20_000)
 	c.Limits.Write = c.Limits.Write.or(2_000)
 	c.Limits.Manage = c.Limits.Manage.or(100)
+	c.Limits.SignIn = c.Limits.SignIn.or(2_000)
 	if c.Limits.Guess == (Rate{}) {
 		c.Limits.Guess = Rate{PerSecond: 20, Burst: 100}
 	}

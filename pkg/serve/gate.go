@@ -82,7 +82,7 @@ func (g *gate) refused(ctx context.Context, o outcome, caller principal.Principa
 // enter finds out who sends a request, and takes a place for it.
 func (g *gate) enter(ctx context.Context, header http.Header, audience string) (principal.Principal, error) {
 	caller, err := g.authenticate(ctx, header, audience)
-	if err == nil && header.Get(principal.OnBehalfOfHeader) != "" {
+	if err == nil && len(header[principal.OnBehalfOfHeader]) > 0 {
 		err = fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "nobody may call this on behalf of a user")
 	}
 	if err == nil {

@@ -21,12 +21,15 @@ const (
 	read budget = iota
 	write
 	manage
+	signIn
 	budgetCount
 )
 
 func budgetOf(idempotency connect.IdempotencyLevel, access *commonv1.Access) budget {
 	level := access.GetLevel()
 	switch {
+	case access.GetSignIn():
+		return signIn
 	case idempotency == connect.IdempotencyNoSideEffects || level == commonv1.Level_LEVEL_READ:
 		return read
 	case level == commonv1.Level_LEVEL_WRITE:
@@ -47,7 +50,9 @@ type limiter struct {
 
 func newLimiter(methods *methods, limits Limits, clock func() time.Time) *limiter {
 	l := &limiter{methods: methods}
-	for of, rate := range [budgetCount]Rate{read: limits.Read, write: limits.Write, manage: limits.Manage} {
+	for of, rate := range [budgetCount]Rate{
+		read: limits.Read, write: limits.Write, manage: limits.Manage, signIn: limits.SignIn,
+	} {
 		l.principals[of] = newBuckets(rate, clock)
 		l.organizations[of] = newBuckets(rate, clock)
 	}

@@ -35,6 +35,9 @@ func (s *Roles) CreateRole(ctx context.Context, req *authzv1.CreateRoleRequest) 
 	if err != nil {
 		return nil, err
 	}
+	if err := s.mayGive(ctx, req.GetOrganization(), define.Permissions); err != nil {
+		return nil, err
+	}
 	out := &authzv1.CreateRoleResponse{}
 	request := roleRequest{req.GetOrganization(), req.GetRole(), req.GetIdempotencyKey(), authzv1connect.RoleServiceCreateRoleProcedure, req, out}
 	return out, s.commit(ctx, request, func(r *roleChange) (err error) {
@@ -47,6 +50,9 @@ func (s *Roles) CreateRole(ctx context.Context, req *authzv1.CreateRoleRequest) 
 func (s *Roles) UpdateRole(ctx context.Context, req *authzv1.UpdateRoleRequest) (*authzv1.UpdateRoleResponse, error) {
 	define, err := parseDefine(req.GetRole(), req.GetName(), req.GetDescription(), req.GetPermissions())
 	if err != nil {
+		return nil, err
+	}
+	if err := s.mayGive(ctx, req.GetOrganization(), define.Permissions); err != nil {
 		return nil, err
 	}
 	out := &authzv1.UpdateRoleResponse{}
@@ -74,6 +80,9 @@ func (s *Roles) AssignRole(ctx context.Context, req *authzv1.AssignRoleRequest) 
 	})
 	if err != nil {
 		return nil, engineFault(err, "")
+	}
+	if err := s.mayAssign(ctx, req.GetOrganization(), req.GetRole()); err != nil {
+		return nil, err
 	}
 	out := &authzv1.AssignRoleResponse{}
 	request := roleRequest{req.GetOrganization(), req.GetRole(), req.GetIdempotencyKey(), authzv1connect.RoleServiceAssignRoleProcedure, req, out}

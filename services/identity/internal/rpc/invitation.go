@@ -107,11 +107,14 @@ func (s *Invitations) maySend(ctx context.Context, withoutLetter bool) error {
 	return nil
 }
 
-// mayInvite says whether a caller may invite somebody to a role.
+// mayInvite says whether a caller may invite somebody to a role and into groups: who
+// manages members need not manage groups.
 //
 // Errors: ACCESS_DENIED.
-func mayInvite(ctx context.Context, q sqldb.Querier, caller principal.Principal, organization string, role eventv1.MembershipRole) error {
-	if role != membership.Admin {
+func mayInvite(
+	ctx context.Context, q sqldb.Querier, caller principal.Principal, organization string, role eventv1.MembershipRole, groups []string,
+) error {
+	if role != membership.Admin && len(groups) == 0 {
 		return nil
 	}
 	return mayAdminister(ctx, q, caller, organization)
@@ -172,7 +175,7 @@ func (s *Invitations) create(
 	if err != nil {
 		return made, "", err
 	}
-	if err := mayInvite(ctx, tx, caller, command.Organization, command.Role); err != nil {
+	if err := mayInvite(ctx, tx, caller, command.Organization, command.Role, command.Groups); err != nil {
 		return made, "", err
 	}
 	organization, err := store.FindOrganization(ctx, tx, command.Organization)

@@ -49,7 +49,7 @@ func (s *Invitations) resend(
 	if err != nil {
 		return made, "", err
 	}
-	if err := mayInvite(ctx, tx, caller, row.Organization, row.Role); err != nil {
+	if err := mayInvite(ctx, tx, caller, row.Organization, row.Role, row.Groups); err != nil {
 		return made, "", err
 	}
 	organization, err := store.FindOrganization(ctx, tx, row.Organization)

@@ -149,7 +149,7 @@ func mayAdminister(ctx context.Context, q sqldb.Querier, caller principal.Princi
 	case err != nil && !fault.Is(err, commonv1.Reason_NOT_FOUND):
 		return err
 	case err != nil || !own.Administers():
-		return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "only an administrator makes, changes or removes administrators")
+		return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "only an administrator makes, changes or removes administrators, and invites into groups")
 	}
 	return nil
 }

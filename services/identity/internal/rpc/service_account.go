@@ -98,7 +98,11 @@ func (s *ServiceAccounts) update(
 	ctx context.Context, tx pgx.Tx, req *identityv1.UpdateServiceAccountRequest, caller principal.Principal,
 	out *identityv1.UpdateServiceAccountResponse,
 ) error {
-	head, err := lockOwner(ctx, tx, s.Log, req.GetOrganization())
+	lock := lockOpenOwner
+	if req.GetDisabled() && req.Name == nil && req.Description == nil { // what only takes away is always possible
+		lock = lockOwner
+	}
+	head, err := lock(ctx, tx, s.Log, req.GetOrganization())
 	if err != nil {
 		return err
 	}

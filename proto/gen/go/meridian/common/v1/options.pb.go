@@ -145,7 +145,10 @@ type Access struct {
 	// The permission on the organization that a user needs for whom a product calls
 	// (header Meridian-On-Behalf-Of), as can_manage_members. Empty: nobody may call
 	// this on behalf of a user.
-	Permission    string `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
+	Permission string `protobuf:"bytes,3,opt,name=permission,proto3" json:"permission,omitempty"`
+	// A step of somebody's sign-in: it has a budget of its own, so that neither
+	// management nor guessing uses up what the other needs.
+	SignIn        bool `protobuf:"varint,4,opt,name=sign_in,json=signIn,proto3" json:"sign_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -201,6 +204,13 @@ func (x *Access) GetPermission() string {
 	return ""
 }
 
+func (x *Access) GetSignIn() bool {
+	if x != nil {
+		return x.SignIn
+	}
+	return false
+}
+
 var file_meridian_common_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 	{
 		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
@@ -243,13 +253,14 @@ var File_meridian_common_v1_options_proto protoreflect.FileDescriptor
 
 const file_meridian_common_v1_options_proto_rawDesc = "" +
 	"\n" +
-	" meridian/common/v1/options.proto\x12\x12meridian.common.v1\x1a google/protobuf/descriptor.proto\"\x8a\x01\n" +
+	" meridian/common/v1/options.proto\x12\x12meridian.common.v1\x1a google/protobuf/descriptor.proto\"\xa3\x01\n" +
 	"\x06Access\x12/\n" +
 	"\x05scope\x18\x01 \x01(\x0e2\x19.meridian.common.v1.ScopeR\x05scope\x12/\n" +
 	"\x05level\x18\x02 \x01(\x0e2\x19.meridian.common.v1.LevelR\x05level\x12\x1e\n" +
 	"\n" +
 	"permission\x18\x03 \x01(\tR\n" +
-	"permission*]\n" +
+	"permission\x12\x17\n" +
+	"\asign_in\x18\x04 \x01(\bR\x06signIn*]\n" +
 	"\x05Scope\x12\x15\n" +
 	"\x11SCOPE_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eSCOPE_PLATFORM\x10\x01\x12\x16\n" +

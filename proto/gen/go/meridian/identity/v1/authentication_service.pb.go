@@ -1252,13 +1252,13 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"\x13AuthenticationState\x12$\n" +
 	" AUTHENTICATION_STATE_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cAUTHENTICATION_STATE_PENDING\x10\x01\x12!\n" +
-	"\x1dAUTHENTICATION_STATE_COMPLETE\x10\x022\xc5\x05\n" +
-	"\x15AuthenticationService\x12\x87\x01\n" +
-	"\x13StartAuthentication\x120.meridian.identity.v1.StartAuthenticationRequest\x1a1.meridian.identity.v1.StartAuthenticationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12\x81\x01\n" +
-	"\x11GetAuthentication\x12..meridian.identity.v1.GetAuthenticationRequest\x1a/.meridian.identity.v1.GetAuthenticationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x01\x12~\n" +
-	"\x10RequestChallenge\x12-.meridian.identity.v1.RequestChallengeRequest\x1a..meridian.identity.v1.RequestChallengeResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12\x90\x01\n" +
-	"\x16ContinueAuthentication\x123.meridian.identity.v1.ContinueAuthenticationRequest\x1a4.meridian.identity.v1.ContinueAuthenticationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12\x8a\x01\n" +
-	"\x14FinishAuthentication\x121.meridian.identity.v1.FinishAuthenticationRequest\x1a2.meridian.identity.v1.FinishAuthenticationResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02B\xf7\x01\n" +
+	"\x1dAUTHENTICATION_STATE_COMPLETE\x10\x022\xd0\x05\n" +
+	"\x15AuthenticationService\x12\x89\x01\n" +
+	"\x13StartAuthentication\x120.meridian.identity.v1.StartAuthenticationRequest\x1a1.meridian.identity.v1.StartAuthenticationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x02\x12\x83\x01\n" +
+	"\x11GetAuthentication\x12..meridian.identity.v1.GetAuthenticationRequest\x1a/.meridian.identity.v1.GetAuthenticationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x01\x12\x80\x01\n" +
+	"\x10RequestChallenge\x12-.meridian.identity.v1.RequestChallengeRequest\x1a..meridian.identity.v1.RequestChallengeResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x02\x12\x92\x01\n" +
+	"\x16ContinueAuthentication\x123.meridian.identity.v1.ContinueAuthenticationRequest\x1a4.meridian.identity.v1.ContinueAuthenticationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x02\x12\x8c\x01\n" +
+	"\x14FinishAuthentication\x121.meridian.identity.v1.FinishAuthenticationRequest\x1a2.meridian.identity.v1.FinishAuthenticationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x02B\xf7\x01\n" +
 	"\x18com.meridian.identity.v1B\x1aAuthenticationServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1;identityv1\xa2\x02\x03MIX\xaa\x02\x14Meridian.Identity.V1\xca\x02\x14Meridian\\Identity\\V1\xe2\x02 Meridian\\Identity\\V1\\GPBMetadata\xea\x02\x16Meridian::Identity::V1b\x06proto3"
 
 var (

@@ -1,0 +1,65 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/authz/internal/domain/role"
+	"github.com/meridian-iam/meridian/services/authz/internal/store"
+)
+
+// mayGive says whether the user on whose behalf a call is made may give permissions
+// away: those that the user has, or, as an administrator of the organization where
+// the model says so, all. Else whoever manages roles could have everything.
+//
+// Errors: ACCESS_DENIED (field), those of a check.
+func (s *Roles) mayGive(ctx context.Context, organization string, permissions []role.Permission) error {
+	caller, err := principal.Require(ctx)
+	if err != nil || caller.OnBehalfOf == "" || len(permissions) == 0 {
+		return err
+	}
+	view, _, err := viewOf(ctx, s.Relationships.Graphs, organization, nil)
+	if err != nil {
+		return err
+	}
+	has := func(permission, resource string) (bool, error) {
+		decided, err := decide(ctx, view, authzcore.Question{
+			Subject: "user:" + caller.OnBehalfOf, Permission: permission, Resource: resource,
+		}, authzcore.Circumstances{At: s.Clock()}, false)
+		return err == nil && decided.Answer == authzcore.Allow, err
+	}
+	if all, err := has("admin", "organization:"+organization); err == nil && all {
+		return nil
+	}
+	for i, p := range permissions {
+		switch may, err := has(p.Relation, p.Resource); {
+		case err != nil:
+			return err
+		case !may:
+			return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "a user gives away only what the user has").
+				With("field", fmt.Sprintf("permissions[%d]", i))
+		}
+	}
+	return nil
+}
+
+// mayAssign is mayGive for all that a role has.
+func (s *Roles) mayAssign(ctx context.Context, organization, name string) error {
+	caller, err := principal.Require(ctx)
+	if err != nil || caller.OnBehalfOf == "" {
+		return err
+	}
+	rows, err := store.Permissions(ctx, s.Relationships.DB.Pool(), organization, []string{role.Holders(name)}, role.MaxRelationships+1)
+	if err != nil {
+		return err
+	}
+	permissions := make([]role.Permission, len(rows))
+	for i, r := range rows {
+		permissions[i] = role.Permission{Resource: r.Resource, Relation: r.Relation}
+	}
+	return s.mayGive(ctx, organization, permissions)
+}
