@@ -31,6 +31,10 @@ CREATE TABLE IF NOT EXISTS identity.invitations (
 -- An address has one pending invitation in an organization.
 CREATE UNIQUE INDEX IF NOT EXISTS invitations_address ON identity.invitations (organization_id, blind) WHERE state = 1;
 
+-- What an erasure ends, and what has long expired in a home region.
+CREATE INDEX IF NOT EXISTS invitations_blind ON identity.invitations (blind) WHERE state = 1;
+CREATE INDEX IF NOT EXISTS invitations_expired ON identity.invitations (home_region, expires_at) WHERE state = 1;
+
 -- ListInvitations: ids sort by time.
 CREATE INDEX IF NOT EXISTS invitations_organization ON identity.invitations (organization_id, invitation_id);
 

@@ -126,6 +126,8 @@ func (s *Service) serve(o Options, factors rpc.Factors, post *rpc.Post) {
 	s.accounts = &rpc.ServiceAccounts{DB: o.DB, Log: o.Log, Clock: o.Clock, RevokeTokens: rpc.RevokeTokensOfAccount}
 	s.groups = &rpc.Groups{DB: o.DB, Log: o.Log, Clock: o.Clock}
 	s.invitations = &rpc.Invitations{DB: o.DB, Log: o.Log, Clock: o.Clock, Users: s.users, Memberships: s.memberships, Post: post}
+	s.users.Invitations = s.invitations
+	s.sweeper.Expire, s.sweeper.Region = s.invitations.Expire, o.Region
 	s.credentials = &rpc.Credentials{DB: o.DB, Log: o.Log, Blind: o.BlindKey, Factors: factors, Post: post, Clock: o.Clock}
 	s.authentications = &rpc.Authentications{
 		DB: o.DB, Log: o.Log, Region: o.Region, Users: s.users, Blind: o.BlindKey, Factors: factors, Post: post,

@@ -347,3 +347,40 @@ func TestInvitationOnBehalf(t *testing.T) {
 	})
 	wantFault(t, err, commonv1.Reason_ACCESS_DENIED, "without_letter")
 }
+
+// Whoever is erased is invited nowhere any more; and an invitation that nobody
+// answered is kept for 30 days after it has expired.
+func TestInvitationsEnd(t *testing.T) {
+	h := newHosts(t)
+	h.users.Invitations = h.invitations
+	acme, globex := h.organization(t, h.ctx, "acme"), h.organization(t, h.ctx, "globex")
+	zoe := h.user(t, h.ctx, "zoe@example.com", "Zoe")
+	one, _ := h.invite(t, acme, "zoe@example.com")
+	two, _ := h.invite(t, globex, "Zoe@example.com")
+	other, _ := h.invite(t, globex, "other@example.com")
+	if _, err := h.users.EraseUser(h.ctx, &identityv1.EraseUserRequest{User: zoe, IdempotencyKey: h.key()}); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []struct {
+		org, name string
+		want      identityv1.InvitationState
+	}{{acme, one, revoked}, {globex, two, revoked}, {globex, other, pending}} {
+		if i := h.state(t, at.org, at.name); i.GetState() != at.want || (i.GetEmail() == "") != (at.want == revoked) {
+			t.Errorf("%v, want %v", i, at.want)
+		}
+	}
+	h.advance(36 * 24 * time.Hour)
+	if n, err := h.invitations.Expire(t.Context(), "eu-west"); n != 0 || err != nil || h.state(t, globex, other).GetState() != expired {
+		t.Errorf("29 days after it expired: %d, %v", n, err)
+	}
+	h.advance(2 * 24 * time.Hour)
+	if n, err := h.invitations.Expire(t.Context(), "us-east"); n != 0 || err != nil {
+		t.Errorf("another region's: %d, %v", n, err)
+	}
+	if n, err := h.invitations.Expire(t.Context(), "eu-west"); n != 1 || err != nil || h.state(t, globex, other).GetState() != revoked {
+		t.Errorf("31 days after it expired: %d, %v", n, err)
+	}
+	h.verify(t, acme)
+	h.verify(t, globex)
+	h.verify(t, zoe)
+}

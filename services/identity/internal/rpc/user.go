@@ -36,7 +36,9 @@ type Users struct {
 	Regions []string
 	// Blind is what addresses are found by. Without it no user has one.
 	Blind blind.Key
-	Clock func() time.Time
+	// Invitations are ended with the user whose address they have; nil: none are.
+	Invitations *Invitations
+	Clock       func() time.Time
 }
 
 var _ identityv1connect.UserServiceHandler = (*Users)(nil)

@@ -14,20 +14,29 @@ import (
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	"github.com/meridian-iam/meridian/services/identity/internal/address"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/membership"
 	"github.com/meridian-iam/meridian/services/identity/internal/domain/user"
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
 // EraseUser implements UserService. It opens nothing, so that any region can do it.
+//
+// Invitations of the address that wait are revoked after the commit, each in its
+// organization's log. One that is left, because the process ends, goes when it has
+// long expired.
 func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest) (*identityv1.EraseUserResponse, error) {
 	out := &identityv1.EraseUserResponse{}
+	var blind []byte
+	var caller principal.Principal
 	_, err := commit(ctx, s.Log, "", identityv1connect.UserServiceEraseUserProcedure, req, out,
-		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
+		func(ctx context.Context, tx pgx.Tx, c principal.Principal) error {
+			caller = c
 			e, err := s.everywhere(ctx, tx, req.GetUser(), caller, func(membership.State) bool { return true })
 			if err != nil {
 				return err
 			}
+			blind = s.blindOf(e.person)
 			if err := e.erase(ctx, req.GetForce()); err != nil {
 				return err
 			}
@@ -40,7 +49,19 @@ func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest)
 	if err != nil {
 		return nil, err
 	}
+	if s.Invitations != nil && blind != nil {
+		_ = s.Invitations.forgetAddress(ctx, blind, caller) // the user is erased all the same
+	}
 	return out, nil
+}
+
+// blindOf is what invitations of a user's address are found by, nil without one.
+func (s *Users) blindOf(u store.User) []byte {
+	email, err := address.Parse(u.Email)
+	if err != nil || s.Blind.IsZero() {
+		return nil
+	}
+	return store.BlindEmail(s.Blind, u.Realm, email)
 }
 
 // erase ends the memberships, removes what tells who the user is, and destroys the

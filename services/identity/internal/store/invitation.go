@@ -95,6 +95,19 @@ func FindPending(ctx context.Context, q sqldb.Querier, organizationID string, bl
 	return i, sqldb.Unavailable(err)
 }
 
+// FindPendingAnywhere reads up to limit pending invitations of an address, in whatever
+// organization, by the index invitations_blind.
+func FindPendingAnywhere(ctx context.Context, q sqldb.Querier, blind []byte, limit int) ([]Invitation, error) {
+	return invitations(q.Query(ctx, `SELECT `+invitationColumns+` FROM identity.invitations WHERE blind = $1 AND state = 1 LIMIT $2`, blind, limit))
+}
+
+// FindLongExpired reads up to limit pending invitations of a home region that expired
+// before a time, by the index invitations_expired.
+func FindLongExpired(ctx context.Context, q sqldb.Querier, homeRegion string, before time.Time, limit int) ([]Invitation, error) {
+	return invitations(q.Query(ctx, `SELECT `+invitationColumns+` FROM identity.invitations
+		WHERE home_region = $1 AND expires_at < $2 AND state = 1 ORDER BY expires_at LIMIT $3`, homeRegion, before, limit))
+}
+
 // InvitationFilter says which invitations are listed: with a status, or with 0 all;
 // of the pending ones those that have, or have not, expired at a time, unless it is
 // zero.
@@ -125,7 +138,10 @@ func ListInvitations(ctx context.Context, q sqldb.Querier, organizationID, befor
 	case f.Status != 0:
 		query, arguments = listInvitationsIn, append(arguments, int16(f.Status))
 	}
-	rows, err := q.Query(ctx, query, arguments...)
+	return invitations(q.Query(ctx, query, arguments...))
+}
+
+func invitations(rows pgx.Rows, err error) ([]Invitation, error) {
 	if err != nil {
 		return nil, sqldb.Unavailable(err)
 	}

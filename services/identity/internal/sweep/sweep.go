@@ -1,5 +1,5 @@
-// Package sweep removes the rows of authentications that are over, and of what was
-// counted long ago.
+// Package sweep removes the rows of authentications that are over, of what was counted
+// long ago, and ends invitations that nobody answered.
 package sweep
 
 import (
@@ -23,6 +23,9 @@ type Sweeper struct {
 	DB     *sqldb.DB
 	Clock  func() time.Time
 	Logger *slog.Logger
+	// Expire ends the invitations of Region that have long expired.
+	Expire func(ctx context.Context, region string) (int, error)
+	Region string
 }
 
 // Run sweeps until ctx ends. A database that is away is no error: what is old is
@@ -38,6 +41,12 @@ func (s *Sweeper) Run(ctx context.Context) error {
 		}
 		if _, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
 			s.Logger.WarnContext(ctx, "old authentications not swept", slog.Any("error", err))
+		}
+		if s.Expire == nil {
+			continue
+		}
+		if _, err := s.Expire(ctx, s.Region); err != nil && ctx.Err() == nil {
+			s.Logger.WarnContext(ctx, "expired invitations not ended", slog.Any("error", err))
 		}
 	}
 }
