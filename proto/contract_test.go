@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
@@ -50,11 +51,15 @@ func TestEveryProcedureSaysWhoMayCall(t *testing.T) {
 	}
 }
 
-// Every change can be repeated safely; a streamed import is one by nature.
+// Every change can be repeated safely; a streamed import is one by nature, and what
+// has no side effects changes nothing, whoever may call it.
 func TestEveryChangeCarriesAKey(t *testing.T) {
 	eachMethod(func(m protoreflect.MethodDescriptor) {
 		access, _ := proto.GetExtension(m.Options(), commonv1.E_Access).(*commonv1.Access)
 		if access.GetLevel() < commonv1.Level_LEVEL_WRITE || m.IsStreamingClient() || strings.HasPrefix(string(m.Name()), "List") {
+			return
+		}
+		if options, _ := m.Options().(*descriptorpb.MethodOptions); options.GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
 			return
 		}
 		if m.Input().Fields().ByName("idempotency_key") == nil {
@@ -64,7 +69,7 @@ func TestEveryChangeCarriesAKey(t *testing.T) {
 }
 
 // Every field of a request is bounded: texts and lists in size, enums to the
-// defined, numbers in range. Booleans and sequences need no rule.
+// defined, numbers in range; or to the values that are named. Booleans and sequences need no rule.
 func TestEveryRequestFieldIsBounded(t *testing.T) {
 	unbounded := map[protoreflect.FullName]string{
 		"meridian.log.v1.TailLogRequest.from": "any sequence may be asked for; there is an answer for each",
@@ -103,16 +108,16 @@ func bounded(field protoreflect.FieldDescriptor, rules *validate.FieldRules) str
 	}
 	switch field.Kind() {
 	case protoreflect.StringKind:
-		if s := rules.GetString(); s.GetMaxLen() == 0 && s.GetMaxBytes() == 0 && !strings.HasSuffix(s.GetPattern(), "$") {
-			return "a text needs max_len, max_bytes or a closed pattern"
+		if s := rules.GetString(); s.GetMaxLen() == 0 && s.GetMaxBytes() == 0 && len(s.GetIn()) == 0 && !strings.HasSuffix(s.GetPattern(), "$") {
+			return "a text needs max_len, max_bytes, in or a closed pattern"
 		}
 	case protoreflect.BytesKind:
 		if rules.GetBytes().GetMaxLen() == 0 {
 			return "bytes need max_len"
 		}
 	case protoreflect.EnumKind:
-		if !rules.GetEnum().GetDefinedOnly() {
-			return "an enum needs defined_only"
+		if e := rules.GetEnum(); !e.GetDefinedOnly() && len(e.GetIn()) == 0 {
+			return "an enum needs defined_only or in"
 		}
 	case protoreflect.BoolKind, protoreflect.MessageKind:
 	default:

@@ -769,10 +769,10 @@ const file_meridian_identity_v1_migration_service_proto_rawDesc = "" +
 	"\x04name\x18\x04 \x01(\tB\b\xbaH\x05r\x03(\x80 R\x04name\x12 \n" +
 	"\x06locale\x18\x05 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\x06locale\x120\n" +
 	"\rpassword_hash\x18\x06 \x01(\tB\v\xbaH\x05r\x03(\x80 \x80\x01\x01R\fpasswordHash\x12U\n" +
-	"\vmemberships\x18\a \x03(\v2(.meridian.identity.v1.ImportedMembershipB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\vmemberships\"|\n" +
+	"\vmemberships\x18\a \x03(\v2(.meridian.identity.v1.ImportedMembershipB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03R\vmemberships\"\x86\x01\n" +
 	"\x12ImportedMembership\x12,\n" +
-	"\forganization\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\forganization\x128\n" +
-	"\x04role\x18\x02 \x01(\x0e2$.meridian.identity.v1.MembershipRoleR\x04role\"o\n" +
+	"\forganization\x18\x01 \x01(\tB\b\xbaH\x05r\x03(\x80\bR\forganization\x12B\n" +
+	"\x04role\x18\x02 \x01(\x0e2$.meridian.identity.v1.MembershipRoleB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04role\"o\n" +
 	"\x13ImportUsersResponse\x12<\n" +
 	"\aresults\x18\x01 \x03(\v2\".meridian.identity.v1.ImportResultR\aresults\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\"\xa7\x01\n" +
