@@ -34,13 +34,10 @@ const (
 // comes out in a log, a trace, a metric, an error, an event, a stored outcome or a
 // message of JetStream.
 func TestCanary(t *testing.T) {
-	d := harness.StartDeployment(t)
 	traces := &lockedBuffer{}
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(traces, r.Body) }))
 	t.Cleanup(collector.Close)
-	node := d.Node(t, "node", "telemetry:\n  level: debug\n  trace_endpoint: "+collector.URL+"\n  trace_ratio: 1\n")
-	node.Start(t)
-	w := newWorld(t, node.URL(), d.Token)
+	w, d, node := start(t, "telemetry:\n  level: debug\n  trace_endpoint: "+collector.URL+"\n  trace_ratio: 1\n")
 	errors := w.sing(t)
 	metrics := get(t, node.URL()+"/metrics")
 	node.Stop(t)

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/e2e/harness"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
@@ -125,7 +126,7 @@ var requests = map[string]func(p place) proto.Message{
 		return &identityv1.ListOrganizationsRequest{}
 	},
 	"meridian.identity.v1.OrganizationService.MoveHome": func(p place) proto.Message {
-		return &identityv1.MoveHomeRequest{Organization: p.organization, HomeRegion: "local", IdempotencyKey: p.key()}
+		return &identityv1.MoveHomeRequest{Organization: p.organization, HomeRegion: harness.Region, IdempotencyKey: p.key()}
 	},
 	"meridian.identity.v1.ApiTokenService.CreateApiToken": func(p place) proto.Message {
 		return &identityv1.CreateApiTokenRequest{

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -24,29 +22,15 @@ import (
 type fixture struct {
 	client  *meridian.Client
 	site    *site
-	post    *post
+	mail    *harness.MailServer
 	browser *browsertest.Browser
 }
 
 func start(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{site: startSite(t), post: startPost(t)}
-	mail := filepath.Join(t.TempDir(), "mail.url")
-	if err := os.WriteFile(mail, []byte(f.post.URL+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f := &fixture{site: startSite(t), mail: harness.StartMailServer(t)}
 	d := harness.StartDeployment(t)
-	node := d.Node(t, "node", fmt.Sprintf(`identity:
-  product: Example Shop
-  pages: %[1]s
-  mail:
-    url_file: %[2]s
-    from: Example Shop <no-reply@shop.example>
-    allow_plaintext: true
-  passkeys:
-    rp_id: localhost
-    origins: [%[1]q]
-`, f.site.URL, mail))
+	node := d.Node(t, "node", f.mail.Identity(t, "Example Shop", f.site.URL))
 	node.Start(t)
 	f.client = node.Client(d.Token)
 	f.site.client = f.client
@@ -171,7 +155,7 @@ func (f *fixture) testPasskeys(t *testing.T) {
 
 	// She has nothing but her address, and adds a passkey.
 	p.begin(email, "email_code")
-	p.prove("email_code", code(t, f.post.letter(t, email, 1)))
+	p.prove("email_code", code(t, f.mail.Letter(t, email, 1)))
 	p.signedIn(alice, "aal1", "otp")
 	p.Click("#add")
 	p.Wait("#added:has-text('crd_')")
@@ -291,13 +275,13 @@ func (f *fixture) testLink(t *testing.T) {
 	p, other := f.person(t), f.person(t)
 	p.begin(email, "email_link")
 	p.Wait("text=Look into your mail")
-	link := regexp.MustCompile(`https?://\S+`).FindString(f.post.letter(t, email, 1))
+	link := regexp.MustCompile(`https?://\S+`).FindString(f.mail.Letter(t, email, 1))
 	if !strings.HasPrefix(link, f.site.URL+"/sign-in/link?token=") {
 		t.Fatalf("the letter leads to %q", link)
 	}
 	// Another browser asked for a link of its own.
 	other.begin(email, "email_link")
-	f.post.letter(t, email, 2)
+	f.mail.Letter(t, email, 2)
 	other.Goto(link)
 	other.send("#continue")
 	other.refused("AUTHENTICATION_REJECTED")
@@ -316,7 +300,7 @@ func (f *fixture) testCode(t *testing.T) {
 	dave := f.user(t, email, "")
 	p := f.person(t)
 	p.begin(email, "email_code")
-	right := code(t, f.post.letter(t, email, 1))
+	right := code(t, f.mail.Letter(t, email, 1))
 	for i := range 5 {
 		p.prove("email_code", fmt.Sprintf("%s%d", right[:7], (int(right[7]-'0')+i+1)%10))
 		p.refused("AUTHENTICATION_REJECTED")
@@ -326,7 +310,7 @@ func (f *fixture) testCode(t *testing.T) {
 
 	// Another one is good, after a wait.
 	p.send("#again")
-	right = code(t, f.post.letter(t, email, 2))
+	right = code(t, f.mail.Letter(t, email, 2))
 	harness.Eventually(t, "the wait is over", func() error {
 		p.prove("email_code", right)
 		if p.URL() == f.site.URL+"/account" {

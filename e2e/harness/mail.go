@@ -1,26 +1,26 @@
-package passkeys_test
+package harness
 
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
 	"net"
 	"net/mail"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/emersion/go-smtp"
-
-	"github.com/meridian-iam/meridian/e2e/harness"
 )
 
-// post is an SMTP server that keeps the texts of letters by address.
-type post struct {
+// MailServer is an SMTP server that keeps the texts of letters by address.
+type MailServer struct {
 	// URL is for senders.
 	URL string
 
@@ -28,14 +28,15 @@ type post struct {
 	texts map[string][]string
 }
 
-func startPost(t *testing.T) *post {
+// StartMailServer starts one that ends with the test.
+func StartMailServer(t testing.TB) *MailServer {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed with the server
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &post{URL: "smtp://" + listener.Addr().String(), texts: map[string][]string{}}
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &delivery{post: p}, nil }))
+	m := &MailServer{URL: "smtp://" + listener.Addr().String(), texts: map[string][]string{}}
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &delivery{server: m}, nil }))
 	server.Domain, server.MaxMessageBytes, server.MaxRecipients = "localhost", 1<<20, 1
 	server.ReadTimeout, server.WriteTimeout = time.Minute, time.Minute
 	var running sync.WaitGroup
@@ -48,20 +49,39 @@ func startPost(t *testing.T) *post {
 		_ = server.Close()
 		running.Wait()
 	})
-	return p
+	return m
 }
 
-// letter waits for the nth letter to an address, and returns its text.
-func (p *post) letter(t *testing.T, to string, n int) string {
+// Identity is the section identity of a node whose letters come here, and whose
+// people sign in on pages: passkeys are bound to localhost.
+func (m *MailServer) Identity(t testing.TB, product, pages string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "mail.url")
+	write(t, file, m.URL+"\n")
+	return fmt.Sprintf(`identity:
+  product: %[1]s
+  pages: %[2]s
+  mail:
+    url_file: %[3]s
+    from: %[1]s <no-reply@shop.example>
+    allow_plaintext: true
+  passkeys:
+    rp_id: localhost
+    origins: [%[2]q]
+`, product, pages, file)
+}
+
+// Letter waits for the nth letter to an address, and returns its text.
+func (m *MailServer) Letter(t testing.TB, to string, n int) string {
 	t.Helper()
 	var text string
-	harness.Eventually(t, "a letter has come", func() error {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if len(p.texts[to]) < n {
+	Eventually(t, "a letter has come", func() error {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if len(m.texts[to]) < n {
 			return errors.New("there is none")
 		}
-		text = p.texts[to][n-1]
+		text = m.texts[to][n-1]
 		return nil
 	})
 	return text
@@ -69,8 +89,8 @@ func (p *post) letter(t *testing.T, to string, n int) string {
 
 // delivery is one sender's.
 type delivery struct {
-	post *post
-	to   string
+	server *MailServer
+	to     string
 }
 
 func (*delivery) Mail(string, *smtp.MailOptions) error { return nil }
@@ -89,9 +109,9 @@ func (d *delivery) Data(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	d.post.mu.Lock()
-	defer d.post.mu.Unlock()
-	d.post.texts[d.to] = append(d.post.texts[d.to], text)
+	d.server.mu.Lock()
+	defer d.server.mu.Unlock()
+	d.server.texts[d.to] = append(d.server.texts[d.to], text)
 	return nil
 }
 
