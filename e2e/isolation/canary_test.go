@@ -2,6 +2,7 @@ package isolation_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,10 +15,13 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/meridian-iam/meridian/e2e/harness"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 )
 
 // The canaries: a secret, a person's address and a person's name, which are sent
@@ -39,6 +43,7 @@ func TestCanary(t *testing.T) {
 	t.Cleanup(collector.Close)
 	w, d, node := start(t, "telemetry:\n  level: debug\n  trace_endpoint: "+collector.URL+"\n  trace_ratio: 1\n")
 	errors := w.sing(t)
+	w.notGuessed(t, d)
 	metrics := get(t, node.URL()+"/metrics")
 	node.Stop(t)
 	copies := map[string][]byte{
@@ -89,6 +94,26 @@ func (w *world) sing(t *testing.T) string {
 		}
 	}
 	return errors.String()
+}
+
+// notGuessed makes a user, and looks for the hash of the request that whoever has the
+// database could compute for each address they think of.
+func (w *world) notGuessed(t *testing.T, d *harness.Deployment) {
+	t.Helper()
+	request := &identityv1.CreateUserRequest{Email: "guessed@example.com", IdempotencyKey: "guessed"}
+	if _, err := w.Client().Users.CreateUser(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	message, err := proto.MarshalOptions{Deterministic: true}.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	procedure := identityv1connect.UserServiceCreateUserProcedure
+	guess := sha256.Sum256(append(append([]byte{byte(len(procedure))}, procedure...), message...))
+	kept := rows(t, d, "SELECT request_hash FROM log.idempotency WHERE idempotency_key = 'guessed'")
+	if len(kept) < len(guess) || bytes.Contains(kept, guess[:]) {
+		t.Errorf("kept of the request: %x; want a hash that is not %x", kept, guess)
+	}
 }
 
 func (w *world) number() int64 { return w.calls.Add(1) }

@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS log.idempotency (
   scope           TEXT        NOT NULL,
   idempotency_key TEXT        NOT NULL,
   home_region     TEXT        NOT NULL,
-  -- SHA-256 of procedure and request: the same key with another request fails.
+  -- Keyed hash of procedure and request: the same key with another request fails.
   request_hash    BYTEA       NOT NULL,
   outcome         BYTEA       NOT NULL,
   expires_at      TIMESTAMPTZ NOT NULL,

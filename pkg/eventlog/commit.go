@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -81,7 +80,7 @@ WHERE expires_at <= $1 AND (scope, idempotency_key) IN (
 func (s *Store) Commit(
 	ctx context.Context, r Request, work func(ctx context.Context, tx pgx.Tx) error,
 ) (replayed bool, err error) {
-	fingerprint, err := r.fingerprint()
+	fingerprint, err := s.fingerprint(r)
 	if err != nil {
 		return false, err
 	}
@@ -120,8 +119,8 @@ func (s *Store) Commit(
 	return replayed, nil
 }
 
-// fingerprint is the SHA-256 of procedure and message.
-func (r Request) fingerprint() ([]byte, error) {
+// fingerprint is the hash of procedure and message.
+func (s *Store) fingerprint(r Request) ([]byte, error) {
 	switch {
 	case r.Key == "":
 		return nil, nil
@@ -136,8 +135,7 @@ func (r Request) fingerprint() ([]byte, error) {
 	if err != nil {
 		return nil, fault.Field("request", "encodable", "the request cannot be encoded")
 	}
-	sum := sha256.Sum256(b)
-	return sum[:], nil
+	return s.mac(b), nil
 }
 
 // claim takes the key for this transaction, or finds the stored outcome. A call

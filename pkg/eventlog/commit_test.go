@@ -1,7 +1,10 @@
 package eventlog_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -10,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -38,6 +42,41 @@ func (f fixture) create(ctx context.Context, key, log string) (outcome string, r
 		return err
 	})
 	return out.GetToken(), replayed, err
+}
+
+// A request with an address in it could be guessed by a hash that everybody can
+// compute: what is kept under the key is the configured one's.
+func TestCommitRemembersByTheConfiguredFingerprint(t *testing.T) {
+	t.Parallel()
+	mac := func(request []byte) []byte {
+		h := hmac.New(sha256.New, []byte("a key"))
+		h.Write(request)
+		return h.Sum(nil)
+	}
+	f := newFixture(t, func(c *eventlog.Config) { c.Fingerprint = mac })
+	first, other := newLog(), newLog()
+	outcome, _, err := f.create(t.Context(), "key", first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, replayed, err := f.create(t.Context(), "key", first)
+	if err != nil || !replayed || again != outcome {
+		t.Errorf("the same request again: %q, replayed %t, %v; want %q", again, replayed, err, outcome)
+	}
+	_, _, err = f.create(t.Context(), "key", other)
+	wantReason(t, err, commonv1.Reason_IDEMPOTENCY_KEY_REUSED)
+	message, err := proto.MarshalOptions{Deterministic: true}.Marshal(&requestMessage{Slug: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := mac(append([]byte("\x02/p"), message...))
+	var kept []byte
+	if err := f.db.Pool().QueryRow(t.Context(), "SELECT request_hash FROM log.idempotency").Scan(&kept); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(kept, want) {
+		t.Errorf("kept %x, want %x", kept, want)
+	}
 }
 
 func TestCommitTakesEffectOnceFor64Callers(t *testing.T) {

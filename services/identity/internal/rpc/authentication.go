@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"encoding/base64"
-	"encoding/hex"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -79,7 +78,7 @@ func (s *Authentications) StartAuthentication(
 	out := &identityv1.StartAuthenticationResponse{}
 	_, err = s.Log.Commit(ctx, eventlog.Request{
 		Scope: caller.Scope(), Key: req.GetIdempotencyKey(),
-		Procedure: identityv1connect.AuthenticationServiceStartAuthenticationProcedure, Message: s.anonymous(req), Outcome: out,
+		Procedure: identityv1connect.AuthenticationServiceStartAuthenticationProcedure, Message: withoutClient(req), Outcome: out,
 	}, func(ctx context.Context, tx pgx.Tx) error {
 		out.Authentication = authenticationMessage(&state)
 		own := s.browserSecret(caller, state.ID, req.GetIdempotencyKey())
@@ -104,12 +103,11 @@ func (s *Authentications) browserSecret(caller principal.Principal, authenticati
 	return secret.NewString(base64.RawURLEncoding.EncodeToString(bits))
 }
 
-// anonymous is the request as its key stands for it: the outcome is kept beside a
-// hash that everybody could compute. Where the call comes from may change.
-func (s *Authentications) anonymous(req *identityv1.StartAuthenticationRequest) proto.Message {
+// withoutClient is what the key of a request stands for: where the call comes from
+// may change when it is repeated.
+func withoutClient(req *identityv1.StartAuthenticationRequest) proto.Message {
 	out := proto.CloneOf(req)
 	out.Client = nil
-	out.Email = hex.EncodeToString(s.Blind.Index("start request", "", req.GetEmail()))
 	return out
 }
 

@@ -2,11 +2,9 @@ package rpc
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
@@ -30,11 +28,10 @@ func (s *Credentials) SetPassword(ctx context.Context, req *identityv1.SetPasswo
 	if err != nil {
 		return nil, err
 	}
-	settings, err := s.settings(ctx, req.GetOrganization())
-	if err != nil {
-		return nil, err
+	if s.Blind.IsZero() {
+		return nil, noKey() // the outcome is kept beside a hash of the request
 	}
-	message, err := s.redacted(req)
+	settings, err := s.settings(ctx, req.GetOrganization())
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +51,7 @@ func (s *Credentials) SetPassword(ctx context.Context, req *identityv1.SetPasswo
 		var held *heldCredentials
 		replayed, err := s.Log.Commit(ctx, eventlog.Request{
 			Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: req.GetUser(),
-			Procedure: identityv1connect.CredentialServiceSetPasswordProcedure, Message: message, Outcome: out,
+			Procedure: identityv1connect.CredentialServiceSetPasswordProcedure, Message: req, Outcome: out,
 		}, func(ctx context.Context, tx pgx.Tx) error {
 			var err error
 			if held, err = holdCredentials(ctx, tx, s.Log, req.GetUser()); err != nil {
@@ -95,21 +92,6 @@ func (s *Credentials) settings(ctx context.Context, organizationID string) (orga
 	}
 	o, err := store.FindOrganization(ctx, s.DB.Pool(), organizationID)
 	return o.Settings, err
-}
-
-// redacted is the request as its key stands for it: the outcome is kept beside a
-// hash of it, by which a password could be guessed.
-func (s *Credentials) redacted(req *identityv1.SetPasswordRequest) (proto.Message, error) {
-	if s.Blind.IsZero() {
-		return nil, noKey()
-	}
-	out := proto.CloneOf(req)
-	text := "password " + req.GetPassword()
-	if req.GetPassword() == "" {
-		text = "hash " + req.GetHash()
-	}
-	out.Secret = &identityv1.SetPasswordRequest_Hash{Hash: hex.EncodeToString(s.Blind.Index("password request", req.GetUser(), text))}
-	return out, nil
 }
 
 // hashed checks a password and hashes it; before is the one that there is.

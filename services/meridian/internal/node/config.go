@@ -109,8 +109,9 @@ type KeysConfig struct {
 	// RegionalFile holds the Tink keyset that wraps the keys of users whose
 	// home is this region. Required.
 	RegionalFile string `yaml:"regional_file"`
-	// BlindFile holds the 32-byte key by which email addresses are found. It is the
-	// same in all regions. Absent: no user has an address.
+	// BlindFile holds the 32-byte key by which email addresses are found, and with
+	// which requests are remembered under their idempotency keys. It is the same in
+	// all processes and regions. Absent: no user has an address.
 	BlindFile string `yaml:"blind_file"`
 }
 

@@ -39,14 +39,25 @@ func MakeKeys(dir string) (KeysConfig, error) {
 	return keys, nil
 }
 
-// blindKey loads the key that addresses are found by. Without one there are no users
-// with an address, which is no reason not to start.
-func (n *Node) blindKey(ctx context.Context) (identity.BlindKey, error) {
-	if n.config.Keys.BlindFile == "" {
+// blindKey loads the key that addresses are found by, and that requests are
+// fingerprinted with. Without one there are no users with an address, which is no
+// reason not to start.
+func (n *Node) blindKey(ctx context.Context) (err error) {
+	switch {
+	case n.config.Keys.BlindFile != "":
+		n.blind, err = identity.LoadBlindKey(n.config.Keys.BlindFile)
+	case n.config.hosts(Identity):
 		n.telemetry.Log.WarnContext(ctx, "no user can be made or found by an address: keys.blind_file is absent")
-		return identity.BlindKey{}, nil
 	}
-	return identity.LoadBlindKey(n.config.Keys.BlindFile)
+	return err
+}
+
+// fingerprint is the keyed hash of requests, or nil without a key.
+func (n *Node) fingerprint() func(request []byte) []byte {
+	if n.blind.IsZero() {
+		return nil
+	}
+	return func(request []byte) []byte { return n.blind.Index("request", "", string(request)) }
 }
 
 func makeServiceKey(path string) error {

@@ -41,6 +41,7 @@ type Node struct {
 	follower *project.Follower
 	// key is what services vouch for each other with; homes is nil without peers.
 	key   *principal.ServiceKey
+	blind identity.BlindKey
 	homes *home.Logs
 	// relays are the region's own, and one that stands by for each other region.
 	relays   []*relay.Relay
@@ -130,13 +131,17 @@ func (n *Node) openBus(ctx context.Context) error {
 // it: longer than the election of a leader takes.
 const yieldAfter = 10 * time.Second
 
-func (n *Node) openLog(context.Context) error {
+func (n *Node) openLog(ctx context.Context) error {
+	if err := n.blindKey(ctx); err != nil {
+		return err
+	}
 	key, err := eventlog.LoadRegionalKey(n.config.Keys.RegionalFile)
 	if err != nil {
 		return err
 	}
 	n.log = eventlog.New(eventlog.Config{
 		DB: n.db, Region: n.config.Region, Vault: eventlog.NewVault(key), Nudge: n.nudge, Clock: n.clock,
+		Fingerprint: n.fingerprint(),
 	})
 	n.follower = project.NewFollower(project.Config{
 		Bus: n.bus, Store: n.log, DB: n.db, Clock: n.clock, Log: n.telemetry.Log, Metrics: n.telemetry.Registry,
@@ -207,12 +212,8 @@ func (n *Node) nudge(region string) {
 
 func (n *Node) openServices(ctx context.Context) (err error) {
 	if n.config.hosts(Identity) {
-		blind, err := n.blindKey(ctx)
-		if err != nil {
-			return err
-		}
 		n.identity, err = identity.New(identity.Options{
-			Config: n.config.Identity, DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, BlindKey: blind, Clock: n.clock,
+			Config: n.config.Identity, DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, BlindKey: n.blind, Clock: n.clock,
 			Home:   n.ways(Identity, func(p PeerConfig) string { return p.Identity }),
 			Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 		})
