@@ -68,10 +68,18 @@ func (s *Authentications) ContinueAuthentication(
 	}
 	found, err := s.judge(ctx, t)
 	if err != nil {
-		s.release(ctx, t)
+		if !offended(t.factor, err) {
+			s.release(ctx, t)
+		}
 		return nil, err
 	}
 	return s.record(ctx, t, found)
+}
+
+// offended says whether a new password was judged and breaks a rule: it stays counted,
+// since rules tell something of the passwords before, and cost hashes.
+func offended(f identityv1.Factor, err error) bool {
+	return f == identityv1.Factor_FACTOR_NEW_PASSWORD && fault.Is(err, commonv1.Reason_INVALID_FIELD)
 }
 
 // givenBy takes a proof out of its request.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/revision"
+	"github.com/meridian-iam/meridian/pkg/sqldb"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
@@ -37,8 +39,8 @@ func (s *Authentications) FinishAuthentication(
 		return nil, err
 	}
 	out, err := s.finish(ctx, req, caller, name)
-	if fault.Is(err, commonv1.Reason_ALREADY_EXISTS) {
-		// Somebody was faster with the address: now it has a user.
+	for tries := 1; tries < finishTries && (errors.Is(err, errMoved) || fault.Is(err, commonv1.Reason_ALREADY_EXISTS)); tries++ {
+		// Somebody changed the user, or was faster with the address: now it has one.
 		out, err = s.finish(ctx, req, caller, name)
 	}
 	if err != nil {
@@ -50,12 +52,20 @@ func (s *Authentications) FinishAuthentication(
 	return out, nil
 }
 
+// finishTries is how often a user is looked at who is being changed.
+const finishTries = 3
+
 // finish takes the result, once for each key. The outcome that is kept holds no
 // secret.
 func (s *Authentications) finish(
 	ctx context.Context, req *identityv1.FinishAuthenticationRequest, caller principal.Principal, name string,
 ) (*identityv1.FinishAuthenticationResponse, error) {
-	if err := s.adopt(ctx, req); err != nil {
+	adopted, err := s.adopt(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := s.sight(ctx, s.DB.Pool(), adopted)
+	if err != nil {
 		return nil, err
 	}
 	before, err := s.look(ctx, req)
@@ -74,36 +84,67 @@ func (s *Authentications) finish(
 		if err != nil {
 			return err
 		}
+		// The user was read before: whoever was suspended, or has another password,
+		// since then must not be let in at a revision that says so.
+		now, err := s.sight(ctx, tx, &a.state)
+		if err != nil {
+			return err
+		}
+		if now != seen {
+			return errMoved
+		}
 		return s.take(ctx, tx, a, caller, name, out)
 	})
 	return out, err
 }
 
+// errMoved says that something about the user changed since it was read.
+var errMoved = fault.New(fault.Conflict, commonv1.Reason_CONFLICT, "the user is being changed; try again")
+
+// sight is a user as of an event: whom somebody is about to be let in as.
+type sight struct {
+	user     string
+	sequence uint64
+}
+
+// sight is zero for who signs up; and for who has not proved enough, so that the
+// statements do not tell whether there is such a user.
+func (s *Authentications) sight(ctx context.Context, q sqldb.Querier, state *authentication.State) (sight, error) {
+	if state.User == "" || !state.Complete() {
+		return sight{}, nil
+	}
+	head, err := s.Log.Head(ctx, q, state.User)
+	return sight{user: state.User, sequence: head.Sequence}, err
+}
+
 // adopt looks whether the address of a sign-up has a user meanwhile, and goes on as
 // that user's sign-in then. It is a transaction of its own: what is left may be
-// more than nothing, and is to be kept.
+// more than nothing, and is to be kept. It returns the authentication as it is now;
+// empty for one that has ended.
 //
 // The look for the address is in no transaction: in one it would make sign-ups
 // conflict. Where it looked too early, the primary key of addresses says so.
-func (s *Authentications) adopt(ctx context.Context, req *identityv1.FinishAuthenticationRequest) error {
+func (s *Authentications) adopt(ctx context.Context, req *identityv1.FinishAuthenticationRequest) (*authentication.State, error) {
 	a, err := s.look(ctx, req)
 	if fault.Is(err, commonv1.Reason_AUTHENTICATION_ENDED) {
-		return nil
+		return &authentication.State{}, nil
 	}
-	if err != nil || a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_UP || !a.state.Complete() {
-		return err
+	if err != nil {
+		return nil, err
+	}
+	if a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_UP || !a.state.Complete() {
+		return &a.state, nil
 	}
 	email, err := address.Parse(a.state.Email)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	owner, err := s.whose(ctx, a.state.Realm, email)
 	if err != nil || owner == "" {
-		return err
+		return &a.state, err
 	}
-	return s.DB.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		a, err := s.lock(ctx, tx, req, nil)
-		if err != nil || a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_UP {
+	err = s.DB.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if a, err = s.lock(ctx, tx, req, nil); err != nil || a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_UP {
 			return err
 		}
 		who, err := s.subject(ctx, tx, owner)
@@ -115,6 +156,10 @@ func (s *Authentications) adopt(ctx context.Context, req *identityv1.FinishAuthe
 		}
 		return a.save(ctx, tx)
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &a.state, nil
 }
 
 // take takes the result of an authentication whose row is locked.

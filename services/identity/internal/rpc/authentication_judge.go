@@ -281,6 +281,9 @@ func (s *Authentications) renew(
 	if err != nil {
 		return nil, err
 	}
+	if found.history > 0 && single(held.rows, credential.Password).Version != found.credential.Version {
+		return nil, errStale // than what it was compared with; the call can be repeated
+	}
 	_, _, err = held.setPassword(ctx, tx, s.Log, t.caller, newPassword{hash: found.hash, origin: "recovery", history: found.history, at: at})
 	return nil, err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/id"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/services/identity/internal/domain/authentication"
 )
 
 // result finishes an authentication and compares what it has found out.
@@ -210,6 +211,27 @@ func TestRecovery(t *testing.T) {
 	wants(t, b.prove(text(goodText)), commonv1.Reason_AUTHENTICATION_REJECTED)
 	must(t, b.prove(text("another horse battery")))
 	b.result(t, user, "aal1", "pwd")
+}
+
+// What a new password is refused for tells something of the ones before: there are
+// few tries. A repeated call is none of them.
+func TestFewNewPasswordsAreOffered(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	b := d.browser(ctx, "203.0.113.7")
+	must(t, b.start(restore, ada))
+	must(t, b.request(byCode))
+	must(t, b.prove(with(d.code(t, ada))))
+	first := b.attempt(renewed("too short"))
+	for range 3 {
+		_, err := d.auth.ContinueAuthentication(ctx, first)
+		wants(t, err, commonv1.Reason_INVALID_FIELD)
+	}
+	for range authentication.MaxPasswords - 1 {
+		wants(t, b.prove(renewed("too short")), commonv1.Reason_INVALID_FIELD)
+	}
+	wants(t, b.prove(renewed("another horse battery")), commonv1.Reason_AUTHENTICATION_ENDED)
 }
 
 func TestRecoveryAsksForTheSecondFactor(t *testing.T) {

@@ -38,21 +38,23 @@ func (s *Credentials) SetPassword(ctx context.Context, req *identityv1.SetPasswo
 	out := &identityv1.SetPasswordResponse{}
 	for range staleTries {
 		var before store.Credential
+		var refused error // said in the transaction, so that a repeated call gets the first outcome
 		p := newPassword{origin: "import", hash: req.GetHash(), at: s.Clock()}
 		if req.GetHash() == "" {
 			p.origin = "administrator"
 			p.history = s.Factors.passwordPolicy(settings).History
-			if before, p.hash, err = s.hashed(ctx, req, settings); err != nil {
-				return nil, err
-			}
-		} else if err := s.imported(p.hash); err != nil {
-			return nil, err
+			before, p.hash, refused = s.hashed(ctx, req, settings)
+		} else {
+			refused = s.imported(p.hash)
 		}
 		var held *heldCredentials
 		replayed, err := s.Log.Commit(ctx, eventlog.Request{
 			Scope: caller.Scope(), Key: req.GetIdempotencyKey(), Log: req.GetUser(),
 			Procedure: identityv1connect.CredentialServiceSetPasswordProcedure, Message: req, Outcome: out,
 		}, func(ctx context.Context, tx pgx.Tx) error {
+			if refused != nil {
+				return refused
+			}
 			var err error
 			if held, err = holdCredentials(ctx, tx, s.Log, req.GetUser()); err != nil {
 				return err

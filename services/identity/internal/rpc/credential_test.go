@@ -15,6 +15,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/id"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/services/identity/internal/blind"
 	"github.com/meridian-iam/meridian/services/identity/internal/password"
 )
 
@@ -118,6 +119,45 @@ func TestSetPasswordTwice(t *testing.T) {
 		t.Errorf("another password: %v, %d letters", three, d.letters())
 	}
 	d.verify(t, user)
+}
+
+// A repeated call gets the first outcome, though the password is in the history now,
+// and also when the user is gone since.
+func TestSetPasswordTwiceWithAHistory(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user, org := d.user(t, ctx, ada, "Ada"), d.organization(t, ctx, "acme")
+	_, err := d.organizations.UpdateOrganization(ctx, &identityv1.UpdateOrganizationRequest{
+		Organization: org, Settings: &identityv1.OrganizationSettings{PasswordHistory: 2}, IdempotencyKey: key(),
+	})
+	must(t, err)
+	r := passwordRequest(user, goodText)
+	r.Organization = org
+	one, err := d.cred.SetPassword(ctx, r)
+	must(t, err)
+	two, err := d.cred.SetPassword(ctx, r)
+	must(t, err)
+	if one.GetRevision() != two.GetRevision() {
+		t.Errorf("repeated: %v and %v", one, two)
+	}
+	_, err = d.users.EraseUser(ctx, &identityv1.EraseUserRequest{User: user, IdempotencyKey: key()})
+	must(t, err)
+	_, err = d.cred.SetPassword(ctx, r)
+	must(t, err)
+}
+
+// Without the blind key there is no one to sign in, and nothing panics.
+func TestNobodySignsInWithoutTheKey(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	b := d.browser(ctx, "203.0.113.7")
+	must(t, b.start(signIn, ada))
+	d.auth.Blind, d.cred.Blind = blind.Key{}, blind.Key{}
+	wants(t, b.start(signIn, ada), commonv1.Reason_SERVICE_UNAVAILABLE)
+	wants(t, b.request(byCode), commonv1.Reason_SERVICE_UNAVAILABLE)
+	wants(t, b.prove(text(goodText)), commonv1.Reason_SERVICE_UNAVAILABLE)
+	_, err := b.finish()
+	wants(t, err, commonv1.Reason_SERVICE_UNAVAILABLE)
+	_, err = d.cred.SetPassword(ctx, passwordRequest("usr_00000000000000000000000000", goodText))
+	wants(t, err, commonv1.Reason_SERVICE_UNAVAILABLE)
 }
 
 // A user who comes from elsewhere signs in with the password of there, whose hash

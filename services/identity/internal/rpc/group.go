@@ -91,7 +91,7 @@ func (s *Groups) UpdateGroup(ctx context.Context, req *identityv1.UpdateGroupReq
 func (s *Groups) update(
 	ctx context.Context, tx pgx.Tx, req *identityv1.UpdateGroupRequest, caller principal.Principal, out *identityv1.UpdateGroupResponse,
 ) error {
-	head, row, err := s.find(ctx, tx, req)
+	head, row, err := s.find(ctx, tx, req, lockOpenOwner)
 	if err != nil {
 		return err
 	}
@@ -120,9 +120,9 @@ type aboutGroup interface {
 
 // find locks the organization's log and reads a group.
 //
-// Errors: NOT_FOUND.
-func (s *Groups) find(ctx context.Context, tx pgx.Tx, req aboutGroup) (eventlog.Head, store.Group, error) {
-	head, err := lockOwner(ctx, tx, s.Log, req.GetOrganization())
+// Errors: NOT_FOUND, those of lock.
+func (s *Groups) find(ctx context.Context, tx pgx.Tx, req aboutGroup, lock locking) (eventlog.Head, store.Group, error) {
+	head, err := lock(ctx, tx, s.Log, req.GetOrganization())
 	if err != nil {
 		return eventlog.Head{}, store.Group{}, err
 	}
@@ -146,7 +146,7 @@ func (s *Groups) DeleteGroup(ctx context.Context, req *identityv1.DeleteGroupReq
 func (s *Groups) remove(
 	ctx context.Context, tx pgx.Tx, req *identityv1.DeleteGroupRequest, caller principal.Principal, out *identityv1.DeleteGroupResponse,
 ) error {
-	head, row, err := s.find(ctx, tx, req)
+	head, row, err := s.find(ctx, tx, req, lockOwner)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,11 @@ func (s *Groups) changeMembers(
 	ctx context.Context, tx pgx.Tx, req *identityv1.ChangeGroupMembersRequest, caller principal.Principal,
 	out *identityv1.ChangeGroupMembersResponse,
 ) error {
-	head, row, err := s.find(ctx, tx, req)
+	lock := lockOpenOwner
+	if len(req.GetAdd()) == 0 {
+		lock = lockOwner // what only ends something may be done at any time
+	}
+	head, row, err := s.find(ctx, tx, req, lock)
 	if err != nil {
 		return err
 	}

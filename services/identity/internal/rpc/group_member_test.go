@@ -53,6 +53,26 @@ func TestChangeGroupMembers(t *testing.T) {
 }
 
 // A change that is refused for one of its members changes nothing.
+// In a suspended organization groups are left and removed, and nothing else.
+func TestGroupsOfASuspendedOrganization(t *testing.T) {
+	p := newPeople(t)
+	org := p.organization(t, p.ctx, "acme")
+	users := p.members(t, org, 2)
+	group := p.group(t, org, "Engineers")
+	p.mustChange(t, org, group, users[:1], nil)
+	p.suspend(t, p.ctx, org, "suspend")
+	_, err := p.change(org, group, users[1:], nil)
+	wants(t, err, commonv1.Reason_ORGANIZATION_STATE)
+	_, err = p.change(org, group, users[1:], users[:1])
+	wants(t, err, commonv1.Reason_ORGANIZATION_STATE)
+	name := "Sales"
+	_, err = p.groups.UpdateGroup(p.ctx, &identityv1.UpdateGroupRequest{Organization: org, Group: group, Name: &name, IdempotencyKey: p.key()})
+	wants(t, err, commonv1.Reason_ORGANIZATION_STATE)
+	p.mustChange(t, org, group, nil, users[:1])
+	_, err = p.groups.DeleteGroup(p.ctx, &identityv1.DeleteGroupRequest{Organization: org, Group: group, IdempotencyKey: p.key()})
+	must(t, err)
+}
+
 func TestChangeGroupMembersAllOrNothing(t *testing.T) {
 	p := newPeople(t)
 	org := p.organization(t, p.ctx, "acme")

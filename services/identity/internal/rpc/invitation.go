@@ -122,8 +122,11 @@ func mayInvite(
 
 // admit counts a letter of an organization to an address.
 //
-// Errors: RATE_LIMITED. The transaction must be rolled back then.
+// Errors: RATE_LIMITED, SERVICE_UNAVAILABLE. The transaction must be rolled back then.
 func (s *Invitations) admit(ctx context.Context, tx pgx.Tx, row store.Invitation) error {
+	if s.Users.Blind.IsZero() {
+		return noKey()
+	}
 	counters := throttle.Counters(throttle.Invite, throttle.Source{Organization: row.Organization, Identifier: hex.EncodeToString(row.Blind)})
 	keys, at := throttleKeys(s.Users.Blind, counters), s.Clock()
 	before, err := store.TakeThrottles(ctx, tx, keys, s.Users.Region, at)

@@ -106,15 +106,19 @@ func (s *Invitations) finish(ctx context.Context, tx pgx.Tx, row *store.Invitati
 	if len(events) == 0 {
 		return nil
 	}
+	if err := s.finishUncounted(ctx, tx, row, events); err != nil {
+		return err
+	}
+	return count(ctx, tx, row.Organization, row.HomeRegion, store.Invitations, -1)
+}
+
+// finishUncounted is finish without one invitation less in the organization's count.
+func (s *Invitations) finishUncounted(ctx context.Context, tx pgx.Tx, row *store.Invitation, events []proto.Message) error {
 	for _, e := range events {
 		row.Apply(e)
 	}
 	row.Email, row.Blind, row.Hash = "", nil, nil
-	if err := s.end(ctx, tx, row.State); err != nil {
-		return err
-	}
-	_, err := store.Count(ctx, tx, row.Organization, row.HomeRegion, store.Invitations, -1)
-	return err
+	return s.end(ctx, tx, row.State)
 }
 
 // ofInvitation is a request about one invitation.
@@ -127,8 +131,7 @@ type ofInvitation interface {
 //
 // Errors: NOT_FOUND, those of lock.
 func (s *Invitations) find(
-	ctx context.Context, tx pgx.Tx, req ofInvitation,
-	lock func(context.Context, pgx.Tx, *eventlog.Store, string) (eventlog.Head, error),
+	ctx context.Context, tx pgx.Tx, req ofInvitation, lock locking,
 ) (eventlog.Head, store.Invitation, error) {
 	head, err := lock(ctx, tx, s.Log, req.GetOrganization())
 	if err != nil {

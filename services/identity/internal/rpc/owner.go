@@ -12,6 +12,9 @@ import (
 	"github.com/meridian-iam/meridian/services/identity/internal/store"
 )
 
+// locking locks an organization's log: lockOwner or lockOpenOwner.
+type locking func(ctx context.Context, tx pgx.Tx, log *eventlog.Store, organization string) (eventlog.Head, error)
+
 // lockOwner locks an organization's log until the transaction ends, so that what
 // is read then is what the next event follows.
 //

@@ -13,7 +13,7 @@ import (
 // Remove implements deletion.Removal: it revokes the invitations that wait.
 func (s *Invitations) Remove(ctx context.Context, tx pgx.Tx, organization string, limit int) ([]proto.Message, bool, error) {
 	rows, err := store.ListInvitations(ctx, tx, organization, "", store.InvitationFilter{Status: invitation.Pending}, limit)
-	if err != nil {
+	if err != nil || len(rows) == 0 {
 		return nil, false, err
 	}
 	var all []proto.Message
@@ -22,10 +22,10 @@ func (s *Invitations) Remove(ctx context.Context, tx pgx.Tx, organization string
 		if err != nil {
 			return nil, false, err
 		}
-		if err := s.finish(ctx, tx, &row, events); err != nil {
+		if err := s.finishUncounted(ctx, tx, &row, events); err != nil {
 			return nil, false, err
 		}
 		all = append(all, events...)
 	}
-	return all, len(rows) == limit, nil
+	return all, len(rows) == limit, count(ctx, tx, organization, rows[0].HomeRegion, store.Invitations, -len(rows))
 }

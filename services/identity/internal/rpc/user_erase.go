@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -50,10 +51,16 @@ func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest)
 		return nil, err
 	}
 	if s.Invitations != nil && blind != nil {
-		_ = s.Invitations.forgetAddress(ctx, blind, caller) // the user is erased all the same
+		// The user is erased all the same; a caller who goes away stops nothing.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetBound)
+		defer cancel()
+		_ = s.Invitations.forgetAddress(ctx, blind, caller)
 	}
 	return out, nil
 }
+
+// forgetBound is how long revoking the invitations of an erased address may take.
+const forgetBound = 10 * time.Second
 
 // blindOf is what invitations of a user's address are found by, nil without one.
 func (s *Users) blindOf(u store.User) []byte {

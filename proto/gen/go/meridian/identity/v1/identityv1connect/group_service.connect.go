@@ -68,7 +68,8 @@ type GroupServiceClient interface {
 	ListGroups(context.Context, *v1.ListGroupsRequest) (*v1.ListGroupsResponse, error)
 	// UpdateGroup changes a group's name or description. Absent fields stay.
 	//
-	// Errors: NOT_FOUND, ALREADY_EXISTS (field "name"), MANAGED_ELSEWHERE.
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, ALREADY_EXISTS (field "name"),
+	// MANAGED_ELSEWHERE.
 	UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error)
 	// DeleteGroup removes a group, its members and itself from other groups.
 	//
@@ -78,7 +79,8 @@ type GroupServiceClient interface {
 	// and removing who is not change nothing.
 	//
 	// Errors: NOT_FOUND (the group, or a member that the organization does not have;
-	// field names it), GROUP_CYCLE, GROUP_TOO_DEEP, LIMIT_REACHED, MANAGED_ELSEWHERE.
+	// field names it), ORGANIZATION_STATE (when somebody is added), GROUP_CYCLE,
+	// GROUP_TOO_DEEP, LIMIT_REACHED, MANAGED_ELSEWHERE.
 	ChangeGroupMembers(context.Context, *v1.ChangeGroupMembersRequest) (*v1.ChangeGroupMembersResponse, error)
 	// ListGroupMembers lists a group's own members by id.
 	//
@@ -237,7 +239,8 @@ type GroupServiceHandler interface {
 	ListGroups(context.Context, *v1.ListGroupsRequest) (*v1.ListGroupsResponse, error)
 	// UpdateGroup changes a group's name or description. Absent fields stay.
 	//
-	// Errors: NOT_FOUND, ALREADY_EXISTS (field "name"), MANAGED_ELSEWHERE.
+	// Errors: NOT_FOUND, ORGANIZATION_STATE, ALREADY_EXISTS (field "name"),
+	// MANAGED_ELSEWHERE.
 	UpdateGroup(context.Context, *v1.UpdateGroupRequest) (*v1.UpdateGroupResponse, error)
 	// DeleteGroup removes a group, its members and itself from other groups.
 	//
@@ -247,7 +250,8 @@ type GroupServiceHandler interface {
 	// and removing who is not change nothing.
 	//
 	// Errors: NOT_FOUND (the group, or a member that the organization does not have;
-	// field names it), GROUP_CYCLE, GROUP_TOO_DEEP, LIMIT_REACHED, MANAGED_ELSEWHERE.
+	// field names it), ORGANIZATION_STATE (when somebody is added), GROUP_CYCLE,
+	// GROUP_TOO_DEEP, LIMIT_REACHED, MANAGED_ELSEWHERE.
 	ChangeGroupMembers(context.Context, *v1.ChangeGroupMembersRequest) (*v1.ChangeGroupMembersResponse, error)
 	// ListGroupMembers lists a group's own members by id.
 	//
