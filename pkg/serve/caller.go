@@ -14,9 +14,8 @@ import (
 // the organization that the request names.
 type authorizer struct {
 	handlerOnly
-	methods    *methods
-	gate       *gate
-	delegation principal.Delegation
+	methods *methods
+	gate    *gate
 }
 
 // WrapUnary implements connect.Interceptor.
@@ -26,9 +25,6 @@ func (a *authorizer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		caller, _ := principal.From(ctx)
 		organization := of.organizationOf(request.Any())
 		if err := principal.Authorize(caller, of.procedure, of.access, organization); err != nil {
-			return nil, err
-		}
-		if err := principal.AuthorizeOnBehalf(ctx, caller, of.access, organization, a.delegation); err != nil {
 			return nil, err
 		}
 		return next(ctx, request)
@@ -41,9 +37,7 @@ func (a *authorizer) WrapStreamingHandler(next connect.StreamingHandlerFunc) con
 	return func(ctx context.Context, stream connect.StreamingHandlerConn) error {
 		caller, _ := principal.From(ctx)
 		of := a.methods.of(stream.Spec())
-		guard := &streamGuard{of: of, caller: caller, onBehalf: func(organization string) error {
-			return principal.AuthorizeOnBehalf(ctx, caller, of.access, organization, a.delegation)
-		}, again: func() error {
+		guard := &streamGuard{of: of, caller: caller, again: func() error {
 			again, err := a.gate.authenticate(ctx, stream.RequestHeader(), of.service)
 			if err != nil {
 				return err
@@ -59,9 +53,7 @@ type streamGuard struct {
 	of     *method
 	caller principal.Principal
 	// again authenticates the caller once more: a stream outlives tokens.
-	again func() error
-	// onBehalf asks whether the user for whom the caller calls may do this.
-	onBehalf     func(organization string) error
+	again        func() error
 	started      bool
 	organization string
 }
@@ -83,9 +75,6 @@ func (g *streamGuard) check(message any) error {
 		return fault.Field("organization", "required", "is required in a stream's first message")
 	}
 	if err := principal.Authorize(g.caller, g.of.procedure, g.of.access, named); err != nil {
-		return err
-	}
-	if err := g.onBehalf(named); err != nil {
 		return err
 	}
 	g.started, g.organization = true, named

@@ -15,4 +15,5 @@
 //	deadline    how long
 //	rate limit  how often
 //	validate    is the request well formed
+//	delegate    may the user on whose behalf they call
 package serve

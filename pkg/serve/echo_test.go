@@ -143,9 +143,10 @@ type setup struct {
 	clock   func() time.Time
 	prepare func(s *serve.Server)
 	// verifier; nil: known.
-	verifier principal.Verifier
-	scheme   string
-	quiet    bool
+	verifier   principal.Verifier
+	delegation principal.Delegation
+	scheme     string
+	quiet      bool
 }
 
 func start(t testing.TB, with setup) *server {
@@ -162,7 +163,7 @@ func start(t testing.TB, with setup) *server {
 		with.verifier = known
 	}
 	s := serve.New(serve.Options{
-		Config: with.config, Verifier: with.verifier, ServiceKey: with.key, Telemetry: observed, Clock: with.clock,
+		Config: with.config, Verifier: with.verifier, ServiceKey: with.key, Delegation: with.delegation, Telemetry: observed, Clock: with.clock,
 	})
 	s.Mount(identityv1connect.NewOrganizationServiceHandler(&with.handler, s.HandlerOptions()...))
 	s.Mount(authzv1connect.NewRelationshipServiceHandler(relationships{}, s.HandlerOptions()...))

@@ -128,10 +128,11 @@ func (s *Server) assemble(o Options) error {
 		s.access,
 		&settler{log: s.log},
 		&keeper{idle: s.config.StreamIdle, clock: s.clock},
-		&authorizer{methods: known, gate: s.gate, delegation: o.Delegation},
+		&authorizer{methods: known, gate: s.gate},
 		&deadliner{unary: s.config.Deadline, maxUnary: s.config.MaxDeadline, stream: s.config.StreamDeadline},
 		s.limiter,
 		rules,
+		&delegate{methods: known, delegation: o.Delegation},
 	}
 	return s.admission.metrics.register(s.telemetry.Registry)
 }
