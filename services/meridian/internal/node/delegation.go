@@ -15,7 +15,7 @@ import (
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 )
 
-// delegationDeadline bounds the question what a user may do.
+// delegationDeadline bounds the question what a user may do, both calls of it.
 const delegationDeadline = 2 * time.Second
 
 // delegation says what users may do in an organization: nothing unless they are
@@ -44,12 +44,15 @@ func (n *Node) connectDelegation(d *delegation) {
 	d.members = identityv1connect.NewMembershipServiceClient(c.HTTP, c.BaseURL, c.Options...)
 }
 
-// Allowed implements principal.Delegation.
+// Allowed implements principal.Delegation. What was taken from a user holds at once,
+// whatever this region has seen of it.
 func (d *delegation) Allowed(ctx context.Context, user, organization, permission string) (bool, error) {
 	if d.checks == nil {
 		return false, fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE,
 			"this process does not know where authz is: set authz_urls")
 	}
+	ctx, cancel := context.WithTimeout(ctx, delegationDeadline)
+	defer cancel()
 	if caller, ok := principal.From(ctx); ok {
 		caller.OnBehalfOf = ""
 		ctx = principal.With(ctx, caller)
@@ -60,6 +63,7 @@ func (d *delegation) Allowed(ctx context.Context, user, organization, permission
 	}
 	answer, err := d.checks.Check(ctx, &authzv1.CheckRequest{
 		Organization: organization, Subject: "user:" + user, Permission: permission, Resource: "organization:" + organization,
+		Freshness: &commonv1.Freshness{Level: &commonv1.Freshness_FullyConsistent{FullyConsistent: true}},
 	})
 	switch {
 	case undefined(err):
