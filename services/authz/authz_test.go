@@ -152,6 +152,11 @@ func (caller) Verify(context.Context, secret.String) (principal.Principal, error
 	return principal.Principal{Kind: principal.APIToken, ID: "tok_test", Level: commonv1.Level_LEVEL_ADMIN}, nil
 }
 
+// anyUser lets every user do what a procedure does: who may, is not the service's.
+type anyUser struct{}
+
+func (anyUser) Allowed(context.Context, string, string, string) (bool, error) { return true, nil }
+
 // bearer sends some token with every call.
 type bearer struct{}
 
@@ -200,7 +205,7 @@ func (f *fixture) startServiceAt(t testing.TB, clock func() time.Time) {
 	server := serve.New(serve.Options{
 		// A benchmark asks more often than any caller may.
 		Config:   serve.Config{Limits: serve.Limits{Read: serve.Rate{PerSecond: -1}}},
-		Verifier: principal.NewCache(principal.CacheConfig{Upstream: caller{}}), ServiceKey: key, Telemetry: telemetry.Discard(), Log: f.calls,
+		Verifier: principal.NewCache(principal.CacheConfig{Upstream: caller{}}), ServiceKey: key, Delegation: anyUser{}, Telemetry: telemetry.Discard(), Log: f.calls,
 	})
 	service.Mount(server.Mount, server.HandlerOptions()...)
 	service.MountHTTP(server)

@@ -9,6 +9,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/principal"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/authz/internal/domain/role"
+	"github.com/meridian-iam/meridian/services/authz/internal/graphs"
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
 
@@ -16,13 +17,14 @@ import (
 // away: those that the user has, or, as an administrator of the organization where
 // the model says so, all. Else whoever manages roles could have everything.
 //
-// Errors: ACCESS_DENIED (field), those of a check.
+// Errors: ACCESS_DENIED (field); ROLE_IN_USE, when there are more of them than are
+// looked through; those of a check.
 func (s *Roles) mayGive(ctx context.Context, organization string, permissions []role.Permission) error {
 	caller, err := principal.Require(ctx)
 	if err != nil || caller.OnBehalfOf == "" || len(permissions) == 0 {
 		return err
 	}
-	view, _, err := viewOf(ctx, s.Relationships.Graphs, organization, nil)
+	view, _, err := viewAt(ctx, s.Relationships.Graphs, organization, graphs.Freshness{Level: graphs.FullyConsistent})
 	if err != nil {
 		return err
 	}
@@ -34,6 +36,9 @@ func (s *Roles) mayGive(ctx context.Context, organization string, permissions []
 	}
 	if all, err := has("admin", "organization:"+organization); err == nil && all {
 		return nil
+	}
+	if err := role.Bounded("permissions", len(permissions)); err != nil {
+		return err
 	}
 	for i, p := range permissions {
 		switch may, err := has(p.Relation, p.Resource); {
@@ -47,7 +52,8 @@ func (s *Roles) mayGive(ctx context.Context, organization string, permissions []
 	return nil
 }
 
-// mayAssign is mayGive for all that a role has.
+// mayAssign is mayGive for all that a role has as role:id#assignee. What a model makes
+// of role:id itself, or of another relation of it, it does not see.
 func (s *Roles) mayAssign(ctx context.Context, organization, name string) error {
 	caller, err := principal.Require(ctx)
 	if err != nil || caller.OnBehalfOf == "" {

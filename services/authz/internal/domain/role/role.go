@@ -111,7 +111,7 @@ func (c Define) Update(s State) (Change, error) {
 }
 
 func (c Define) change(s State) (Change, error) {
-	if err := bounded("permissions", s.Permissions); err != nil {
+	if err := Bounded("permissions", len(s.Permissions)); err != nil {
 		return Change{}, err
 	}
 	wanted := make(map[authzcore.Relationship]int, len(c.Permissions))
@@ -149,10 +149,10 @@ func Delete(id string, s State) (Change, error) {
 	if !s.Exists {
 		return Change{}, NotFound()
 	}
-	if err := bounded("assignments", s.Assignments); err != nil {
+	if err := Bounded("assignments", len(s.Assignments)); err != nil {
 		return Change{}, err
 	}
-	if err := bounded("permissions", s.Permissions); err != nil {
+	if err := Bounded("permissions", len(s.Permissions)); err != nil {
 		return Change{}, err
 	}
 	out := Change{Event: &eventv1.RoleDeleted{Role: id}}
@@ -192,8 +192,11 @@ func NotFound() *fault.Fault {
 	return fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such role")
 }
 
-func bounded(what string, relationships []authzcore.Relationship) error {
-	if len(relationships) <= MaxRelationships {
+// Bounded says whether as many relationships of a role can be looked through at once.
+//
+// Errors: ROLE_IN_USE with metadata "limit".
+func Bounded(what string, number int) error {
+	if number <= MaxRelationships {
 		return nil
 	}
 	return fault.New(fault.Precondition, commonv1.Reason_ROLE_IN_USE,

@@ -60,7 +60,9 @@ type RoleServiceClient interface {
 	// Errors: ALREADY_EXISTS, ROLE_UNSUPPORTED (the model has no role#assignee),
 	// RELATIONSHIP_FORBIDDEN (the model does not let a role have the permission),
 	// TYPE_UNKNOWN, RELATION_UNKNOWN, MODEL_NOT_ASSIGNED, RELATIONSHIP_DERIVED (the
-	// permission is a fact of identity).
+	// permission is a fact of identity), ROLE_IN_USE (role#assignee was given more
+	// than 10,000 permissions already: remove some of these relationships first),
+	// ACCESS_DENIED (on behalf of a user who has not all of the permissions).
 	CreateRole(context.Context, *v1.CreateRoleRequest) (*v1.CreateRoleResponse, error)
 	// UpdateRole replaces a role's name, description and permissions.
 	//
@@ -77,7 +79,12 @@ type RoleServiceClient interface {
 	// AssignRole gives a role to a subject; one who has it already keeps it, with
 	// the new expiry.
 	//
-	// Errors: NOT_FOUND, RELATIONSHIP_FORBIDDEN, TYPE_UNKNOWN.
+	// On behalf of a user: one who has each of the permissions of role#assignee, or
+	// the permission admin on the organization.
+	//
+	// Errors: NOT_FOUND, RELATIONSHIP_FORBIDDEN, TYPE_UNKNOWN, ACCESS_DENIED (on
+	// behalf of a user who has not all that the role has), ROLE_IN_USE (on behalf of
+	// a user, and the role has more than 10,000 permissions).
 	AssignRole(context.Context, *v1.AssignRoleRequest) (*v1.AssignRoleResponse, error)
 	// UnassignRole takes a role away; one who has it not is no error.
 	//
@@ -250,7 +257,9 @@ type RoleServiceHandler interface {
 	// Errors: ALREADY_EXISTS, ROLE_UNSUPPORTED (the model has no role#assignee),
 	// RELATIONSHIP_FORBIDDEN (the model does not let a role have the permission),
 	// TYPE_UNKNOWN, RELATION_UNKNOWN, MODEL_NOT_ASSIGNED, RELATIONSHIP_DERIVED (the
-	// permission is a fact of identity).
+	// permission is a fact of identity), ROLE_IN_USE (role#assignee was given more
+	// than 10,000 permissions already: remove some of these relationships first),
+	// ACCESS_DENIED (on behalf of a user who has not all of the permissions).
 	CreateRole(context.Context, *v1.CreateRoleRequest) (*v1.CreateRoleResponse, error)
 	// UpdateRole replaces a role's name, description and permissions.
 	//
@@ -267,7 +276,12 @@ type RoleServiceHandler interface {
 	// AssignRole gives a role to a subject; one who has it already keeps it, with
 	// the new expiry.
 	//
-	// Errors: NOT_FOUND, RELATIONSHIP_FORBIDDEN, TYPE_UNKNOWN.
+	// On behalf of a user: one who has each of the permissions of role#assignee, or
+	// the permission admin on the organization.
+	//
+	// Errors: NOT_FOUND, RELATIONSHIP_FORBIDDEN, TYPE_UNKNOWN, ACCESS_DENIED (on
+	// behalf of a user who has not all that the role has), ROLE_IN_USE (on behalf of
+	// a user, and the role has more than 10,000 permissions).
 	AssignRole(context.Context, *v1.AssignRoleRequest) (*v1.AssignRoleResponse, error)
 	// UnassignRole takes a role away; one who has it not is no error.
 	//
