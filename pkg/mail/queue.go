@@ -53,6 +53,8 @@ type QueueConfig struct {
 	// Drain is how long Run goes on after its context has ended; 0 means
 	// DefaultDrain.
 	Drain time.Duration
+	// Clock is the one that a message's Until is by; nil means time.Now.
+	Clock func() time.Time
 	// Log gets a line for each letter that is lost; nil means none.
 	Log *slog.Logger
 	// Metrics; nil means none.
@@ -89,6 +91,9 @@ func NewQueue(c QueueConfig) *Queue {
 	}
 	if c.Drain <= 0 {
 		c.Drain = DefaultDrain
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -179,7 +184,7 @@ func (q *Queue) work(ctx context.Context) {
 
 // try sends a letter once, and says what comes then.
 func (q *Queue) try(ctx context.Context, e entry) {
-	if until := e.message.Until; !until.IsZero() && !time.Now().Before(until) {
+	if until := e.message.Until; !until.IsZero() && !q.config.Clock().Before(until) {
 		q.done(ctx, e, outcomeExpired, nil)
 		return
 	}

@@ -107,6 +107,34 @@ func queue(t *testing.T, office *postOffice, change func(*mail.QueueConfig)) *qu
 	return q
 }
 
+// A letter is late by the clock of whoever said until when it is good.
+func TestQueueIsLateByItsClock(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		ahead time.Duration
+		want  string
+	}{"ahead": {time.Hour, "expired"}, "behind": {-time.Hour, "sent"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				q := queue(t, &postOffice{}, func(qc *mail.QueueConfig) {
+					qc.Clock = func() time.Time { return time.Now().Add(c.ahead) }
+				})
+				m := letter()
+				m.Until = time.Now().Add(c.ahead / 2)
+				if err := q.Enqueue(m); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				if got := q.count(t, "meridian_mail_sent_total", c.want); got != 1 {
+					t.Errorf("%s: %v, want 1", c.want, got)
+				}
+				q.stop()
+			})
+		})
+	}
+}
+
 // count is a metric's value.
 func (q *queueing) count(t *testing.T, name, outcome string) float64 {
 	t.Helper()

@@ -58,7 +58,7 @@ func (o Options) queue() (q *mail.Queue, own bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("identity.mail: %w", err)
 	}
-	return mail.NewQueue(mail.QueueConfig{Sender: sender, Log: o.Logger, Metrics: o.Metrics}), true, nil
+	return mail.NewQueue(mail.QueueConfig{Sender: sender, Clock: o.Clock, Log: o.Logger, Metrics: o.Metrics}), true, nil
 }
 
 // post writes letters, or is nil when none can be sent. own is the queue to run, if
