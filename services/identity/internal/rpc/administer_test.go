@@ -53,6 +53,18 @@ func TestOnlyAdministratorsManageAdministrators(t *testing.T) {
 			return err
 		}
 	}
+	groups := &rpc.Groups{DB: d.db, Log: d.log, Clock: d.users.Clock}
+	made, err := groups.CreateGroup(ctx, &identityv1.CreateGroupRequest{Organization: org, Name: "ops", IdempotencyKey: key()})
+	must(t, err)
+	group := func(add, remove []string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := groups.ChangeGroupMembers(ctx, &identityv1.ChangeGroupMembersRequest{
+				Organization: org, Group: made.GetGroup().GetId(), Add: add, Remove: remove, IdempotencyKey: key(),
+			})
+			return err
+		}
+	}
+	must(t, group([]string{mia}, nil)(ctx))
 	must(t, suspend(gone)(ctx))
 	const denied = commonv1.Reason_ACCESS_DENIED
 	for _, c := range []struct {
@@ -69,6 +81,10 @@ func TestOnlyAdministratorsManageAdministrators(t *testing.T) {
 		{"invites one", hr, invite(administrator, "evil@example.com"), denied},
 		{"invites somebody", hr, invite(plain, "nora@example.com"), 0},
 		{"suspends somebody", hr, suspend(mia), 0},
+		{"adds himself to a group", hr, group([]string{hr}, nil), denied},
+		{"adds himself and removes", hr, group([]string{hr}, []string{mia}), denied},
+		{"removes from a group", hr, group(nil, []string{mia}), 0},
+		{"an administrator adds to a group", olivia, group([]string{mia}, nil), 0},
 		{"an administrator who is suspended", gone, resume(gone), denied},
 		{"an administrator makes one", olivia, update(hr, administrator), 0},
 		{"an administrator demotes one", olivia, update(oscar, plain), 0},

@@ -45,6 +45,12 @@ func (s *Groups) changeMembers(
 	if err != nil {
 		return err
 	}
+	if len(req.GetAdd()) > 0 {
+		// A group may have what only administrators have.
+		if err := mayAdminister(ctx, tx, caller, row.Organization); err != nil {
+			return err
+		}
+	}
 	events, added, removed, err := changeMembers(ctx, tx, head, row, group.ChangeMembers{Add: req.GetAdd(), Remove: req.GetRemove()})
 	if err != nil {
 		return err

@@ -135,8 +135,9 @@ func mayManage(ctx context.Context, q sqldb.Querier, caller principal.Principal,
 	return mayAdminister(ctx, q, caller, s.Organization)
 }
 
-// mayAdminister says whether a caller may make administrators of an organization. A
-// user for whom the call is made administers it: who may manage members would have all
+// mayAdminister says whether a caller may make administrators of an organization, or
+// put somebody into a group, which may have what administrators have. A user for whom
+// the call is made administers it: who may manage members or groups would have all
 // else by that.
 //
 // Errors: ACCESS_DENIED.
@@ -149,7 +150,7 @@ func mayAdminister(ctx context.Context, q sqldb.Querier, caller principal.Princi
 	case err != nil && !fault.Is(err, commonv1.Reason_NOT_FOUND):
 		return err
 	case err != nil || !own.Administers():
-		return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "only an administrator makes, changes or removes administrators, and invites into groups")
+		return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "only an administrator makes, changes or removes administrators, and adds or invites to groups")
 	}
 	return nil
 }

@@ -76,11 +76,13 @@ type GroupServiceClient interface {
 	// Errors: NOT_FOUND, MANAGED_ELSEWHERE.
 	DeleteGroup(context.Context, *v1.DeleteGroupRequest) (*v1.DeleteGroupResponse, error)
 	// ChangeGroupMembers adds and removes members: all or nothing. Adding who is there
-	// and removing who is not change nothing.
+	// and removing who is not change nothing. A group may have an administrator's role:
+	// on behalf of a user, only an administrator adds to it.
 	//
 	// Errors: NOT_FOUND (the group, or a member that the organization does not have;
 	// field names it), ORGANIZATION_STATE (when somebody is added), GROUP_CYCLE,
-	// GROUP_TOO_DEEP, LIMIT_REACHED, MANAGED_ELSEWHERE.
+	// GROUP_TOO_DEEP, LIMIT_REACHED, MANAGED_ELSEWHERE, ACCESS_DENIED (adding on behalf
+	// of a user who does not administer).
 	ChangeGroupMembers(context.Context, *v1.ChangeGroupMembersRequest) (*v1.ChangeGroupMembersResponse, error)
 	// ListGroupMembers lists a group's own members by id.
 	//
@@ -247,11 +249,13 @@ type GroupServiceHandler interface {
 	// Errors: NOT_FOUND, MANAGED_ELSEWHERE.
 	DeleteGroup(context.Context, *v1.DeleteGroupRequest) (*v1.DeleteGroupResponse, error)
 	// ChangeGroupMembers adds and removes members: all or nothing. Adding who is there
-	// and removing who is not change nothing.
+	// and removing who is not change nothing. A group may have an administrator's role:
+	// on behalf of a user, only an administrator adds to it.
 	//
 	// Errors: NOT_FOUND (the group, or a member that the organization does not have;
 	// field names it), ORGANIZATION_STATE (when somebody is added), GROUP_CYCLE,
-	// GROUP_TOO_DEEP, LIMIT_REACHED, MANAGED_ELSEWHERE.
+	// GROUP_TOO_DEEP, LIMIT_REACHED, MANAGED_ELSEWHERE, ACCESS_DENIED (adding on behalf
+	// of a user who does not administer).
 	ChangeGroupMembers(context.Context, *v1.ChangeGroupMembersRequest) (*v1.ChangeGroupMembersResponse, error)
 	// ListGroupMembers lists a group's own members by id.
 	//
