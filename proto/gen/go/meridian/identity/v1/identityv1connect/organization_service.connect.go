@@ -86,7 +86,8 @@ type OrganizationServiceClient interface {
 	ResumeOrganization(context.Context, *v1.ResumeOrganizationRequest) (*v1.ResumeOrganizationResponse, error)
 	// DeleteOrganization suspends the organization and deletes it after a grace period:
 	// its members, groups, service accounts, tokens, invitations and domains. Its log
-	// stays, and its slug stays taken. Deleting what is to be deleted changes the time
+	// stays, and its slug stays taken. The users of an isolated organization are not
+	// erased with it: erase each with EraseUser. Deleting what is to be deleted changes the time
 	// when grace_days says so, until that time has come.
 	//
 	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
@@ -282,7 +283,8 @@ type OrganizationServiceHandler interface {
 	ResumeOrganization(context.Context, *v1.ResumeOrganizationRequest) (*v1.ResumeOrganizationResponse, error)
 	// DeleteOrganization suspends the organization and deletes it after a grace period:
 	// its members, groups, service accounts, tokens, invitations and domains. Its log
-	// stays, and its slug stays taken. Deleting what is to be deleted changes the time
+	// stays, and its slug stays taken. The users of an isolated organization are not
+	// erased with it: erase each with EraseUser. Deleting what is to be deleted changes the time
 	// when grace_days says so, until that time has come.
 	//
 	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
