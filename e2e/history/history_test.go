@@ -3,6 +3,7 @@
 package history_test
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -40,6 +41,9 @@ type organization
 `
 )
 
+// from repeats the commands of a run; how its clients meet differs all the same.
+var from = flag.Uint64("from", 0, "the seed of the commands; 0 takes another each time")
+
 // 10,000 random commands on users, memberships, groups, service accounts,
 // invitations, domains, tokens and organizations, with erasures in the middle: every
 // log verifies, and authz says what identity says.
@@ -47,8 +51,11 @@ func TestRandomHistory(t *testing.T) {
 	d := harness.StartDeployment(t)
 	node := d.NodeWith(t, "node", "", unlimited)
 	node.Start(t)
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
+	seed := *from
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("commands of -args -from %d", seed)
 	w := newWorld(t, node.Client(d.Token))
 	var done atomic.Int64
 	var wait sync.WaitGroup

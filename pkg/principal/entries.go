@@ -2,6 +2,7 @@ package principal
 
 import (
 	"container/list"
+	"iter"
 	"sync"
 	"time"
 )
@@ -190,7 +191,7 @@ func (e *entries) put(added *entry) {
 	}
 	e.byKey[added.key] = into.PushFront(added)
 	if added.err == nil {
-		for _, id := range added.principal.ids() {
+		for id := range added.principal.ids() {
 			keys := e.byID[id]
 			if keys == nil {
 				keys = make(map[tokenHash]struct{}, 1)
@@ -209,7 +210,7 @@ func (e *entries) remove(key tokenHash) {
 	known := element.Value.(*entry) //nolint:forcetypeassert // the list holds entries only
 	e.listOf(known).Remove(element)
 	delete(e.byKey, key)
-	for _, id := range known.principal.ids() {
+	for id := range known.principal.ids() {
 		keys := e.byID[id]
 		delete(keys, key)
 		if len(keys) == 0 {
@@ -218,5 +219,13 @@ func (e *entries) remove(key tokenHash) {
 	}
 }
 
-// ids are what a token is forgotten by; "" stands for what it has not.
-func (p Principal) ids() [3]string { return [3]string{p.ID, p.Organization, p.ServiceAccount} }
+// ids are what a token is forgotten by.
+func (p Principal) ids() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, id := range [...]string{p.ID, p.Organization, p.ServiceAccount} {
+			if id != "" && !yield(id) {
+				return
+			}
+		}
+	}
+}

@@ -98,8 +98,8 @@ func (r *replica) changes(ctx context.Context, recorded eventlog.Recorded, into 
 	name := protoreflect.FullName(recorded.Envelope.GetType())
 	derived := strings.HasPrefix(string(name), facts.Prefix)
 	if !derived && !strings.HasPrefix(string(name), "meridian.authz.event.v1.") {
-		// Other services' facts do not shape this graph yet, but an event that
-		// this binary does not know may be one that does.
+		// Facts of these services shape no graph, but an event that this binary does
+		// not know may be one that does.
 		if _, err := protoregistry.GlobalTypes.FindMessageByName(name); err != nil {
 			return fmt.Errorf("unknown event type %s: %w", name, err)
 		}

@@ -355,7 +355,6 @@ func (s *Credentials) judged(ctx context.Context, tx pgx.Tx, held *heldCredentia
 // tried uses a try of a ceremony up.
 func (s *Credentials) tried(ctx context.Context, ceremonyID string) error {
 	return s.DB.Write(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := store.TryCeremony(ctx, tx, ceremonyID)
-		return err
+		return store.TryCeremony(ctx, tx, ceremonyID)
 	})
 }

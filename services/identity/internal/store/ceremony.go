@@ -48,11 +48,10 @@ WHERE ceremony_id = $1 AND user_id = $2 AND kind = $3`, id, user, int16(kind)).S
 	return c, nil
 }
 
-// TryCeremony counts a try to finish a ceremony, and says whether there was one
-// left: before it is judged, so that none is free.
-func TryCeremony(ctx context.Context, tx pgx.Tx, id string) (bool, error) {
-	tag, err := tx.Exec(ctx, `UPDATE identity.ceremonies SET attempts = attempts - 1 WHERE ceremony_id = $1 AND attempts > 0`, id)
-	return tag.RowsAffected() == 1, closed(err, "try ceremony")
+// TryCeremony counts a try to finish a ceremony that failed.
+func TryCeremony(ctx context.Context, tx pgx.Tx, id string) error {
+	_, err := tx.Exec(ctx, `UPDATE identity.ceremonies SET attempts = attempts - 1 WHERE ceremony_id = $1 AND attempts > 0`, id)
+	return closed(err, "try ceremony")
 }
 
 // FinishCeremony removes a ceremony, and says whether it was there: one call

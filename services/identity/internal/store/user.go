@@ -23,6 +23,9 @@ type User struct {
 	Memberships int
 }
 
+// pageColumns are those that userColumns has of identity.users.
+const pageColumns = `user_id, realm, state, email_verified, source, home_region, created_at, memberships`
+
 const userColumns = `u.user_id, u.realm, u.state, u.email_verified, u.source, u.home_region, u.created_at, u.memberships,
 COALESCE(p.email, ''), COALESCE(p.name, ''), COALESCE(p.locale, '')`
 
@@ -161,11 +164,11 @@ func FindUserByEmail(ctx context.Context, q sqldb.Querier, realm string, blind [
 const (
 	// By the index users_listed, whose predicate the query names.
 	listUsers = `SELECT ` + userColumns + ` FROM (
-  SELECT * FROM identity.users WHERE state <> 3 AND user_id > $1 ORDER BY user_id LIMIT $2
+  SELECT ` + pageColumns + ` FROM identity.users WHERE state <> 3 AND user_id > $1 ORDER BY user_id LIMIT $2
 ) u ` + profilesAfter + ` ORDER BY u.user_id`
 	// By the index users_state: no other has this order, though the state is one.
 	listUsersIn = `SELECT ` + userColumns + ` FROM (
-  SELECT * FROM identity.users WHERE (state, user_id) > ($3, $1) AND state <= $3 ORDER BY state, user_id LIMIT $2
+  SELECT ` + pageColumns + ` FROM identity.users WHERE (state, user_id) > ($3, $1) AND state <= $3 ORDER BY state, user_id LIMIT $2
 ) u ` + profilesAfter + ` ORDER BY u.state, u.user_id`
 	// The page is chosen before profiles are looked at. PostgreSQL may still merge
 	// the two by their primary keys, and reads profiles from the first on unless it

@@ -4,8 +4,6 @@ package credential
 
 import (
 	"bytes"
-	"maps"
-	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/proto"
@@ -116,15 +114,6 @@ func (s Set) Single(kind Kind) (State, bool) {
 		}
 	}
 	return State{}, false
-}
-
-// Sorted returns the credentials by id: in the order in which they were made.
-func (s Set) Sorted() []State {
-	out := make([]State, 0, len(s))
-	for _, key := range slices.Sorted(maps.Keys(s)) {
-		out = append(out, s[key])
-	}
-	return out
 }
 
 // count is how many there are of a kind.

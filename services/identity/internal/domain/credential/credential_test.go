@@ -125,9 +125,6 @@ func TestFold(t *testing.T) {
 	if len(s) != 4 || !s[key].Flagged || s[totp].Name != "tablet" || s[codes].Left != 1 || s[password].Kind != credential.Password {
 		t.Errorf("folded %+v", s)
 	}
-	if sorted := s.Sorted(); len(sorted) != 4 || sorted[0].ID > sorted[1].ID {
-		t.Errorf("sorted %+v", sorted)
-	}
 	if s = s.Apply(&eventv1.UserErased{User: user}); len(s) != 0 {
 		t.Errorf("after erasure %+v", s)
 	}
