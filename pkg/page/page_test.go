@@ -26,6 +26,7 @@ func TestAfterRefuses(t *testing.T) {
 		"tampered":    string(tampered),
 		"cut":         good[:len(good)-2],
 		"not base64":  "%%%",
+		"a line end":  good[:4] + "\r\n" + good[4:],
 	} {
 		t.Run(name, func(t *testing.T) {
 			if after, err := page.After("list", cursor); !fault.Is(err, commonv1.Reason_INVALID_FIELD) {
