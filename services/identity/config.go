@@ -44,6 +44,20 @@ type PasskeysConfig struct {
 	// RelatedOrigins are pages of other domains that use the same passkeys, of five
 	// names at most; absent: none.
 	RelatedOrigins []string `yaml:"related_origins"`
+	// UserVerification is required or preferred; absent: preferred. Where it is
+	// required, a key that cannot verify its user is not taken, as a second factor
+	// neither.
+	UserVerification string `yaml:"user_verification"`
+	// Attestation is none or direct; absent: none. With direct, authenticators are
+	// asked who made them, and browsers ask their users.
+	Attestation string `yaml:"attestation"`
+	// AttestationFormats are those that direct attestation takes, as packed and tpm;
+	// absent: all that can be verified, and none.
+	AttestationFormats []string `yaml:"attestation_formats"`
+	// AttestationRootsFile holds the certificates, in PEM, that a statement must chain
+	// to; absent: statements are verified, and trusted for nobody's word. Without none
+	// among the formats, only authenticators of these makers are taken.
+	AttestationRootsFile string `yaml:"attestation_roots_file"`
 }
 
 // PasswordsConfig is what a hash takes, argon2id. What is absent is as OWASP

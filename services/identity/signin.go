@@ -2,8 +2,11 @@ package identity
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
+	"reflect"
 
 	"github.com/meridian-iam/meridian/pkg/mail"
 	"github.com/meridian-iam/meridian/services/identity/internal/letters"
@@ -29,19 +32,49 @@ func (c Config) factors() (rpc.Factors, error) {
 			return f, fmt.Errorf("identity.breached_passwords: %w", err)
 		}
 	}
-	if c.Passkeys.RPID == "" {
-		if len(c.Passkeys.Origins)+len(c.Passkeys.RelatedOrigins) > 0 {
-			return f, errors.New("identity.passkeys: origins need an rp_id")
-		}
-		return f, nil
-	}
-	f.Passkeys = &passkey.Relying{
-		ID: c.Passkeys.RPID, Name: c.product(), Origins: c.Passkeys.Origins, RelatedOrigins: c.Passkeys.RelatedOrigins,
-	}
-	if err := f.Passkeys.Validate(); err != nil {
+	f.Passkeys, f.Registration, err = c.Passkeys.relying(c.product())
+	if err != nil {
 		return f, fmt.Errorf("identity.passkeys: %w", err)
 	}
 	return f, nil
+}
+
+// relying is the relying party, nil where there is none, and what it demands of a new
+// passkey.
+func (c PasskeysConfig) relying(product string) (*passkey.Relying, passkey.Policy, error) {
+	demand := passkey.Policy{
+		UserVerification: cmp.Or(passkey.Requirement(c.UserVerification), passkey.Preferred), ResidentKey: passkey.Preferred,
+		Attestation: passkey.Attestation(c.Attestation), AllowedFormats: c.AttestationFormats,
+	}
+	if c.RPID == "" {
+		if !reflect.ValueOf(c).IsZero() {
+			return nil, demand, errors.New("nothing else counts without an rp_id")
+		}
+		return nil, demand, nil
+	}
+	r := &passkey.Relying{ID: c.RPID, Name: product, Origins: c.Origins, RelatedOrigins: c.RelatedOrigins}
+	if err := r.Validate(); err != nil {
+		return nil, demand, err
+	}
+	switch err := demand.Validate(); {
+	case err != nil:
+		return nil, demand, err
+	case demand.UserVerification == passkey.Discouraged:
+		return nil, demand, errors.New("user_verification: want required or preferred")
+	case c.AttestationRootsFile == "":
+		return r, demand, nil
+	case demand.Attestation != passkey.AttestationDirect:
+		return nil, demand, errors.New("attestation_roots_file: is for direct attestation")
+	}
+	pem, err := os.ReadFile(c.AttestationRootsFile)
+	if err != nil {
+		return nil, demand, fmt.Errorf("attestation_roots_file: %w", err)
+	}
+	r.Roots = x509.NewCertPool()
+	if !r.Roots.AppendCertsFromPEM(pem) {
+		return nil, demand, fmt.Errorf("attestation_roots_file: %s has no certificate in PEM", c.AttestationRootsFile)
+	}
+	return r, demand, nil
 }
 
 // queue is what letters are given to: the one that was given, or the one that the

@@ -90,6 +90,14 @@ var keyTypes = map[Algorithm]webauthncose.COSEKeyType{
 
 var formats = []string{FormatNone, FormatPacked, FormatTPM, FormatAndroidKey, FormatFIDOU2F, FormatApple}
 
+// Validate says what is wrong with the policy. Begin… do it, too.
+//
+// Errors: INVALID_FIELD.
+func (p Policy) Validate() error {
+	_, err := p.settled()
+	return err
+}
+
 // settled returns the policy with its defaults, or what is wrong with it.
 func (p Policy) settled() (Policy, error) {
 	p.UserVerification = or(p.UserVerification, Required)

@@ -124,7 +124,7 @@ func (s *Authentications) passkeyChallenge(a *opened) (requested, error) {
 	var allow []passkey.Credential
 	policy := passkey.Policy{UserVerification: passkey.Required}
 	if a.state.Purpose != identityv1.Purpose_PURPOSE_SIGN_IN || len(a.state.Done) > 0 {
-		policy.UserVerification = passkey.Preferred
+		policy.UserVerification = s.Factors.Registration.UserVerification
 		if allow = s.Factors.passkeys(a.who.credentials); len(allow) == 0 {
 			return requested{}, nil // as above
 		}

@@ -128,8 +128,8 @@ func (s *Credentials) BeginPasskey(ctx context.Context, req *identityv1.BeginPas
 	return out, nil
 }
 
-// registration asks for a passkey that verifies its user, if the authenticator can
-// do that; else it becomes a second factor.
+// registration asks for a passkey as the deployment demands it. Where user verification
+// is preferred only, an authenticator that cannot do it becomes a second factor.
 func (s *Credentials) registration(held *heldCredentials) (begun, error) {
 	var exclude []passkey.Credential
 	for _, c := range held.rows {
@@ -140,9 +140,9 @@ func (s *Credentials) registration(held *heldCredentials) (begun, error) {
 	who := passkey.User{
 		ID: []byte(held.user.ID), Name: cmp.Or(held.user.Email, held.user.ID), DisplayName: cmp.Or(held.user.Name, held.user.Email),
 	}
-	options, state, err := s.Factors.Passkeys.BeginRegistration(s.Clock(), who, exclude, passkey.Policy{
-		UserVerification: passkey.Preferred, ResidentKey: passkey.Preferred, Timeout: ceremonyLife,
-	})
+	demand := s.Factors.Registration
+	demand.Timeout = ceremonyLife
+	options, state, err := s.Factors.Passkeys.BeginRegistration(s.Clock(), who, exclude, demand)
 	if err != nil {
 		return begun{}, err
 	}

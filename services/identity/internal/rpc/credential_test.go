@@ -16,6 +16,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/blind"
+	"github.com/meridian-iam/meridian/services/identity/internal/passkey"
 	"github.com/meridian-iam/meridian/services/identity/internal/password"
 )
 
@@ -143,6 +144,39 @@ func TestSetPasswordTwiceWithAHistory(t *testing.T) {
 	must(t, err)
 	_, err = d.cred.SetPassword(ctx, r)
 	must(t, err)
+}
+
+// What the deployment demands of passkeys holds for new ones, and for the verification
+// of those that are used.
+func TestPasskeysAreAsTheDeploymentDemands(t *testing.T) {
+	d, ctx := newDoor(t), admin(t)
+	user := d.user(t, ctx, ada, "Ada")
+	d.setPassword(t, ctx, user, goodText)
+	authenticator := newAuthenticator(user, false)
+	d.register(t, ctx, user, authenticator)
+	for rule, demand := range map[string]passkey.Policy{
+		"user_verification":  {UserVerification: passkey.Required, ResidentKey: passkey.Preferred},
+		"attestation_format": {UserVerification: passkey.Preferred, ResidentKey: passkey.Preferred, Attestation: passkey.AttestationDirect, AllowedFormats: []string{"tpm"}},
+	} {
+		d.cred.Factors.Registration, d.auth.Factors.Registration = demand, demand
+		a := newAuthenticator(user, false)
+		begun, err := d.cred.BeginPasskey(ctx, &identityv1.BeginPasskeyRequest{User: user, IdempotencyKey: key()})
+		must(t, err)
+		_, err = d.cred.FinishPasskey(ctx, &identityv1.FinishPasskeyRequest{
+			User: user, Ceremony: begun.GetCeremony(), Response: a.create(t, begun.GetOptions()), Name: "laptop", IdempotencyKey: key(),
+		})
+		if f, ok := fault.As(err); !ok || f.Reason != commonv1.Reason_CREDENTIAL_REJECTED || f.Meta["rule"] != rule {
+			t.Errorf("%s: %v", rule, err)
+		}
+		b := d.browser(ctx, "203.0.113.7")
+		must(t, b.start(signIn, ada))
+		must(t, b.prove(text(goodText)))
+		must(t, b.request(byPasskey))
+		err = b.prove(with(authenticator.sign(t, b.options)))
+		if refused := fault.Is(err, commonv1.Reason_AUTHENTICATION_REJECTED); refused != (rule == "user_verification") || !refused && err != nil {
+			t.Errorf("%s: the key as a second factor: %v", rule, err)
+		}
+	}
 }
 
 // Without the blind key there is no one to sign in, and nothing panics.

@@ -66,8 +66,9 @@ func newDoorOn(t *testing.T, f *fixture) *door {
 		t.Fatal(err)
 	}
 	factors := rpc.Factors{
-		Hasher:   hasher,
-		Passkeys: &passkey.Relying{ID: "example.com", Name: "Meridian", Origins: []string{"https://id.example.com"}},
+		Hasher:       hasher,
+		Passkeys:     &passkey.Relying{ID: "example.com", Name: "Meridian", Origins: []string{"https://id.example.com"}},
+		Registration: passkey.Policy{UserVerification: passkey.Preferred, ResidentKey: passkey.Preferred},
 	}
 	post := &rpc.Post{Desk: desk, Queue: d, Log: slog.New(slog.DiscardHandler)}
 	d.auth = &rpc.Authentications{

@@ -28,6 +28,9 @@ type Factors struct {
 	Breached *password.Breached
 	// Passkeys is the relying party. Nil: there are no passkeys.
 	Passkeys *passkey.Relying
+	// Registration is what is demanded of a new passkey. Of one that is used, its user
+	// must be verified wherever that is demanded here, or the passkey is all there is.
+	Registration passkey.Policy
 	// Issuer is what authenticator apps show; empty means Meridian.
 	Issuer string
 }
