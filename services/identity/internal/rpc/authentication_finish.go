@@ -93,7 +93,7 @@ func (s *Authentications) finish(
 		if now != seen {
 			return errMoved
 		}
-		return s.take(ctx, tx, a, caller, name, out)
+		return s.take(ctx, tx, a, now, caller, name, out)
 	})
 	return out, err
 }
@@ -162,12 +162,12 @@ func (s *Authentications) adopt(ctx context.Context, req *identityv1.FinishAuthe
 	return &a.state, nil
 }
 
-// take takes the result of an authentication whose row is locked.
+// take takes the result of an authentication whose row is locked, as the user is now.
 //
 // Errors: AUTHENTICATION_ENDED, FACTOR_UNAVAILABLE, USER_SUSPENDED, ORGANIZATION_STATE,
 // ALREADY_EXISTS when the address of a sign-up has a user since it was looked for.
 func (s *Authentications) take(
-	ctx context.Context, tx pgx.Tx, a *opened, caller principal.Principal, name string, out *identityv1.FinishAuthenticationResponse,
+	ctx context.Context, tx pgx.Tx, a *opened, as sight, caller principal.Principal, name string, out *identityv1.FinishAuthenticationResponse,
 ) error {
 	at := s.Clock()
 	if err := a.state.Finish(at); err != nil {
@@ -180,7 +180,7 @@ func (s *Authentications) take(
 	if a.state.User == "" {
 		err = s.signUp(ctx, tx, a, caller, name, at, out)
 	} else {
-		out.Revision, err = s.prove(ctx, tx, a, caller)
+		out.Revision, err = s.prove(ctx, tx, a, as, caller)
 	}
 	if err != nil {
 		return err
@@ -199,17 +199,13 @@ func (s *Authentications) take(
 
 // prove notes that the user's address was proved, where it was not yet and this
 // region can write so; and returns the token of the user's log.
-func (s *Authentications) prove(ctx context.Context, tx pgx.Tx, a *opened, caller principal.Principal) (string, error) {
+func (s *Authentications) prove(ctx context.Context, tx pgx.Tx, a *opened, as sight, caller principal.Principal) (string, error) {
 	if slices.ContainsFunc(a.state.Done, mailed) && a.state.Email != "" && !a.who.user.EmailVerified && a.who.user.HomeRegion == s.Region {
 		verified := true
 		_, token, err := s.Users.change(ctx, tx, a.state.User, address.Address{}, caller, user.Update{EmailVerified: &verified}.Decide)
 		return token, err
 	}
-	head, err := s.Log.Head(ctx, tx, a.state.User)
-	if err != nil {
-		return "", err
-	}
-	return revision.Token(revision.Revision{Log: head.Log, Sequence: head.Sequence})
+	return revision.Token(revision.Revision{Log: as.user, Sequence: as.sequence})
 }
 
 // stillOpen says whether user, what the user has proved with, and organization are
