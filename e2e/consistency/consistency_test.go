@@ -27,6 +27,7 @@ var (
 	enemies = flag.Int("enemies", 1000, "revocations that are raced against")
 	writes  = flag.Int("writes", 10_000, "writes that are read at once")
 	people  = flag.Int("people", 1000, "users who are made, found, added and removed")
+	behalf  = flag.Int("behalf", 100, "users on whose behalf is called, before and after")
 )
 
 const model = `model
@@ -42,10 +43,11 @@ type document
 type organization
   relations
     define member: [user]
+    define can_view_members: [user]
 `
 
 // unlimited lifts the limit that one token has on changes.
-const unlimited = "  limits:\n    manage: {per_second: 100000, burst: 100000}\n"
+const unlimited = "  limits:\n    manage: {per_second: 100000, burst: 100000}\n    read: {per_second: 100000, burst: 100000}\n"
 
 // system is two nodes behind which an organization is written and read.
 type system struct {
