@@ -52,7 +52,6 @@ func TestChangeGroupMembers(t *testing.T) {
 	p.verify(t, org)
 }
 
-// A change that is refused for one of its members changes nothing.
 // In a suspended organization groups are left and removed, and nothing else.
 func TestGroupsOfASuspendedOrganization(t *testing.T) {
 	p := newPeople(t)
@@ -73,6 +72,7 @@ func TestGroupsOfASuspendedOrganization(t *testing.T) {
 	must(t, err)
 }
 
+// A change that is refused for one of its members changes nothing.
 func TestChangeGroupMembersAllOrNothing(t *testing.T) {
 	p := newPeople(t)
 	org := p.organization(t, p.ctx, "acme")

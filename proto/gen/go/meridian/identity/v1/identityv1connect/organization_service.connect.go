@@ -87,8 +87,8 @@ type OrganizationServiceClient interface {
 	// DeleteOrganization suspends the organization and deletes it after a grace period:
 	// its members, groups, service accounts, tokens, invitations and domains. Its log
 	// stays, and its slug stays taken. The users of an isolated organization are not
-	// erased with it: erase each with EraseUser. Deleting what is to be deleted changes the time
-	// when grace_days says so, until that time has come.
+	// erased with it: erase each with EraseUser. Deleting what is to be deleted changes
+	// the time when grace_days says so, until that time has come.
 	//
 	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
 	DeleteOrganization(context.Context, *v1.DeleteOrganizationRequest) (*v1.DeleteOrganizationResponse, error)
@@ -284,8 +284,8 @@ type OrganizationServiceHandler interface {
 	// DeleteOrganization suspends the organization and deletes it after a grace period:
 	// its members, groups, service accounts, tokens, invitations and domains. Its log
 	// stays, and its slug stays taken. The users of an isolated organization are not
-	// erased with it: erase each with EraseUser. Deleting what is to be deleted changes the time
-	// when grace_days says so, until that time has come.
+	// erased with it: erase each with EraseUser. Deleting what is to be deleted changes
+	// the time when grace_days says so, until that time has come.
 	//
 	// Errors: NOT_FOUND, ORGANIZATION_STATE (deleted).
 	DeleteOrganization(context.Context, *v1.DeleteOrganizationRequest) (*v1.DeleteOrganizationResponse, error)
