@@ -14,13 +14,15 @@ import (
 
 // unfinished are methods whose valid request does not succeed here, with the
 // reason that it meets once it was let in: nobody's DNS has the record, no browser
-// made the passkey, a letter was sent a moment ago, and recovery codes have no name.
+// made the passkey, a letter was sent a moment ago, recovery codes have no name, and
+// nobody has the secret of the invitation.
 var unfinished = map[string]commonv1.Reason{
 	"meridian.identity.v1.DomainService.VerifyDomain":                   commonv1.Reason_DOMAIN_NOT_PROVEN,
 	"meridian.identity.v1.InvitationService.ResendInvitation":           commonv1.Reason_RATE_LIMITED,
 	"meridian.identity.v1.CredentialService.RenameCredential":           commonv1.Reason_INVALID_FIELD,
 	"meridian.identity.v1.CredentialService.FinishPasskey":              commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.CredentialService.FinishTotp":                 commonv1.Reason_AUTHENTICATION_ENDED,
+	"meridian.identity.v1.InvitationService.AcceptInvitation":           commonv1.Reason_INVITATION_REJECTED,
 	"meridian.identity.v1.AuthenticationService.GetAuthentication":      commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.AuthenticationService.RequestChallenge":       commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.AuthenticationService.ContinueAuthentication": commonv1.Reason_AUTHENTICATION_ENDED,

@@ -966,7 +966,7 @@ const file_meridian_identity_v1_domain_service_proto_rawDesc = "" +
 	"\tGetDomain\x12&.meridian.identity.v1.GetDomainRequest\x1a'.meridian.identity.v1.GetDomainResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01\x12\x81\x01\n" +
 	"\vListDomains\x12(.meridian.identity.v1.ListDomainsRequest\x1a).meridian.identity.v1.ListDomainsResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01\x12\x86\x01\n" +
 	"\fRemoveDomain\x12).meridian.identity.v1.RemoveDomainRequest\x1a*.meridian.identity.v1.RemoveDomainResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_domains\x90\x02\x02\x12r\n" +
-	"\fLookUpDomain\x12).meridian.identity.v1.LookUpDomainRequest\x1a*.meridian.identity.v1.LookUpDomainResponse\"\v\x8a\xb5\x18\x04\b\x03\x10\x01\x90\x02\x01B\xef\x01\n" +
+	"\fLookUpDomain\x12).meridian.identity.v1.LookUpDomainRequest\x1a*.meridian.identity.v1.LookUpDomainResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01B\xef\x01\n" +
 	"\x18com.meridian.identity.v1B\x12DomainServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1;identityv1\xa2\x02\x03MIX\xaa\x02\x14Meridian.Identity.V1\xca\x02\x14Meridian\\Identity\\V1\xe2\x02 Meridian\\Identity\\V1\\GPBMetadata\xea\x02\x16Meridian::Identity::V1b\x06proto3"
 
 var (

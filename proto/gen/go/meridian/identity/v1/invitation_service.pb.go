@@ -1146,14 +1146,14 @@ const file_meridian_identity_v1_invitation_service_proto_rawDesc = "" +
 	"\x18INVITATION_STATE_PENDING\x10\x01\x12\x1d\n" +
 	"\x19INVITATION_STATE_ACCEPTED\x10\x02\x12\x1c\n" +
 	"\x18INVITATION_STATE_REVOKED\x10\x03\x12\x1c\n" +
-	"\x18INVITATION_STATE_EXPIRED\x10\x042\xec\x06\n" +
+	"\x18INVITATION_STATE_EXPIRED\x10\x042\xef\x06\n" +
 	"\x11InvitationService\x12\x92\x01\n" +
 	"\x10CreateInvitation\x12-.meridian.identity.v1.CreateInvitationRequest\x1a..meridian.identity.v1.CreateInvitationResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_members\x90\x02\x02\x12\x87\x01\n" +
 	"\rGetInvitation\x12*.meridian.identity.v1.GetInvitationRequest\x1a+.meridian.identity.v1.GetInvitationResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01\x12\x8d\x01\n" +
 	"\x0fListInvitations\x12,.meridian.identity.v1.ListInvitationsRequest\x1a-.meridian.identity.v1.ListInvitationsResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01\x12\x92\x01\n" +
 	"\x10ResendInvitation\x12-.meridian.identity.v1.ResendInvitationRequest\x1a..meridian.identity.v1.ResendInvitationResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_members\x90\x02\x02\x12\x92\x01\n" +
-	"\x10RevokeInvitation\x12-.meridian.identity.v1.RevokeInvitationRequest\x1a..meridian.identity.v1.RevokeInvitationResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_members\x90\x02\x02\x12~\n" +
-	"\x10AcceptInvitation\x12-.meridian.identity.v1.AcceptInvitationRequest\x1a..meridian.identity.v1.AcceptInvitationResponse\"\v\x8a\xb5\x18\x04\b\x03\x10\x01\x90\x02\x02B\xf3\x01\n" +
+	"\x10RevokeInvitation\x12-.meridian.identity.v1.RevokeInvitationRequest\x1a..meridian.identity.v1.RevokeInvitationResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_members\x90\x02\x02\x12\x80\x01\n" +
+	"\x10AcceptInvitation\x12-.meridian.identity.v1.AcceptInvitationRequest\x1a..meridian.identity.v1.AcceptInvitationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x02B\xf3\x01\n" +
 	"\x18com.meridian.identity.v1B\x16InvitationServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1;identityv1\xa2\x02\x03MIX\xaa\x02\x14Meridian.Identity.V1\xca\x02\x14Meridian\\Identity\\V1\xe2\x02 Meridian\\Identity\\V1\\GPBMetadata\xea\x02\x16Meridian::Identity::V1b\x06proto3"
 
 var (
