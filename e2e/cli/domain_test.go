@@ -34,6 +34,7 @@ func testDomains(t *testing.T, d *harness.Dev) {
 		"has no domain":  {"domain", "verify", "nobody.example"},
 		"NOT_FOUND":      {"domain", "show", "dom_00000000000000000000000000"},
 	})
+	contains(t, expect(t, run("lookup", "bücher.example"), 0), "ORGANIZATION", "SLUG")
 	contains(t, expect(t, run("remove", "bücher.example"), 0), "removed    bücher.example", "revision")
 	wrong(t, d, map[string][]string{"has no domain ": {"domain", "show", "bücher.example"}})
 }

@@ -63,6 +63,14 @@ func testInvitations(t *testing.T, d *harness.Dev) {
 	if secret := strings.TrimSpace(r.Stdout); r.Code != 0 || !strings.HasPrefix(secret, "miv_") || strings.Contains(r.Stderr, secret) || !strings.Contains(r.Stderr, "shown once") {
 		t.Errorf("without a letter: code %d, %d bytes, %q", r.Code, len(r.Stdout), r.Stderr)
 	}
+	expect(t, d.Run(t, "user", "create", "otto@hooli.example"), 0)
+	accept := func(user, secret string) harness.Result {
+		return harness.Command{Args: []string{"--dir", d.Dir, "invite", "accept", user}, Stdin: secret}.Run(t)
+	}
+	if r := accept("otto@hooli.example", "miv_nothing\n"); r.Code != 2 || !strings.Contains(r.Stderr, "INVITATION_REJECTED") {
+		t.Errorf("another secret: %+v", r)
+	}
+	contains(t, expect(t, accept("otto@hooli.example", r.Stdout), 0), "accepted   usr_", "org_", "member", "revision")
 	if letters := lettersTo(t, d, "otto@hooli.example"); len(letters) > 0 {
 		t.Errorf("%d letters were sent", len(letters))
 	}

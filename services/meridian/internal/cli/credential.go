@@ -11,8 +11,10 @@ import (
 )
 
 func (a *App) credential() *cobra.Command {
-	cmd := &cobra.Command{Use: "credential", GroupID: "manage", Short: "What users prove themselves with: list, rename, delete"}
-	cmd.AddCommand(a.credentialList(), a.credentialRename(), a.credentialDelete())
+	cmd := &cobra.Command{Use: "credential", GroupID: "manage", Short: "What users prove themselves with: list, rename, delete, recovery-codes, add-totp, confirm-totp"}
+	cmd.AddCommand(
+		a.credentialList(), a.credentialRename(), a.credentialDelete(), a.credentialRecoveryCodes(), a.credentialAddTOTP(), a.credentialConfirmTOTP(),
+	)
 	return cmd
 }
 

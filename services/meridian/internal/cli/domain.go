@@ -13,9 +13,31 @@ import (
 )
 
 func (a *App) domain() *cobra.Command {
-	cmd := &cobra.Command{Use: "domain", GroupID: "manage", Short: "Email domains that an organization proves to own: add, verify, list, show, remove"}
-	cmd.AddCommand(a.domainAdd(), a.domainVerify(), a.domainList(), a.domainShow(), a.domainRemove())
+	cmd := &cobra.Command{Use: "domain", GroupID: "manage", Short: "Email domains that an organization proves to own: add, verify, list, show, lookup, remove"}
+	cmd.AddCommand(a.domainAdd(), a.domainVerify(), a.domainList(), a.domainShow(), a.domainLookup(), a.domainRemove())
 	return cmd
+}
+
+func (a *App) domainLookup() *cobra.Command {
+	return &cobra.Command{
+		Use: "lookup NAME", Args: cobra.ExactArgs(1), Short: "List the organizations that have proved a domain",
+		Example: "  meridian domain lookup acme.example",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			_, err = list(a, []string{"ORGANIZATION", "SLUG", "NAME"}, 0,
+				func(string) ([]*identityv1.DomainOrganization, string, error) {
+					answer, err := client.Domains.LookUpDomain(cmd.Context(), &identityv1.LookUpDomainRequest{Name: args[0]})
+					return answer.GetOrganizations(), "", err
+				},
+				func(o *identityv1.DomainOrganization) []string {
+					return []string{o.GetOrganization(), o.GetSlug(), o.GetName()}
+				})
+			return err
+		},
+	}
 }
 
 func domainText(d *identityv1.Domain) string {

@@ -12,8 +12,8 @@ import (
 )
 
 func (a *App) invite() *cobra.Command {
-	cmd := &cobra.Command{Use: "invite", GroupID: "manage", Short: "Invitations into an organization: create, list, show, resend, revoke"}
-	cmd.AddCommand(a.inviteCreate(), a.inviteList(), a.inviteShow(), a.inviteResend(), a.inviteRevoke())
+	cmd := &cobra.Command{Use: "invite", GroupID: "manage", Short: "Invitations into an organization: create, list, show, resend, revoke, accept"}
+	cmd.AddCommand(a.inviteCreate(), a.inviteList(), a.inviteShow(), a.inviteResend(), a.inviteRevoke(), a.inviteAccept())
 	return cmd
 }
 
@@ -44,6 +44,24 @@ func (a *App) invited(answer secretive, err error, done string) error {
 	fmt.Fprintf(a.stderr, "%s %s. The secret is shown once:\n", done, invitationText(answer.GetInvitation()))
 	_, err = fmt.Fprintln(a.stdout, answer.GetSecret())
 	return err
+}
+
+func (a *App) inviteAccept() *cobra.Command {
+	return a.onUser(&cobra.Command{
+		Use: "accept USER", Args: cobra.ExactArgs(1), Short: "Accept an invitation for a user; its secret is read from standard input",
+		Long:    "Makes the user a member. The secret of the letter is read from standard input, one line, and never\nan argument: others on the machine could read that.",
+		Example: "  meridian invite accept zoe@acme.example < secret.txt",
+	}, func(ctx context.Context, client *meridian.Client, user string, _ []string) error {
+		secret, err := readSecret(a.stdin)
+		if err != nil {
+			return err
+		}
+		answer, err := client.Invitations.AcceptInvitation(ctx, &identityv1.AcceptInvitationRequest{
+			Secret: secret, Who: &identityv1.AcceptInvitationRequest_User{User: user}, IdempotencyKey: newKey(),
+		})
+		m := answer.GetMembership()
+		return a.did(answer, err, "accepted", words(m.GetUser(), m.GetOrganization(), enumWord(m.GetRole())))
+	})
 }
 
 func (a *App) inviteCreate() *cobra.Command {

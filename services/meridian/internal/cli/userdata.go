@@ -153,17 +153,17 @@ func (a *App) password(ctx context.Context, stdin, hash bool) (string, error) {
 func readSecret(from io.Reader) (string, error) {
 	content, err := io.ReadAll(io.LimitReader(from, maxSecret+1))
 	if err != nil {
-		return "", fmt.Errorf("--stdin: %w", err)
+		return "", fmt.Errorf("standard input: %w", err)
 	}
 	if len(content) > maxSecret {
-		return "", fmt.Errorf("--stdin: more than %d bytes", maxSecret)
+		return "", fmt.Errorf("standard input: more than %d bytes", maxSecret)
 	}
 	content = bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r"))
 	switch {
 	case len(content) == 0:
-		return "", errors.New("--stdin: there is nothing")
+		return "", errors.New("standard input: there is nothing")
 	case bytes.ContainsAny(content, "\r\n"):
-		return "", errors.New("--stdin: more than one line")
+		return "", errors.New("standard input: more than one line")
 	}
 	return string(content), nil
 }
