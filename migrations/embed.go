@@ -6,7 +6,7 @@ import "embed"
 // Base is valid on CockroachDB and on PostgreSQL. One folder for each schema,
 // applied in the order of Schemas.
 //
-//go:embed log identity authz
+//go:embed log identity authz sessions
 var Base embed.FS
 
 // Cockroach is applied after Base, on CockroachDB only: what needs no knowledge
@@ -20,4 +20,4 @@ var Cockroach embed.FS
 const CockroachDir = "overlay/cockroach"
 
 // Schemas are the folders of Base in the order in which they are applied.
-func Schemas() []string { return []string{"log", "identity", "authz"} }
+func Schemas() []string { return []string{"log", "identity", "authz", "sessions"} }

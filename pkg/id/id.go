@@ -27,6 +27,10 @@ const (
 	Domain         Kind = "dom"
 	Credential     Kind = "crd"
 	Authentication Kind = "aut"
+	Client         Kind = "cli"
+	ClientSecret   Kind = "crs"
+	Session        Kind = "ses"
+	Grant          Kind = "gnt"
 )
 
 // Platform is the id of the platform's log. It has no UUID.

@@ -28,12 +28,13 @@ func rowTables() []string {
 		"identity.invitations",
 		"identity.credentials", "identity.passkeys", "identity.authentications", "identity.ceremonies", "identity.throttles", "identity.links",
 		"authz.assignments", "authz.relationships", "authz.roles",
+		"sessions.clients", "sessions.client_secrets",
 	}
 }
 
 // globalTables are small, seldom written and read everywhere.
 func globalTables() []string {
-	return []string{"authz.models", "authz.rollouts", "authz.rollouts_left", "identity.sources"}
+	return []string{"authz.models", "authz.rollouts", "authz.rollouts_left", "identity.sources", "sessions.signing_keys"}
 }
 
 // ApplyLocalities declares where the rows of a CockroachDB of several regions

@@ -62,7 +62,12 @@ ALTER TABLE authz.relationships ADD COLUMN IF NOT EXISTS crdb_region crdb_intern
 ALTER TABLE authz.relationships SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.roles ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
 ALTER TABLE authz.roles SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE sessions.clients ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE sessions.clients SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE sessions.client_secrets ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE sessions.client_secrets SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.models SET LOCALITY GLOBAL;
 ALTER TABLE authz.rollouts SET LOCALITY GLOBAL;
 ALTER TABLE authz.rollouts_left SET LOCALITY GLOBAL;
 ALTER TABLE identity.sources SET LOCALITY GLOBAL;
+ALTER TABLE sessions.signing_keys SET LOCALITY GLOBAL;

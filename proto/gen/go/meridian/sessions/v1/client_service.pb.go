@@ -660,10 +660,11 @@ func (x *CreateClientResponse) GetRevision() string {
 }
 
 type GetClientRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Organization  string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
-	Client        string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
-	Revision      string                 `protobuf:"bytes,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Client       string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	// How fresh the answer must be at least: a revision token of an earlier write.
+	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -712,9 +713,9 @@ func (x *GetClientRequest) GetClient() string {
 	return ""
 }
 
-func (x *GetClientRequest) GetRevision() string {
+func (x *GetClientRequest) GetAtLeast() string {
 	if x != nil {
-		return x.Revision
+		return x.AtLeast
 	}
 	return ""
 }
@@ -767,9 +768,10 @@ type ListClientsRequest struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
 	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
 	// At most 200; 0 means 50.
-	PageSize      uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Revision      string `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor   string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// How fresh the answer must be at least: a revision token of an earlier write.
+	AtLeast       string `protobuf:"bytes,4,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -825,9 +827,9 @@ func (x *ListClientsRequest) GetCursor() string {
 	return ""
 }
 
-func (x *ListClientsRequest) GetRevision() string {
+func (x *ListClientsRequest) GetAtLeast() string {
 	if x != nil {
-		return x.Revision
+		return x.AtLeast
 	}
 	return ""
 }
@@ -1418,18 +1420,18 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\x14CreateClientResponse\x124\n" +
 	"\x06client\x18\x01 \x01(\v2\x1c.meridian.sessions.v1.ClientR\x06client\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\tR\brevision\"\xc1\x01\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\"\xc0\x01\n" +
 	"\x10GetClientRequest\x12J\n" +
 	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12;\n" +
-	"\x06client\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^cli_[0-9a-hjkmnp-tv-z]{26}$R\x06client\x12$\n" +
-	"\brevision\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\brevision\"I\n" +
+	"\x06client\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^cli_[0-9a-hjkmnp-tv-z]{26}$R\x06client\x12#\n" +
+	"\bat_least\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"I\n" +
 	"\x11GetClientResponse\x124\n" +
-	"\x06client\x18\x01 \x01(\v2\x1c.meridian.sessions.v1.ClientR\x06client\"\xcf\x01\n" +
+	"\x06client\x18\x01 \x01(\v2\x1c.meridian.sessions.v1.ClientR\x06client\"\xce\x01\n" +
 	"\x12ListClientsRequest\x12J\n" +
 	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12%\n" +
 	"\tpage_size\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xc8\x01R\bpageSize\x12 \n" +
-	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06cursor\x12$\n" +
-	"\brevision\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\brevision\"n\n" +
+	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06cursor\x12#\n" +
+	"\bat_least\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"n\n" +
 	"\x13ListClientsResponse\x126\n" +
 	"\aclients\x18\x01 \x03(\v2\x1c.meridian.sessions.v1.ClientR\aclients\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +

@@ -200,8 +200,9 @@ func (x *SigningKey) GetPublicJwk() string {
 }
 
 type ListSigningKeysRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How fresh the answer must be at least: a revision token of an earlier write.
+	AtLeast       string `protobuf:"bytes,1,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -236,9 +237,9 @@ func (*ListSigningKeysRequest) Descriptor() ([]byte, []int) {
 	return file_meridian_sessions_v1_key_service_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *ListSigningKeysRequest) GetRevision() string {
+func (x *ListSigningKeysRequest) GetAtLeast() string {
 	if x != nil {
-		return x.Revision
+		return x.AtLeast
 	}
 	return ""
 }
@@ -425,9 +426,9 @@ const file_meridian_sessions_v1_key_service_proto_rawDesc = "" +
 	"inactiveAt\x127\n" +
 	"\tdelete_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bdeleteAt\x12\x1d\n" +
 	"\n" +
-	"public_jwk\x18\t \x01(\tR\tpublicJwk\">\n" +
-	"\x16ListSigningKeysRequest\x12$\n" +
-	"\brevision\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\brevision\"O\n" +
+	"public_jwk\x18\t \x01(\tR\tpublicJwk\"=\n" +
+	"\x16ListSigningKeysRequest\x12#\n" +
+	"\bat_least\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"O\n" +
 	"\x17ListSigningKeysResponse\x124\n" +
 	"\x04keys\x18\x01 \x03(\v2 .meridian.sessions.v1.SigningKeyR\x04keys\"\xe1\x01\n" +
 	"\x17RotateSigningKeyRequest\x12/\n" +

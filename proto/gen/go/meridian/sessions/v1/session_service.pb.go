@@ -264,9 +264,10 @@ type ListSessionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	// At most 200; 0 means 50.
-	PageSize      uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Revision      string `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor   string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// How fresh the answer must be at least: a revision token of an earlier write.
+	AtLeast       string `protobuf:"bytes,4,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -322,9 +323,9 @@ func (x *ListSessionsRequest) GetCursor() string {
 	return ""
 }
 
-func (x *ListSessionsRequest) GetRevision() string {
+func (x *ListSessionsRequest) GetAtLeast() string {
 	if x != nil {
-		return x.Revision
+		return x.AtLeast
 	}
 	return ""
 }
@@ -601,9 +602,10 @@ type ListGrantsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	// At most 200; 0 means 50.
-	PageSize      uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Revision      string `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor   string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// How fresh the answer must be at least: a revision token of an earlier write.
+	AtLeast       string `protobuf:"bytes,4,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -659,9 +661,9 @@ func (x *ListGrantsRequest) GetCursor() string {
 	return ""
 }
 
-func (x *ListGrantsRequest) GetRevision() string {
+func (x *ListGrantsRequest) GetAtLeast() string {
 	if x != nil {
-		return x.Revision
+		return x.AtLeast
 	}
 	return ""
 }
@@ -852,12 +854,12 @@ const file_meridian_sessions_v1_session_service_proto_rawDesc = "" +
 	"\bgiven_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\agivenAt\x12=\n" +
 	"\frefreshed_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vrefreshedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xbd\x01\n" +
+	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xbc\x01\n" +
 	"\x13ListSessionsRequest\x127\n" +
 	"\x04user\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^usr_[0-9a-hjkmnp-tv-z]{26}$R\x04user\x12%\n" +
 	"\tpage_size\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xc8\x01R\bpageSize\x12 \n" +
-	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06cursor\x12$\n" +
-	"\brevision\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\brevision\"r\n" +
+	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06cursor\x12#\n" +
+	"\bat_least\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"r\n" +
 	"\x14ListSessionsResponse\x129\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1d.meridian.sessions.v1.SessionR\bsessions\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
@@ -874,12 +876,12 @@ const file_meridian_sessions_v1_session_service_proto_rawDesc = "" +
 	"\x16RevokeSessionsResponse\x12\x1a\n" +
 	"\bsessions\x18\x01 \x01(\rR\bsessions\x12\x16\n" +
 	"\x06grants\x18\x02 \x01(\rR\x06grants\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\tR\brevision\"\xbb\x01\n" +
+	"\brevision\x18\x03 \x01(\tR\brevision\"\xba\x01\n" +
 	"\x11ListGrantsRequest\x127\n" +
 	"\x04user\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^usr_[0-9a-hjkmnp-tv-z]{26}$R\x04user\x12%\n" +
 	"\tpage_size\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xc8\x01R\bpageSize\x12 \n" +
-	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06cursor\x12$\n" +
-	"\brevision\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\xd0\x0fR\brevision\"j\n" +
+	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06cursor\x12#\n" +
+	"\bat_least\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"j\n" +
 	"\x12ListGrantsResponse\x123\n" +
 	"\x06grants\x18\x01 \x03(\v2\x1b.meridian.sessions.v1.GrantR\x06grants\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
