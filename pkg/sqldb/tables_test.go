@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/meridian-iam/meridian/migrations"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	"github.com/meridian-iam/meridian/pkg/sqldb/sqltest"
 )
@@ -16,8 +17,8 @@ import (
 func TestEveryRegionalTableHasALocality(t *testing.T) {
 	t.Parallel()
 	const regional = `SELECT table_schema || '.' || table_name FROM information_schema.columns
-		WHERE column_name = 'home_region' AND table_schema IN ('log', 'identity', 'authz')`
-	rows, err := sqltest.New(t).Pool().Query(t.Context(), regional)
+		WHERE column_name = 'home_region' AND table_schema = ANY($1)`
+	rows, err := sqltest.New(t).Pool().Query(t.Context(), regional, migrations.Schemas())
 	if err != nil {
 		t.Fatal(err)
 	}
