@@ -168,6 +168,8 @@ const (
 	Reason_FACTOR_UNAVAILABLE Reason = 104
 	// The client does not authenticate with a secret.
 	Reason_CLIENT_SECRETLESS Reason = 110
+	// The code or refresh token is unknown, used, expired, revoked, or not the client's.
+	Reason_GRANT_REJECTED Reason = 111
 )
 
 // Enum value maps for Reason.
@@ -241,6 +243,7 @@ var (
 		103: "AUTHENTICATION_ENDED",
 		104: "FACTOR_UNAVAILABLE",
 		110: "CLIENT_SECRETLESS",
+		111: "GRANT_REJECTED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":      0,
@@ -311,6 +314,7 @@ var (
 		"AUTHENTICATION_ENDED":    103,
 		"FACTOR_UNAVAILABLE":      104,
 		"CLIENT_SECRETLESS":       110,
+		"GRANT_REJECTED":          111,
 	}
 )
 
@@ -345,7 +349,7 @@ var File_meridian_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xa8\v\n" +
+	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xbc\v\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVALID_FIELD\x10\x01\x12\x13\n" +
@@ -416,7 +420,8 @@ const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\x17AUTHENTICATION_REJECTED\x10f\x12\x18\n" +
 	"\x14AUTHENTICATION_ENDED\x10g\x12\x16\n" +
 	"\x12FACTOR_UNAVAILABLE\x10h\x12\x15\n" +
-	"\x11CLIENT_SECRETLESS\x10nB\xda\x01\n" +
+	"\x11CLIENT_SECRETLESS\x10n\x12\x12\n" +
+	"\x0eGRANT_REJECTED\x10oB\xda\x01\n" +
 	"\x16com.meridian.common.v1B\vReasonProtoP\x01ZIgithub.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1;commonv1\xa2\x02\x03MCX\xaa\x02\x12Meridian.Common.V1\xca\x02\x12Meridian\\Common\\V1\xe2\x02\x1eMeridian\\Common\\V1\\GPBMetadata\xea\x02\x14Meridian::Common::V1b\x06proto3"
 
 var (
