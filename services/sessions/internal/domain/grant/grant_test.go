@@ -119,7 +119,10 @@ func TestVerifier(t *testing.T) {
 		return
 	}
 	var vectors struct {
-		PKCE struct{ Verifier, S256 string }
+		PKCE struct {
+			Verifier string `json:"verifier"`
+			S256     string `json:"s256"`
+		} `json:"pkce"`
 	}
 	if err := json.Unmarshal(content, &vectors); err != nil {
 		t.Fatal(err)

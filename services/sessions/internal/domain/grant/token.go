@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -52,8 +53,7 @@ func (s Secrets) Refresh(grantID string, salt Salt, generation uint64) secret.St
 		return secret.String{}
 	}
 	number := binary.BigEndian.AppendUint64(nil, generation)
-	body := append(u[:], number...)
-	return text(refreshPrefix, append(body, s.MAC("refresh token", grantID, string(salt[:]), string(number))...))
+	return text(refreshPrefix, slices.Concat(u[:], number, s.MAC("refresh token", grantID, string(salt[:]), string(number))))
 }
 
 // GrantOfCode is the grant that a text says it is the code of, or "". Whether it is,
