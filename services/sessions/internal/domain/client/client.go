@@ -1,0 +1,2 @@
+// Package client decides what may be registered of OAuth clients.
+package client
