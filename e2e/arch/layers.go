@@ -44,12 +44,15 @@ func Layers() []Row {
 		{Folder: "services/identity/internal/address", May: with("services/identity/internal/writing", proto), Never: inputOutput},
 		{Folder: "services/identity/internal/displayname", May: with("services/identity/internal/writing", proto), Never: inputOutput},
 
+		// What a URI may be. It is parsed, and nothing is called.
+		{Folder: "services/sessions/internal/uri", May: with(), Never: rowsAndCalls},
+
 		// A service. Go itself keeps internal packages from other services; the
 		// rows below keep the public ones apart as well.
 		{
 			Folder: "services/{service}/internal/domain/...",
 			May: with("services/{service}/internal/domain/...", "services/{service}/internal/address",
-				"services/{service}/internal/displayname", "pkg/authzcore/...", proto),
+				"services/{service}/internal/displayname", "services/{service}/internal/uri", "pkg/authzcore/...", proto),
 			Never: inputOutput,
 		},
 		{

@@ -1,4 +1,4 @@
-package client
+package uri
 
 import "testing"
 
@@ -97,7 +97,7 @@ func TestRedirectRule(t *testing.T) {
 		"":                                "absolute",
 		"https://%zz/":                    "absolute",
 	} {
-		if got := redirectRule(uri); got != want {
+		if got := RedirectRule(uri); got != want {
 			t.Errorf("%q breaks %q, want %q", uri, got, want)
 		}
 	}
@@ -109,7 +109,7 @@ func TestResourceRule(t *testing.T) {
 		"https://api.example": "", "https://api.example/v1?x=1": "", "urn:example:api": "", "http://localhost:9000": "",
 		"http://api.example": "scheme", "api": "absolute", "https://api.example/#x": "fragment", "urn:": "scheme", "ftp://x": "scheme",
 	} {
-		if got := resourceRule(uri); got != want {
+		if got := ResourceRule(uri); got != want {
 			t.Errorf("%q breaks %q, want %q", uri, got, want)
 		}
 	}
@@ -120,14 +120,14 @@ func FuzzMatchesRedirect(f *testing.F) {
 	f.Add("https://app.example/callback", "https://app.example/callback")
 	f.Add("http://127.0.0.1/cb", "http://127.0.0.1:1@evil.example/cb")
 	f.Fuzz(func(t *testing.T, registered, given string) {
-		if redirectRule(registered) != "" {
+		if RedirectRule(registered) != "" {
 			return
 		}
 		own := []string{registered}
 		if !MatchesRedirect(own, registered) {
 			t.Errorf("%q does not match itself", registered)
 		}
-		if given != registered && MatchesRedirect(own, given) && redirectRule(given) != "" {
+		if given != registered && MatchesRedirect(own, given) && RedirectRule(given) != "" {
 			t.Errorf("%q matches %q, and could not be registered", given, registered)
 		}
 	})

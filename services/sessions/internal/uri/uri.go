@@ -1,4 +1,5 @@
-package client
+// Package uri knows which URIs clients may register, and which of them a request names.
+package uri
 
 import (
 	"net/netip"
@@ -46,11 +47,11 @@ func withoutPort(uri string) (string, bool) {
 	return "", false
 }
 
-// redirectRule is the rule that a redirect URI breaks, or "".
+// RedirectRule is the rule that a redirect URI breaks, or "".
 //
 // Source: RFC 6749 section 3.1.2; OAuth 2.1 section 2.3; RFC 8252 sections 7.1 to 7.3 and
 // 8.3; RFC 9700 section 4.1.
-func redirectRule(uri string) string {
+func RedirectRule(uri string) string {
 	u, rule := plainURI(uri)
 	if rule != "" {
 		return rule
@@ -69,10 +70,10 @@ func redirectRule(uri string) string {
 	}
 }
 
-// resourceRule is the rule that the name of an API breaks, or "".
+// ResourceRule is the rule that the name of an API breaks, or "".
 //
 // Source: RFC 8707 section 2.
-func resourceRule(uri string) string {
+func ResourceRule(uri string) string {
 	u, rule := plainURI(uri)
 	switch {
 	case rule != "":

@@ -1,2 +1,0 @@
-// Package client decides what may be registered of OAuth clients.
-package client
