@@ -38,14 +38,12 @@ func Layers() []Row {
 		// The one binary wires everything together.
 		{Folder: "services/meridian/...", May: []string{"services/...", libraries, "migrations", proto}},
 
-		// What an identifier is, and a name: rules, as pure as decisions, which may
-		// use them.
+		// What an identifier is, a name and a URI: rules, as pure as decisions, which
+		// may use them.
+		{Folder: "services/{service}/internal/uri", May: with(), Never: rowsAndCalls},
 		{Folder: "services/identity/internal/writing", May: with(), Never: inputOutput},
 		{Folder: "services/identity/internal/address", May: with("services/identity/internal/writing", proto), Never: inputOutput},
 		{Folder: "services/identity/internal/displayname", May: with("services/identity/internal/writing", proto), Never: inputOutput},
-
-		// What a URI may be. It is parsed, and nothing is called.
-		{Folder: "services/sessions/internal/uri", May: with(), Never: rowsAndCalls},
 
 		// A service. Go itself keeps internal packages from other services; the
 		// rows below keep the public ones apart as well.
