@@ -1,0 +1,99 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meridian-iam/meridian/pkg/fault"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
+	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
+	"github.com/meridian-iam/meridian/services/sessions/internal/uri"
+)
+
+// Lives in seconds where settings say nothing.
+const (
+	accessTokenSeconds     = 300
+	refreshIdleSeconds     = 14 * 24 * 3600
+	refreshAbsoluteSeconds = 90 * 24 * 3600
+	refreshGraceSeconds    = 10
+)
+
+// Complete returns settings with all that they leave to us, if they are those of a
+// client that can be: each field is in its bounds, by the contract. Of JWK Sets the
+// caller knows more.
+//
+// Errors: INVALID_FIELD (settings.…, and the rule).
+//
+// Source: OAuth 2.1 sections 2.1, 2.3 and 4.2; RFC 7591 section 2.
+func Complete(given *eventv1.ClientSettings, organization string) (*eventv1.ClientSettings, error) {
+	s := proto.CloneOf(given)
+	fill(&s.AccessTokenSeconds, accessTokenSeconds)
+	fill(&s.RefreshAbsoluteSeconds, max(refreshAbsoluteSeconds, s.GetRefreshIdleSeconds()))
+	fill(&s.RefreshIdleSeconds, min(refreshIdleSeconds, s.GetRefreshAbsoluteSeconds()))
+	if s.RefreshGraceSeconds == nil {
+		s.RefreshGraceSeconds = proto.Uint32(refreshGraceSeconds)
+	}
+	if s.GetRefreshLifetime() == 0 {
+		s.RefreshLifetime = int32(sessionsv1.RefreshLifetime_REFRESH_LIFETIME_SESSION)
+	}
+	if s.GetIdTokenAlgorithm() == "" {
+		s.IdTokenAlgorithm = "ES256"
+	}
+	if err := uris(s); err != nil {
+		return nil, err
+	}
+	return s, together(s, organization)
+}
+
+func fill(field *uint32, standard uint32) {
+	if *field == 0 {
+		*field = standard
+	}
+}
+
+// uris holds each URI to its rules.
+func uris(s *eventv1.ClientSettings) error {
+	for _, list := range []struct {
+		field string
+		uris  []string
+		rule  func(string) string
+	}{
+		{"redirect_uris", s.GetRedirectUris(), uri.RedirectRule},
+		{"post_logout_redirect_uris", s.GetPostLogoutRedirectUris(), uri.RedirectRule},
+		{"resources", s.GetResources(), uri.ResourceRule},
+	} {
+		for i, u := range list.uris {
+			if rule := list.rule(u); rule != "" {
+				return fault.Field(fmt.Sprintf("settings.%s[%d]", list.field, i), rule, "is not such a URI")
+			}
+		}
+	}
+	return nil
+}
+
+// together holds the settings to the rules between them.
+func together(s *eventv1.ClientSettings, organization string) error {
+	has := func(grant sessionsv1.GrantType) bool { return slices.Contains(s.GetGrantTypes(), int32(grant)) }
+	method := sessionsv1.ClientAuthentication(s.GetAuthentication())
+	codes := has(sessionsv1.GrantType_GRANT_TYPE_AUTHORIZATION_CODE)
+	signs := method == sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT
+	switch {
+	case codes && len(s.GetRedirectUris()) == 0:
+		return fault.Field("settings.redirect_uris", "required", "authorization codes need one")
+	case !codes && len(s.GetRedirectUris()) > 0:
+		return fault.Field("settings.redirect_uris", "unused", "are for authorization codes only")
+	case has(sessionsv1.GrantType_GRANT_TYPE_REFRESH_TOKEN) && !codes:
+		return fault.Field("settings.grant_types", "refresh_token", "refresh tokens come with authorization codes")
+	case has(sessionsv1.GrantType_GRANT_TYPE_CLIENT_CREDENTIALS) && method == sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE:
+		return fault.Field("settings.grant_types", "client_credentials", "a public client has none")
+	case signs != (s.GetJwks() != ""):
+		return fault.Field("settings.jwks", "private_key_jwt", "goes with private_key_jwt, and only with it")
+	case s.GetServiceAccount() != "" && (organization == "" || !has(sessionsv1.GrantType_GRANT_TYPE_CLIENT_CREDENTIALS)):
+		return fault.Field("settings.service_account", "client_credentials", "is for client_credentials of an organization's client")
+	case s.GetRefreshIdleSeconds() > s.GetRefreshAbsoluteSeconds():
+		return fault.Field("settings.refresh_idle_seconds", "absolute", "must not be more than refresh_absolute_seconds")
+	}
+	return nil
+}
