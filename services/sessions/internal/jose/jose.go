@@ -13,6 +13,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -40,12 +42,14 @@ var (
 	ErrType      = errors.New("the token is of another type")
 	ErrKey       = errors.New("the key is not known")
 	ErrSignature = errors.New("the signature is wrong")
+	ErrClaims    = errors.New("the claims are refused")
 )
 
 // Expect is what a token must be.
 type Expect struct {
 	// Type is the header typ, as at+jwt; without regard to case, with or without
-	// application/ before it; empty: the header may have any, or none.
+	// application/ before it; empty: none, or JWT, so that a token of a kind of its
+	// own is never taken for one of no kind.
 	Type string
 	// Algorithms are those that are taken, the key's own among them.
 	Algorithms []Algorithm
@@ -64,7 +68,7 @@ func Verify(token string, keys Keys, want Expect) ([]byte, error) {
 	switch {
 	case !slices.Contains(want.Algorithms, header.Algorithm):
 		return nil, ErrAlgorithm
-	case want.Type != "" && bareType(header.Type) != bareType(want.Type):
+	case kind(header.Type) != kind(want.Type):
 		return nil, ErrType
 	}
 	key, ok := keys.find(header.KeyID, header.Algorithm)
@@ -82,8 +86,24 @@ func Verify(token string, keys Keys, want Expect) ([]byte, error) {
 	return payload, nil
 }
 
-func bareType(typ string) string {
-	return strings.TrimPrefix(strings.ToLower(typ), "application/")
+// kind is what a typ says, "" for none and for JWT.
+func kind(typ string) string {
+	bare := strings.TrimPrefix(strings.ToLower(typ), "application/")
+	if bare == "jwt" {
+		return ""
+	}
+	return bare
+}
+
+// Claims decodes the payload of a token into a struct.
+//
+// Errors: ErrClaims when it is no JSON object in UTF-8, has a member twice, or one of
+// another type.
+func Claims(payload []byte, into any) error {
+	if once(payload) != nil || json.Unmarshal(payload, into) != nil {
+		return ErrClaims
+	}
+	return nil
 }
 
 // header are the members that mean something here.
@@ -133,6 +153,9 @@ const maxDepth = 32
 //
 // Source: RFC 7515 section 4; RFC 7519 section 4; RFC 8725 section 3.7.
 func once(text []byte) error {
+	if !utf8.Valid(text) {
+		return ErrForm
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	first, err := decoder.Token()
 	if err != nil || first != json.Delim('{') {
@@ -149,7 +172,6 @@ func once(text []byte) error {
 
 // object reads the members of an object that was begun.
 func object(decoder *json.Decoder, depth int) error {
-	// encoding/json finds a field by its name without regard to case.
 	seen := map[string]bool{}
 	for decoder.More() {
 		name, err := decoder.Token()
@@ -157,7 +179,7 @@ func object(decoder *json.Decoder, depth int) error {
 			return ErrForm
 		}
 		text, ok := name.(string)
-		folded := strings.ToLower(text)
+		folded := fold(text)
 		if !ok || seen[folded] {
 			return ErrForm
 		}
@@ -167,6 +189,18 @@ func object(decoder *json.Decoder, depth int) error {
 		}
 	}
 	return end(decoder)
+}
+
+// fold is the same for names that encoding/json takes for the same field: it passes
+// over case as strings.EqualFold does, by which s is also the long s of old prints.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		least := r
+		for other := unicode.SimpleFold(r); other != r; other = unicode.SimpleFold(other) {
+			least = min(least, other)
+		}
+		return least
+	}, name)
 }
 
 // value reads a member's value, or an item.

@@ -99,6 +99,8 @@ func TestVerify(t *testing.T) {
 		"J14 line end":                {good[:30] + "\n" + good[30:], jose.ErrForm},
 		"J14 space":                   {good + " ", jose.ErrForm},
 		"J15 another type":            {with(`{"alg":"ES256","kid":"a","typ":"logout+jwt"}`), jose.ErrType},
+		"J13 two by the long s":       {with("{\"alg\":\"ES256\",\"kid\":\"a\",\"typ\":\"at+jwt\",\"s\":1,\"\u017f\":2}"), jose.ErrHeader},
+		"not UTF-8":                   {with("{\"alg\":\"ES256\",\"kid\":\"a\",\"typ\":\"at+jwt\",\"x\":\"\xff\"}"), jose.ErrHeader},
 		"J15 no type":                 {with(`{"alg":"ES256","kid":"a"}`), jose.ErrType},
 		"J16 zip":                     {with(`{"alg":"ES256","kid":"a","typ":"at+jwt","zip":"DEF"}`), jose.ErrHeader},
 		"J19 many dots":               {strings.Repeat(".", 10_000), jose.ErrForm},
@@ -110,6 +112,37 @@ func TestVerify(t *testing.T) {
 	} {
 		if payload, err := jose.Verify(tc.token, keys, want); !errors.Is(err, tc.want) || payload != nil {
 			t.Errorf("%s: %q, %v; want %v", name, payload, err, tc.want)
+		}
+	}
+}
+
+// A token of no kind is not one of some kind.
+func TestNoType(t *testing.T) {
+	t.Parallel()
+	private, keys := keyPair(t)
+	for typ, taken := range map[string]bool{"": true, "JWT": true, "application/jwt": true, "dpop+jwt": false, "logout+jwt": false, "at+jwt": false} {
+		token := signed(t, private, `{"alg":"ES256","kid":"a","typ":"`+typ+`"}`, "{}")
+		if _, err := jose.Verify(token, keys, jose.Expect{Algorithms: every}); (err == nil) != taken {
+			t.Errorf("J15 typ %q: %v", typ, err)
+		}
+	}
+}
+
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	if err := jose.Claims([]byte(`{"sub":"alice","act":{"sub":"bob"}}`), &claims); err != nil || claims.Subject != "alice" {
+		t.Errorf("%+v, %v", claims, err)
+	}
+	for name, payload := range map[string]string{
+		"J13 twice": `{"sub":"alice","sub":"mallory"}`, "J13 by another case": `{"sub":"alice","SUB":"mallory"}`,
+		"J13 by the long s": "{\"sub\":\"alice\",\"\u017fub\":\"mallory\"}", "J13 escaped": `{"sub":"alice","\u0073ub":"mallory"}`,
+		"J13 inside": `{"act":{"sub":"a","sub":"b"}}`, "another type": `{"sub":1}`, "no object": `["alice"]`, "nothing": "", "not UTF-8": "{\"sub\":\"\xff\"}",
+	} {
+		if err := jose.Claims([]byte(payload), &claims); !errors.Is(err, jose.ErrClaims) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
