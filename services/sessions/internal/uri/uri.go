@@ -2,8 +2,8 @@
 package uri
 
 import (
-	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -63,7 +63,7 @@ func RedirectRule(uri string) string {
 		return hostRule(u)
 	case u.Scheme == "http":
 		return "https"
-	case !strings.Contains(u.Scheme, "."):
+	case !strings.Contains(u.Scheme, ".") || u.Opaque != "":
 		return "scheme" // javascript, data, file, and those that any application may take
 	default:
 		return ""
@@ -130,14 +130,13 @@ func hostRule(u *url.URL) string {
 	case strings.HasSuffix(u.Host, ":"):
 		return "port"
 	}
+	if port := u.Port(); port != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return "port"
+		}
+	}
 	return ""
 }
 
-// local says whether a host is this machine.
-func local(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
+// local says whether a host is this machine, by one of the names that are taken for it.
+func local(host string) bool { return host == "localhost" || host == "127.0.0.1" || host == "::1" }

@@ -55,12 +55,22 @@ func (s *State) Apply(event proto.Message) {
 	case *eventv1.ClientDeleted:
 		*s = State{}
 	case *eventv1.ClientSecretAdded:
-		s.Secrets[e.GetSecret()] = time.Time{}
+		s.change(func(secrets map[string]time.Time) { secrets[e.GetSecret()] = time.Time{} })
 	case *eventv1.ClientSecretExpiryChanged:
-		s.Secrets[e.GetSecret()] = e.GetExpiresAt().AsTime()
+		if _, there := s.Secrets[e.GetSecret()]; there {
+			s.change(func(secrets map[string]time.Time) { secrets[e.GetSecret()] = e.GetExpiresAt().AsTime() })
+		}
 	case *eventv1.ClientSecretRevoked:
-		delete(s.Secrets, e.GetSecret())
+		s.change(func(secrets map[string]time.Time) { delete(secrets, e.GetSecret()) })
 	}
+}
+
+// change changes the secrets of this state, and of none that was copied.
+func (s *State) change(how func(map[string]time.Time)) {
+	secrets := make(map[string]time.Time, len(s.Secrets)+1)
+	maps.Copy(secrets, s.Secrets)
+	how(secrets)
+	s.Secrets = secrets
 }
 
 // Live are the secrets that have not ended, ordered.
@@ -104,6 +114,8 @@ func (c Create) Decide() ([]proto.Message, error) {
 	switch {
 	case !id.Valid(id.Client, c.ID):
 		return nil, fault.Field("id", "client_id", "is not a client id")
+	case c.Settings == nil:
+		return nil, fault.Field("settings", "required", "are missing")
 	case c.Others >= Limit:
 		return nil, fault.New(fault.Exhausted, commonv1.Reason_LIMIT_REACHED, "there are as many clients as may be").
 			With("limit", strconv.Itoa(Limit)).With("field", "clients")
@@ -178,7 +190,8 @@ type AddSecret struct {
 	At        time.Time
 }
 
-// Decide returns the events that add the secret and end the others. Who ends others
+// Decide returns the events that add the secret, end the others, and remove those that
+// have ended. Who ends others
 // never gives them longer than they had.
 //
 // Errors: NOT_FOUND, CLIENT_SECRETLESS, LIMIT_REACHED. None writes anything.
@@ -194,6 +207,11 @@ func (c AddSecret) Decide(s State) ([]proto.Message, error) {
 			With("limit", strconv.Itoa(LiveSecrets)).With("field", "secrets")
 	}
 	events := []proto.Message{&eventv1.ClientSecretAdded{Client: s.ID, Secret: c.ID}}
+	for _, secret := range slices.Sorted(maps.Keys(s.Secrets)) {
+		if !slices.Contains(live, secret) { // it has ended: nothing of it is to be kept
+			events = append(events, &eventv1.ClientSecretRevoked{Client: s.ID, Secret: secret})
+		}
+	}
 	if c.EndOthers.IsZero() {
 		return events, nil
 	}

@@ -122,8 +122,8 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("a third: %v", err)
 	}
 	events, err = client.AddSecret{ID: "crs_3", EndOthers: at.Add(3 * time.Hour), At: at.Add(2 * time.Hour)}.Decide(s)
-	if s = fold(s, events); err != nil || !s.Secrets["crs_1"].Equal(at.Add(time.Hour)) || !s.Secrets["crs_2"].Equal(at.Add(3*time.Hour)) {
-		t.Fatalf("who has ended lives again: %+v, %v", s, err)
+	if s = fold(s, events); err != nil || len(s.Secrets) != 2 || !s.Secrets["crs_2"].Equal(at.Add(3*time.Hour)) {
+		t.Fatalf("what has ended is kept, or lives again: %+v, %v", s, err)
 	}
 	events, err = client.RevokeSecret{ID: "crs_3"}.Decide(s)
 	if s = fold(s, events); err != nil || len(events) != 1 {
@@ -140,6 +140,27 @@ func TestSecrets(t *testing.T) {
 	}
 	if _, err := (client.AddSecret{ID: "crs_4", At: at}).Decide(s); !fault.Is(err, commonv1.Reason_CLIENT_SECRETLESS) {
 		t.Errorf("secret of a public client: %v", err)
+	}
+}
+
+// Events change the state that they are applied to, not its copies, and revive nothing.
+func TestApply(t *testing.T) {
+	t.Parallel()
+	before := made(t)
+	after := before
+	after.Apply(&eventv1.ClientSecretAdded{Client: before.ID, Secret: "crs_2"})
+	if len(before.Secrets) != 1 || len(after.Secrets) != 2 {
+		t.Errorf("%v and %v", before.Secrets, after.Secrets)
+	}
+	after.Apply(&eventv1.ClientSecretRevoked{Client: before.ID, Secret: "crs_2"})
+	after.Apply(&eventv1.ClientSecretExpiryChanged{Client: before.ID, Secret: "crs_2"})
+	if len(after.Secrets) != 1 {
+		t.Errorf("a revoked secret is back: %v", after.Secrets)
+	}
+	read := client.State{ID: before.ID}
+	read.Apply(&eventv1.ClientSecretAdded{Client: before.ID, Secret: "crs_1"})
+	if len(read.Secrets) != 1 {
+		t.Errorf("a state without secrets has %v", read.Secrets)
 	}
 }
 
