@@ -1,27 +1,23 @@
 package legacy
 
 import (
-	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/outbound"
 )
 
 const (
 	// MaxURL is the length of the longest URL, in bytes.
 	MaxURL = 512
 
-	maxHeader = 16 << 10
 	// maxConns is how many calls a checker has at a time; others wait for one.
 	maxConns = 64
 )
@@ -48,7 +44,7 @@ func New(o Options) *Checker {
 		}, []string{"source", "outcome"}),
 		clock: o.Clock,
 		client: &http.Client{
-			Transport: bySecurity{plain: newTransport(o, onlyLoopback), encrypted: newTransport(o, notLinkLocal)},
+			Transport: bySecurity{plain: newTransport(o, outbound.Loopback), encrypted: newTransport(o, outbound.NotLinkLocal)},
 			// A redirect would carry the password elsewhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -71,39 +67,8 @@ func (t bySecurity) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.plain.RoundTrip(r)
 }
 
-// newTransport keeps to itself: no proxy of the environment sees a password.
 func newTransport(o Options, judge func(netip.Addr) error) *http.Transport {
-	dialer := &net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
-		to, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return errors.New("no address")
-		}
-		return judge(to.Addr().Unmap())
-	}}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: o.Roots, MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:      true,
-		DisableCompression:     true,
-		MaxConnsPerHost:        maxConns,
-		MaxIdleConnsPerHost:    maxConns / 8,
-		MaxResponseHeaderBytes: maxHeader,
-		IdleConnTimeout:        30 * time.Second,
-	}
-}
-
-func onlyLoopback(a netip.Addr) error {
-	if !a.IsLoopback() {
-		return errors.New("http goes to this machine only")
-	}
-	return nil
-}
-
-func notLinkLocal(a netip.Addr) error {
-	if a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
-		return errors.New("the address is not one of a checker")
-	}
-	return nil
+	return outbound.Transport(outbound.Options{Judge: judge, Roots: o.Roots, MaxConns: maxConns, MaxIdle: maxConns / 8})
 }
 
 // CheckURL says whether a URL can be a checker's: https, or http on localhost or a

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/id"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/services/identity/internal/rpc"
@@ -90,6 +91,13 @@ func TestOnlyAdministratorsManageAdministrators(t *testing.T) {
 		{"an administrator demotes one", olivia, update(oscar, plain), 0},
 		{"an administrator invites one", olivia, invite(administrator, "zoe@example.com"), 0},
 	} {
+		if c.want != 0 {
+			for _, subject := range []string{c.who, id.New(id.ServiceAccount)} {
+				if err := c.call(bearing(t, org, subject)); !fault.Is(err, c.want) {
+					t.Errorf("%s, with an access token of %s: %v, want %v", c.name, subject, err, c.want)
+				}
+			}
+		}
 		err := c.call(onBehalf(t, c.who))
 		if c.want == 0 && err != nil || c.want != 0 && !fault.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)

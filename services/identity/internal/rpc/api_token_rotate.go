@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -31,7 +32,7 @@ func (s *APITokens) RotateApiToken(
 	}
 	out := &identityv1.RotateApiTokenResponse{}
 	var text secret.String
-	replayed, err := commit(ctx, s.Log, logOf(req.GetOrganization()), identityv1connect.ApiTokenServiceRotateApiTokenProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, logOf(req.GetOrganization()), identityv1connect.ApiTokenServiceRotateApiTokenProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) (err error) {
 			command.Caller, command.CallerScopes = caller.Level, caller.Scopes
 			text, err = s.rotate(ctx, tx, command, caller, out)
@@ -79,7 +80,7 @@ func (s *APITokens) rotate(
 		return secret.String{}, err
 	}
 	out.Token, out.Replaced = tokenMessage(row), tokenMessage(old)
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return text, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
@@ -262,7 +263,7 @@ func (s *Authentications) useRecoveryCode(ctx context.Context, tx pgx.Tx, t *att
 	if err := store.SetRecoveryCodes(ctx, tx, c.User, now.ID, left); err != nil {
 		return false, err
 	}
-	_, err = appended(ctx, tx, s.Log, held.head, t.caller, events)
+	_, err = commit.Append(ctx, tx, s.Log, held.head, t.caller, events)
 	return true, err
 }
 
@@ -324,6 +325,6 @@ func (s *Authentications) flag(ctx context.Context, tx pgx.Tx, t *attempt, c sto
 	if err := store.FlagPasskey(ctx, tx, c.User, c.ID); err != nil {
 		return err
 	}
-	_, err = appended(ctx, tx, s.Log, held.head, t.caller, events)
+	_, err = commit.Append(ctx, tx, s.Log, held.head, t.caller, events)
 	return err
 }

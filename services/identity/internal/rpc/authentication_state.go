@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
@@ -175,7 +176,7 @@ type call struct{ key, request []byte }
 
 // step is the request of a step.
 type step interface {
-	mutation
+	commit.Mutation
 	owned
 	GetClient() *identityv1.Client
 }

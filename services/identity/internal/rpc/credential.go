@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
@@ -75,7 +76,7 @@ func (s *Credentials) change(
 			return "", err
 		}
 	}
-	return appended(ctx, tx, s.Log, held.head, caller, events)
+	return commit.Append(ctx, tx, s.Log, held.head, caller, events)
 }
 
 // RenameCredential implements CredentialService.
@@ -89,7 +90,7 @@ func (s *Credentials) RenameCredential(
 	command := credential.Rename{User: req.GetUser(), ID: req.GetCredential(), Name: name}
 	out := &identityv1.RenameCredentialResponse{}
 	var row store.Credential
-	_, err = commit(ctx, s.Log, req.GetUser(), identityv1connect.CredentialServiceRenameCredentialProcedure, req, out,
+	_, err = commit.Once(ctx, s.Log, req.GetUser(), identityv1connect.CredentialServiceRenameCredentialProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			held, err := holdCredentials(ctx, tx, s.Log, req.GetUser())
 			if err != nil {
@@ -123,7 +124,7 @@ func (s *Credentials) DeleteCredential(
 ) (*identityv1.DeleteCredentialResponse, error) {
 	command := credential.Delete{User: req.GetUser(), ID: req.GetCredential()}
 	out := &identityv1.DeleteCredentialResponse{}
-	_, err := commit(ctx, s.Log, req.GetUser(), identityv1connect.CredentialServiceDeleteCredentialProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetUser(), identityv1connect.CredentialServiceDeleteCredentialProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			held, err := holdCredentials(ctx, tx, s.Log, req.GetUser())
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -38,7 +39,7 @@ type begun struct {
 
 // beginning is a request that opens a ceremony.
 type beginning interface {
-	mutation
+	commit.Mutation
 	GetUser() string
 }
 
@@ -60,7 +61,7 @@ type opening struct {
 // first one made.
 func (s *Credentials) open(ctx context.Context, o opening) (begun, error) {
 	var made begun
-	replayed, err := commit(ctx, s.Log, o.req.GetUser(), o.procedure, o.req, o.out,
+	replayed, err := commit.Once(ctx, s.Log, o.req.GetUser(), o.procedure, o.req, o.out,
 		func(ctx context.Context, tx pgx.Tx, _ principal.Principal) error {
 			held, err := holdCredentials(ctx, tx, s.Log, o.req.GetUser())
 			if err != nil {
@@ -298,7 +299,7 @@ type finish interface {
 // LIMIT_REACHED.
 func (s *Credentials) finish(ctx context.Context, f finishing, name string) error {
 	at := s.Clock()
-	_, err := commit(ctx, s.Log, f.req.GetUser(), f.procedure, f.req, f.out,
+	_, err := commit.Once(ctx, s.Log, f.req.GetUser(), f.procedure, f.req, f.out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			held, err := holdCredentials(ctx, tx, s.Log, f.req.GetUser())
 			if err != nil {
@@ -322,7 +323,7 @@ func (s *Credentials) finish(ctx context.Context, f finishing, name string) erro
 			if err := store.InsertCredential(ctx, tx, row); err != nil {
 				return err
 			}
-			token, err := appended(ctx, tx, s.Log, held.head, caller, events)
+			token, err := commit.Append(ctx, tx, s.Log, held.head, caller, events)
 			f.answer(nameless(credentialMessage(row)), token)
 			return err
 		})

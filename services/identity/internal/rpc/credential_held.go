@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -109,7 +110,7 @@ func (h *heldCredentials) setPassword(
 	if err != nil {
 		return now, "", err
 	}
-	token, err := appended(ctx, tx, log, h.head, caller, events)
+	token, err := commit.Append(ctx, tx, log, h.head, caller, events)
 	return now, token, err
 }
 
@@ -124,6 +125,6 @@ func (h *heldCredentials) rehash(
 	if err := store.RehashPassword(ctx, tx, h.user.ID, now.ID, hash, now.Version); err != nil {
 		return err
 	}
-	_, err = appended(ctx, tx, log, h.head, caller, events)
+	_, err = commit.Append(ctx, tx, log, h.head, caller, events)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -138,7 +139,7 @@ func (s *Credentials) IssueRecoveryCodes(
 	}
 	command := credential.IssueCodes{User: req.GetUser(), ID: id.New(id.Credential), Count: recovery.Count}
 	out := &identityv1.IssueRecoveryCodesResponse{}
-	replayed, err := commit(ctx, s.Log, req.GetUser(), identityv1connect.CredentialServiceIssueRecoveryCodesProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, req.GetUser(), identityv1connect.CredentialServiceIssueRecoveryCodesProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			held, err := holdCredentials(ctx, tx, s.Log, req.GetUser())
 			if err != nil {

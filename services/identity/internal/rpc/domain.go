@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -47,7 +48,7 @@ func (s *Domains) AddDomain(ctx context.Context, req *identityv1.AddDomainReques
 	command := emaildomain.Add{ID: id.New(id.Domain), Organization: req.GetOrganization(), Name: name}
 	_, _ = rand.Read(command.Challenge[:]) // never fails, by its contract
 	out := &identityv1.AddDomainResponse{}
-	_, err = commit(ctx, s.Log, req.GetOrganization(), identityv1connect.DomainServiceAddDomainProcedure, req, out,
+	_, err = commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.DomainServiceAddDomainProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.add(ctx, tx, command, caller, out)
 		})
@@ -82,7 +83,7 @@ func (s *Domains) add(
 		return err
 	}
 	out.Domain = domainMessage(row)
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
@@ -91,7 +92,7 @@ func (s *Domains) add(
 func (s *Domains) VerifyDomain(ctx context.Context, req *identityv1.VerifyDomainRequest) (*identityv1.VerifyDomainResponse, error) {
 	found, unknown := s.look(ctx, req.GetOrganization(), req.GetDomain())
 	out := &identityv1.VerifyDomainResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.DomainServiceVerifyDomainProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.DomainServiceVerifyDomainProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			if unknown != nil { // said here, so that a repeated call gets the first outcome
 				return unknown
@@ -150,13 +151,13 @@ func (s *Domains) verify(
 		return err
 	}
 	out.Domain = domainMessage(row)
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
 // GetDomain implements DomainService.
 func (s *Domains) GetDomain(ctx context.Context, req *identityv1.GetDomainRequest) (*identityv1.GetDomainResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindDomain(ctx, s.DB.Pool(), req.GetOrganization(), req.GetDomain())
@@ -173,7 +174,7 @@ func (s *Domains) ListDomains(ctx context.Context, req *identityv1.ListDomainsRe
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {
@@ -197,7 +198,7 @@ func (s *Domains) ListDomains(ctx context.Context, req *identityv1.ListDomainsRe
 // RemoveDomain implements DomainService.
 func (s *Domains) RemoveDomain(ctx context.Context, req *identityv1.RemoveDomainRequest) (*identityv1.RemoveDomainResponse, error) {
 	out := &identityv1.RemoveDomainResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.DomainServiceRemoveDomainProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.DomainServiceRemoveDomainProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			head, err := lockOwner(ctx, tx, s.Log, req.GetOrganization())
 			if err != nil {
@@ -217,7 +218,7 @@ func (s *Domains) RemoveDomain(ctx context.Context, req *identityv1.RemoveDomain
 			if _, err := store.Count(ctx, tx, row.Organization, head.HomeRegion, store.Domains, -1); err != nil {
 				return err
 			}
-			out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+			out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 			return err
 		})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/page"
@@ -37,7 +38,7 @@ func (s *Groups) CreateGroup(ctx context.Context, req *identityv1.CreateGroupReq
 		ID: id.New(id.Group), Organization: req.GetOrganization(), Name: req.GetName(), Description: req.GetDescription(),
 	}
 	out := &identityv1.CreateGroupResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.GroupServiceCreateGroupProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.GroupServiceCreateGroupProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.create(ctx, tx, command, caller, out)
 		})
@@ -71,14 +72,14 @@ func (s *Groups) create(
 		return err
 	}
 	out.Group = groupMessage(row)
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
 // UpdateGroup implements GroupService.
 func (s *Groups) UpdateGroup(ctx context.Context, req *identityv1.UpdateGroupRequest) (*identityv1.UpdateGroupResponse, error) {
 	out := &identityv1.UpdateGroupResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.GroupServiceUpdateGroupProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.GroupServiceUpdateGroupProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.update(ctx, tx, req, caller, out)
 		})
@@ -108,7 +109,7 @@ func (s *Groups) update(
 		}
 	}
 	out.Group = groupMessage(row)
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
@@ -133,7 +134,7 @@ func (s *Groups) find(ctx context.Context, tx pgx.Tx, req aboutGroup, lock locki
 // DeleteGroup implements GroupService.
 func (s *Groups) DeleteGroup(ctx context.Context, req *identityv1.DeleteGroupRequest) (*identityv1.DeleteGroupResponse, error) {
 	out := &identityv1.DeleteGroupResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.GroupServiceDeleteGroupProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.GroupServiceDeleteGroupProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.remove(ctx, tx, req, caller, out)
 		})
@@ -154,7 +155,7 @@ func (s *Groups) remove(
 	if err != nil {
 		return err
 	}
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
@@ -192,7 +193,7 @@ func count(ctx context.Context, tx pgx.Tx, organization, homeRegion string, kind
 
 // GetGroup implements GroupService.
 func (s *Groups) GetGroup(ctx context.Context, req *identityv1.GetGroupRequest) (*identityv1.GetGroupResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindGroup(ctx, s.DB.Pool(), req.GetOrganization(), req.GetGroup())
@@ -210,7 +211,7 @@ func (s *Groups) ListGroups(ctx context.Context, req *identityv1.ListGroupsReque
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {

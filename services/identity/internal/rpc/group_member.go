@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/page"
@@ -23,7 +24,7 @@ func (s *Groups) ChangeGroupMembers(
 	ctx context.Context, req *identityv1.ChangeGroupMembersRequest,
 ) (*identityv1.ChangeGroupMembersResponse, error) {
 	out := &identityv1.ChangeGroupMembersResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.GroupServiceChangeGroupMembersProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.GroupServiceChangeGroupMembersProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.changeMembers(ctx, tx, req, caller, out)
 		})
@@ -56,7 +57,7 @@ func (s *Groups) changeMembers(
 		return err
 	}
 	out.Added, out.Removed = uint32(added), uint32(removed)
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
@@ -155,7 +156,7 @@ func (s *Groups) ListGroupMembers(
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindGroup(ctx, s.DB.Pool(), req.GetOrganization(), req.GetGroup())

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -67,7 +68,7 @@ func (s *Invitations) CreateInvitation(
 	}
 	out := &identityv1.CreateInvitationResponse{}
 	var made madeInvitation
-	replayed, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.InvitationServiceCreateInvitationProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.InvitationServiceCreateInvitationProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) (err error) {
 			made, out.Revision, err = s.create(ctx, tx, command, email, req.GetLocale(), caller)
 			out.Invitation = invitationMessage(made.row, s.Clock())
@@ -101,7 +102,7 @@ func (s *Invitations) maySend(ctx context.Context, withoutLetter bool) error {
 	if err != nil {
 		return err
 	}
-	if caller.Organization != "" || caller.OnBehalfOf != "" {
+	if caller.Organization != "" || caller.Subject() != "" {
 		return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "only the platform delivers invitations by itself").With("field", "without_letter")
 	}
 	return nil
@@ -205,7 +206,7 @@ func (s *Invitations) create(
 	if err := s.writeCreated(ctx, tx, &made, around.Earlier, events); err != nil {
 		return made, "", err
 	}
-	token, err = appended(ctx, tx, s.Log, head, caller, events)
+	token, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return made, token, err
 }
 
@@ -286,7 +287,7 @@ func (s *Invitations) read(ctx context.Context, organization, name string) (*ide
 
 // GetInvitation implements InvitationService.
 func (s *Invitations) GetInvitation(ctx context.Context, req *identityv1.GetInvitationRequest) (*identityv1.GetInvitationResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	found, err := s.read(ctx, req.GetOrganization(), req.GetInvitation())

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -34,7 +35,7 @@ func (s *Invitations) AcceptInvitation(
 		return nil, err
 	}
 	out := &identityv1.AcceptInvitationResponse{}
-	_, err = commit(ctx, s.Log, found.Organization, identityv1connect.InvitationServiceAcceptInvitationProcedure, req, out,
+	_, err = commit.Once(ctx, s.Log, found.Organization, identityv1connect.InvitationServiceAcceptInvitationProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.accept(ctx, tx, req, found.Organization, caller, out)
 		})
@@ -110,7 +111,7 @@ func (s *Invitations) accept(
 		return err
 	}
 	out.Membership = &identityv1.Membership{Organization: organization, User: person}
-	out.Revision, err = appended(ctx, tx, s.Log, heads[0], caller, append(joined, events...))
+	out.Revision, err = commit.Append(ctx, tx, s.Log, heads[0], caller, append(joined, events...))
 	if err != nil || born == nil {
 		return err
 	}

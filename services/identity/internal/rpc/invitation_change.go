@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -24,7 +25,7 @@ func (s *Invitations) ResendInvitation(
 	}
 	out := &identityv1.ResendInvitationResponse{}
 	var made madeInvitation
-	replayed, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.InvitationServiceResendInvitationProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.InvitationServiceResendInvitationProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) (err error) {
 			made, out.Revision, err = s.resend(ctx, tx, req, caller)
 			if err != nil || req.GetWithoutLetter() {
@@ -69,7 +70,7 @@ func (s *Invitations) resend(
 	if err := store.RenewInvitation(ctx, tx, row); err != nil {
 		return made, "", err
 	}
-	token, err = appended(ctx, tx, s.Log, head, caller, events)
+	token, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return made, token, err
 }
 
@@ -78,7 +79,7 @@ func (s *Invitations) RevokeInvitation(
 	ctx context.Context, req *identityv1.RevokeInvitationRequest,
 ) (*identityv1.RevokeInvitationResponse, error) {
 	out := &identityv1.RevokeInvitationResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.InvitationServiceRevokeInvitationProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.InvitationServiceRevokeInvitationProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			head, row, err := s.find(ctx, tx, req, lockOwner)
 			if err != nil {
@@ -92,7 +93,7 @@ func (s *Invitations) RevokeInvitation(
 				return err
 			}
 			out.Invitation = invitationMessage(row, s.Clock())
-			out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+			out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 			return err
 		})
 	if err != nil {
@@ -150,7 +151,7 @@ func (s *Invitations) ListInvitations(
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {

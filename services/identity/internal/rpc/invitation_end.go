@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
@@ -80,7 +81,7 @@ func (s *Invitations) revoke(ctx context.Context, found store.Invitation, caller
 		if err := s.finish(ctx, tx, &row, events); err != nil {
 			return err
 		}
-		_, err = appended(ctx, tx, s.Log, head, caller, events)
+		_, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 		return err
 	})
 	return err

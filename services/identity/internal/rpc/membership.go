@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -49,7 +50,7 @@ func (s *Memberships) AddMember(ctx context.Context, req *identityv1.AddMemberRe
 	}
 	out := &identityv1.AddMemberResponse{}
 	var person store.User
-	replayed, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.MembershipServiceAddMemberProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.MembershipServiceAddMemberProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			heads, err := lockBoth(ctx, tx, s.Log, req.GetOrganization(), req.GetUser())
 			if err != nil {
@@ -60,7 +61,7 @@ func (s *Memberships) AddMember(ctx context.Context, req *identityv1.AddMemberRe
 				return err
 			}
 			person, out.Membership = joined, membershipMessage(row, user.Profile{})
-			out.Revision, err = appended(ctx, tx, s.Log, heads[0], caller, events)
+			out.Revision, err = commit.Append(ctx, tx, s.Log, heads[0], caller, events)
 			return err
 		})
 	if err != nil {
@@ -121,7 +122,7 @@ func (s *Memberships) join(
 
 // GetMember implements MembershipService.
 func (s *Memberships) GetMember(ctx context.Context, req *identityv1.GetMemberRequest) (*identityv1.GetMemberResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindMembership(ctx, s.DB.Pool(), req.GetOrganization(), req.GetUser())

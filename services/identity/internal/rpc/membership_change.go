@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -21,7 +22,7 @@ import (
 
 // ofMember is a request that changes one membership.
 type ofMember interface {
-	mutation
+	commit.Mutation
 	GetOrganization() string
 	GetUser() string
 }
@@ -119,13 +120,13 @@ func otherAdmin(ctx context.Context, q sqldb.Querier, s membership.State) (bool,
 }
 
 // manages says whether a caller may do what a directory or connection does: the
-// platform, but not for a user.
+// platform, but not for a user, nor with an access token.
 func manages(caller principal.Principal) bool {
-	return caller.Organization == "" && caller.OnBehalfOf == ""
+	return caller.Organization == "" && caller.Subject() == ""
 }
 
-// mayManage says whether a caller may change a membership: a user for whom the call is
-// made changes that of an administrator as one only.
+// mayManage says whether a caller may change a membership: the subject of a
+// call, as a user for whom it is made, changes that of an administrator as one only.
 //
 // Errors: ACCESS_DENIED.
 func mayManage(ctx context.Context, q sqldb.Querier, caller principal.Principal, s membership.State) error {
@@ -136,16 +137,16 @@ func mayManage(ctx context.Context, q sqldb.Querier, caller principal.Principal,
 }
 
 // mayAdminister says whether a caller may make administrators of an organization, or
-// put somebody into a group, which may have what administrators have. A user for whom
-// the call is made administers it: who may manage members or groups would have all
+// put somebody into a group, which may have what administrators have. The
+// subject of a call, as a user for whom it is made, administers it: who may manage members or groups would have all
 // else by that.
 //
 // Errors: ACCESS_DENIED.
 func mayAdminister(ctx context.Context, q sqldb.Querier, caller principal.Principal, organization string) error {
-	if caller.OnBehalfOf == "" {
+	if caller.Subject() == "" {
 		return nil
 	}
-	own, err := store.FindMembership(ctx, q, organization, caller.OnBehalfOf)
+	own, err := store.FindMembership(ctx, q, organization, caller.Subject()) // a service account is no member
 	switch {
 	case err != nil && !fault.Is(err, commonv1.Reason_NOT_FOUND):
 		return err
@@ -164,7 +165,7 @@ func (s *Memberships) change(
 	decide func(ctx context.Context, tx pgx.Tx, row store.Membership, caller principal.Principal) ([]proto.Message, error),
 ) error {
 	var profile user.Profile
-	replayed, err := commit(ctx, s.Log, req.GetOrganization(), procedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, req.GetOrganization(), procedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			head, row, err := s.lock(ctx, tx, req)
 			if err != nil {
@@ -189,7 +190,7 @@ func (s *Memberships) change(
 				return err
 			}
 			*message = membershipMessage(row, user.Profile{})
-			*token, err = appended(ctx, tx, s.Log, head, caller, events)
+			*token, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 			return err
 		})
 	if err != nil {
@@ -216,7 +217,7 @@ func (s *Memberships) lock(ctx context.Context, tx pgx.Tx, req ofMember) (eventl
 // RemoveMember implements MembershipService.
 func (s *Memberships) RemoveMember(ctx context.Context, req *identityv1.RemoveMemberRequest) (*identityv1.RemoveMemberResponse, error) {
 	out := &identityv1.RemoveMemberResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.MembershipServiceRemoveMemberProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.MembershipServiceRemoveMemberProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			head, row, err := s.lock(ctx, tx, req)
 			if err != nil {
@@ -236,7 +237,7 @@ func (s *Memberships) RemoveMember(ctx context.Context, req *identityv1.RemoveMe
 			if err != nil {
 				return err
 			}
-			out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+			out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 			return err
 		})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -82,7 +83,7 @@ func (s *Organizations) DeleteOrganization(
 
 // organizationMutation is a mutation of one organization.
 type organizationMutation interface {
-	mutation
+	commit.Mutation
 	GetOrganization() string
 }
 
@@ -93,7 +94,7 @@ func (s *Organizations) change(
 	ctx context.Context, procedure string, req organizationMutation, out proto.Message, after **identityv1.Organization, token *string,
 	decide func(state organization.State, at time.Time) ([]proto.Message, error),
 ) error {
-	_, err := commit(ctx, s.Log, req.GetOrganization(), procedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), procedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			head, row, err := s.locked(ctx, tx, req.GetOrganization())
 			if err != nil {
@@ -116,7 +117,7 @@ func (s *Organizations) change(
 				}
 			}
 			*after = organizationMessage(row)
-			*token, err = appended(ctx, tx, s.Log, head, caller, events)
+			*token, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 			return err
 		})
 	return err

@@ -102,6 +102,16 @@ func onBehalf(t *testing.T, user string) context.Context {
 	})
 }
 
+// bearing is a user or service account who calls with an access token.
+func bearing(t *testing.T, org, subject string) context.Context {
+	t.Helper()
+	p := principal.Principal{Kind: principal.User, ID: subject, Organization: org, By: id.New(id.Client)}
+	if id.Valid(id.ServiceAccount, subject) {
+		p.Kind = principal.ServiceAccount
+	}
+	return principal.With(t.Context(), p)
+}
+
 const (
 	plain         = identityv1.MembershipRole_MEMBERSHIP_ROLE_MEMBER
 	administrator = identityv1.MembershipRole_MEMBERSHIP_ROLE_ADMIN

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/page"
@@ -41,7 +42,7 @@ func (s *ServiceAccounts) CreateServiceAccount(
 		ID: id.New(id.ServiceAccount), Organization: req.GetOrganization(), Name: req.GetName(), Description: req.GetDescription(),
 	}
 	out := &identityv1.CreateServiceAccountResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.ServiceAccountServiceCreateServiceAccountProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.ServiceAccountServiceCreateServiceAccountProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.create(ctx, tx, command, caller, out)
 		})
@@ -75,7 +76,7 @@ func (s *ServiceAccounts) create(
 		return err
 	}
 	out.ServiceAccount = serviceAccountMessage(row)
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
@@ -84,7 +85,7 @@ func (s *ServiceAccounts) UpdateServiceAccount(
 	ctx context.Context, req *identityv1.UpdateServiceAccountRequest,
 ) (*identityv1.UpdateServiceAccountResponse, error) {
 	out := &identityv1.UpdateServiceAccountResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.ServiceAccountServiceUpdateServiceAccountProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.ServiceAccountServiceUpdateServiceAccountProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.update(ctx, tx, req, caller, out)
 		})
@@ -129,7 +130,7 @@ func (s *ServiceAccounts) update(
 		}
 	}
 	out.ServiceAccount = serviceAccountMessage(row)
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
@@ -138,7 +139,7 @@ func (s *ServiceAccounts) DeleteServiceAccount(
 	ctx context.Context, req *identityv1.DeleteServiceAccountRequest,
 ) (*identityv1.DeleteServiceAccountResponse, error) {
 	out := &identityv1.DeleteServiceAccountResponse{}
-	_, err := commit(ctx, s.Log, req.GetOrganization(), identityv1connect.ServiceAccountServiceDeleteServiceAccountProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, req.GetOrganization(), identityv1connect.ServiceAccountServiceDeleteServiceAccountProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			return s.remove(ctx, tx, req, caller, out)
 		})
@@ -164,7 +165,7 @@ func (s *ServiceAccounts) remove(
 	if err != nil {
 		return err
 	}
-	out.Revision, err = appended(ctx, tx, s.Log, head, caller, events)
+	out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, events)
 	return err
 }
 
@@ -194,7 +195,7 @@ func (s *ServiceAccounts) removeAccount(ctx context.Context, tx pgx.Tx, row stor
 func (s *ServiceAccounts) GetServiceAccount(
 	ctx context.Context, req *identityv1.GetServiceAccountRequest,
 ) (*identityv1.GetServiceAccountResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindServiceAccount(ctx, s.DB.Pool(), req.GetOrganization(), req.GetServiceAccount())
@@ -213,7 +214,7 @@ func (s *ServiceAccounts) ListServiceAccounts(
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindOrganization(ctx, s.DB.Pool(), req.GetOrganization()); err != nil {

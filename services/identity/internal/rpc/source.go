@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -36,7 +37,7 @@ func (s *Migration) PutSource(ctx context.Context, req *identityv1.PutSourceRequ
 	}
 	out := &identityv1.PutSourceResponse{}
 	var made secret.String
-	replayed, err := commit(ctx, s.Log, id.Platform, identityv1connect.MigrationServicePutSourceProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, id.Platform, identityv1connect.MigrationServicePutSourceProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			before, after, rev, err := s.put(ctx, tx, caller, source.Put{
 				Name: req.GetName(), CheckerURL: req.GetCheckerUrl(), Disabled: req.GetDisabled(), NewSecret: req.GetNewSecret(),

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
@@ -51,7 +52,7 @@ func (s *Users) CreateUser(ctx context.Context, req *identityv1.CreateUserReques
 	}
 	out := &identityv1.CreateUserResponse{}
 	var row store.User
-	replayed, err := commit(ctx, s.Log, "", identityv1connect.UserServiceCreateUserProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, "", identityv1connect.UserServiceCreateUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			var rev revision.Revision
 			var err error
@@ -167,7 +168,7 @@ func indexOf(key blind.Key, realm string, email address.Address) ([]byte, error)
 
 // GetUser implements UserService.
 func (s *Users) GetUser(ctx context.Context, req *identityv1.GetUserRequest) (*identityv1.GetUserResponse, error) {
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	row, err := store.FindUser(ctx, s.DB.Pool(), req.GetUser())
@@ -183,7 +184,7 @@ func (s *Users) FindUser(ctx context.Context, req *identityv1.FindUserRequest) (
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	index, err := s.index(req.GetRealm(), email)

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -29,7 +30,7 @@ func (s *Users) UpdateUser(ctx context.Context, req *identityv1.UpdateUserReques
 	}
 	out := &identityv1.UpdateUserResponse{}
 	var row store.User
-	replayed, err := commit(ctx, s.Log, req.GetUser(), identityv1connect.UserServiceUpdateUserProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, req.GetUser(), identityv1connect.UserServiceUpdateUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			var err error
 			row, out.Revision, err = s.change(ctx, tx, req.GetUser(), address.Address{}, caller, command.Decide)
@@ -52,7 +53,7 @@ func (s *Users) ChangeEmail(ctx context.Context, req *identityv1.ChangeEmailRequ
 	command := user.ChangeEmail{Email: email, Verified: req.GetEmailVerified()}
 	out := &identityv1.ChangeEmailResponse{}
 	var row store.User
-	replayed, err := commit(ctx, s.Log, req.GetUser(), identityv1connect.UserServiceChangeEmailProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, req.GetUser(), identityv1connect.UserServiceChangeEmailProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			var err error
 			row, out.Revision, err = s.change(ctx, tx, req.GetUser(), email, caller, command.Decide)
@@ -97,7 +98,7 @@ func (s *Users) change(
 			return row, "", err
 		}
 	}
-	token, err := appended(ctx, tx, s.Log, head, caller, events)
+	token, err := commit.Append(ctx, tx, s.Log, head, caller, events)
 	return row, token, err
 }
 

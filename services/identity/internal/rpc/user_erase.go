@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -30,7 +31,7 @@ func (s *Users) EraseUser(ctx context.Context, req *identityv1.EraseUserRequest)
 	out := &identityv1.EraseUserResponse{}
 	var blind []byte
 	var caller principal.Principal
-	_, err := commit(ctx, s.Log, "", identityv1connect.UserServiceEraseUserProcedure, req, out,
+	_, err := commit.Once(ctx, s.Log, "", identityv1connect.UserServiceEraseUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, c principal.Principal) error {
 			caller = c
 			e, err := s.everywhere(ctx, tx, req.GetUser(), caller, func(membership.State) bool { return true })

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
@@ -21,7 +22,7 @@ func (s *Users) ListUsers(ctx context.Context, req *identityv1.ListUsersRequest)
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	users, next, err := s.list(ctx, req, after, page.Size(req.GetPageSize(), standardPage))
@@ -69,7 +70,7 @@ func (s *Users) ListUserMemberships(
 	if err != nil {
 		return nil, err
 	}
-	if err := fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
+	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
 		return nil, err
 	}
 	if _, err := store.FindUser(ctx, s.DB.Pool(), req.GetUser()); err != nil {

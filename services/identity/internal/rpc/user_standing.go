@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/commit"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -25,7 +26,7 @@ import (
 func (s *Users) SuspendUser(ctx context.Context, req *identityv1.SuspendUserRequest) (*identityv1.SuspendUserResponse, error) {
 	out := &identityv1.SuspendUserResponse{}
 	var row store.User
-	replayed, err := commit(ctx, s.Log, "", identityv1connect.UserServiceSuspendUserProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, "", identityv1connect.UserServiceSuspendUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			e, err := s.everywhere(ctx, tx, req.GetUser(), caller, func(m membership.State) bool { return m.Status == membership.Active })
 			if err != nil {
@@ -52,7 +53,7 @@ func (s *Users) SuspendUser(ctx context.Context, req *identityv1.SuspendUserRequ
 func (s *Users) ResumeUser(ctx context.Context, req *identityv1.ResumeUserRequest) (*identityv1.ResumeUserResponse, error) {
 	out := &identityv1.ResumeUserResponse{}
 	var row store.User
-	replayed, err := commit(ctx, s.Log, "", identityv1connect.UserServiceResumeUserProcedure, req, out,
+	replayed, err := commit.Once(ctx, s.Log, "", identityv1connect.UserServiceResumeUserProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
 			e, err := s.everywhere(ctx, tx, req.GetUser(), caller, func(m membership.State) bool { return m.Everywhere })
 			if err != nil {
@@ -170,7 +171,7 @@ func (e *everywhere) stand(
 
 // append puts events, if there are any, into one of the locked logs.
 func (e *everywhere) append(ctx context.Context, head eventlog.Head, events []proto.Message) error {
-	rev, err := appendAll(ctx, e.tx, e.log, head, e.caller, events)
+	rev, err := commit.AppendAll(ctx, e.tx, e.log, head, e.caller, events)
 	e.written = append(e.written, rev)
 	return err
 }

@@ -1,4 +1,4 @@
-package rpc
+package commit
 
 import (
 	"context"
@@ -11,19 +11,19 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
-// atLeast is a request for rows that are as new as a revision token asks.
-type atLeast interface{ GetAtLeast() string }
+// AtLeast is a request for rows that are as new as a revision token asks.
+type AtLeast interface{ GetAtLeast() string }
 
-// fresh says whether rows that are read by q from now on are as new as a revision
+// Fresh says whether rows that are read by q from now on are as new as a revision
 // token asks. Events and rows have one commit, so they are once the logs have got
 // that far; no token asks for nothing.
 //
-// A caller who reaches one organization only, and a user for whom the call is made,
-// learn of that organization's log: what the token says of others is not looked at.
+// A caller who reaches one organization only, and the subject of a call, as a user for
+// whom it is made, learn of that organization's log: what the token says of others is not looked at.
 //
 // Errors: REVISION_MALFORMED; REVISION_UNKNOWN for a revision that its log has not
 // reached, or a log that there is not. Both name the field at_least.
-func fresh(ctx context.Context, log *eventlog.Store, q sqldb.Querier, req atLeast) error {
+func Fresh(ctx context.Context, log *eventlog.Store, q sqldb.Querier, req AtLeast) error {
 	token := req.GetAtLeast()
 	if token == "" {
 		return nil
@@ -38,7 +38,7 @@ func fresh(ctx context.Context, log *eventlog.Store, q sqldb.Querier, req atLeas
 		return err
 	}
 	reached := caller.Organization
-	if of, ok := req.(interface{ GetOrganization() string }); ok && caller.OnBehalfOf != "" {
+	if of, ok := req.(interface{ GetOrganization() string }); ok && caller.Subject() != "" {
 		reached = of.GetOrganization()
 	}
 	for _, r := range revisions {

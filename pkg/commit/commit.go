@@ -1,4 +1,6 @@
-package rpc
+// Package commit is what the calls of services have in common that append to a log or
+// read rows beside one.
+package commit
 
 import (
 	"context"
@@ -12,19 +14,19 @@ import (
 	"github.com/meridian-iam/meridian/pkg/revision"
 )
 
-// mutation is the request of a call that changes something.
-type mutation interface {
+// Mutation is the request of a call that changes something.
+type Mutation interface {
 	proto.Message
 	GetIdempotencyKey() string
 }
 
-// commit runs work in one transaction, once for each of the caller's keys, and
+// Once runs work in one transaction, once for each of the caller's keys, and
 // fills out with what the caller is told. log is the log that work appends to, or
 // "" for several.
 //
 // Errors: TOKEN_MISSING, those of eventlog.Store.Commit and of work.
-func commit(
-	ctx context.Context, log *eventlog.Store, logID, procedure string, req mutation, out proto.Message,
+func Once(
+	ctx context.Context, log *eventlog.Store, logID, procedure string, req Mutation, out proto.Message,
 	work func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error,
 ) (replayed bool, err error) {
 	caller, err := principal.Require(ctx)
@@ -36,21 +38,21 @@ func commit(
 	}, func(ctx context.Context, tx pgx.Tx) error { return work(ctx, tx, caller) })
 }
 
-// appended appends what was decided to a log whose head is locked, and returns the
+// Append appends what was decided to a log whose head is locked, and returns the
 // revision token; without events it is that of the head. There may be more events
 // than one append takes.
-func appended(
+func Append(
 	ctx context.Context, tx pgx.Tx, log *eventlog.Store, head eventlog.Head, caller principal.Principal, events []proto.Message,
 ) (string, error) {
-	rev, err := appendAll(ctx, tx, log, head, caller, events)
+	rev, err := AppendAll(ctx, tx, log, head, caller, events)
 	if err != nil {
 		return "", err
 	}
 	return revision.Token(rev)
 }
 
-// appendAll is appended, with the revision.
-func appendAll(
+// AppendAll is Append, with the revision.
+func AppendAll(
 	ctx context.Context, tx pgx.Tx, log *eventlog.Store, head eventlog.Head, caller principal.Principal, events []proto.Message,
 ) (revision.Revision, error) {
 	rev := revision.Revision{Log: head.Log, Sequence: head.Sequence}
