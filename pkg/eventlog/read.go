@@ -121,6 +121,21 @@ func (s *Store) Head(ctx context.Context, q sqldb.Querier, log string) (Head, er
 	return h, nil
 }
 
+const selectHeadsOf = `SELECT log_id, home_region, head, head_hash, head_time
+FROM log.logs WHERE log_id = ANY($1) ORDER BY log_id`
+
+// HeadsOf is Head for several logs in one query, by the primary key. The heads come
+// ordered by id; a log that is absent has none.
+//
+// Errors: DATABASE_UNAVAILABLE.
+func (s *Store) HeadsOf(ctx context.Context, q sqldb.Querier, logs ...string) ([]Head, error) {
+	rows, err := q.Query(ctx, selectHeadsOf, logs)
+	if err != nil {
+		return nil, failed(q, "read heads", err)
+	}
+	return collectHeads(q, rows)
+}
+
 // Heads returns the heads of up to limit (1 to MaxHeads) logs whose id is after
 // the given one, ordered by id. Start with the empty id; a page that is not full
 // is the last.
@@ -134,6 +149,10 @@ func (s *Store) Heads(ctx context.Context, q sqldb.Querier, after string, limit 
 	if err != nil {
 		return nil, failed(q, "read heads", err)
 	}
+	return collectHeads(q, rows)
+}
+
+func collectHeads(q sqldb.Querier, rows pgx.Rows) ([]Head, error) {
 	heads, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Head, error) {
 		var h Head
 		err := h.scan(func(into ...any) error { return row.Scan(append([]any{&h.Log}, into...)...) })

@@ -2,6 +2,7 @@ package eventlog_test
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -138,6 +139,25 @@ func TestHeadsPages(t *testing.T) {
 	}
 }
 
+func TestHeadsOf(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	first, second, absent := newLog(), newLog(), newLog()
+	f.mustAppend(t, first, 0, manyNamed(2)...)
+	f.mustAppend(t, second, 0, named("a"))
+	f.mustAppend(t, newLog(), 0, named("a"))
+	heads, err := f.HeadsOf(t.Context(), f.db.Pool(), second, "", absent, first, second)
+	if err != nil || len(heads) != 2 || !slices.IsSortedFunc(heads, func(a, b eventlog.Head) int { return strings.Compare(a.Log, b.Log) }) {
+		t.Fatalf("heads %+v, %v", heads, err)
+	}
+	for _, got := range heads {
+		want, err := f.Head(t.Context(), f.db.Pool(), got.Log)
+		if err != nil || got != want {
+			t.Errorf("head %+v, want %+v, %v", got, want, err)
+		}
+	}
+}
+
 func TestReadsInATransactionAreASnapshot(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -170,6 +190,7 @@ func TestReadsSayWhenTheDatabaseIsAway(t *testing.T) {
 	for name, call := range map[string]func(q sqldb.Querier) error{
 		"head":   func(q sqldb.Querier) error { _, err := f.Head(t.Context(), q, log); return err },
 		"heads":  func(q sqldb.Querier) error { _, err := f.Heads(t.Context(), q, "", 1); return err },
+		"some":   func(q sqldb.Querier) error { _, err := f.HeadsOf(t.Context(), q, log); return err },
 		"read":   func(q sqldb.Querier) error { _, err := f.Read(t.Context(), q, log, 1, 1); return err },
 		"outbox": func(sqldb.Querier) error { _, _, err := f.Outbox(t.Context(), region, 1); return err },
 		"mark": func(sqldb.Querier) error {

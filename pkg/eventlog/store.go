@@ -81,6 +81,10 @@ func New(c Config) *Store {
 	return s
 }
 
+// Now is the time of what is committed now, for rows beside events: to the microsecond,
+// as databases keep it.
+func (s *Store) Now() time.Time { return s.now() }
+
 // now is the clock in UTC and microseconds, as the database keeps it.
 func (s *Store) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 

@@ -31,6 +31,8 @@ const (
 	ClientSecret   Kind = "crs"
 	Session        Kind = "ses"
 	Grant          Kind = "gnt"
+	Logout         Kind = "lgo"
+	Trust          Kind = "tru"
 )
 
 // Platform is the id of the platform's log. It has no UUID.

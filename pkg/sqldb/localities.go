@@ -28,7 +28,9 @@ func rowTables() []string {
 		"identity.invitations",
 		"identity.credentials", "identity.passkeys", "identity.authentications", "identity.ceremonies", "identity.throttles", "identity.links",
 		"authz.assignments", "authz.relationships", "authz.roles",
-		"sessions.clients", "sessions.client_secrets",
+		"sessions.clients", "sessions.client_secrets", "sessions.sessions", "sessions.grants", "sessions.consents", "sessions.requests",
+		"sessions.used", "sessions.devices", "sessions.cutoffs", "sessions.themes", "sessions.parties", "sessions.logouts",
+		"sessions.trusts",
 	}
 }
 

@@ -33,8 +33,11 @@ const (
 	ActorKind_ACTOR_KIND_SERVICE ActorKind = 2
 	// The operator at the command line, with direct access to the database.
 	ActorKind_ACTOR_KIND_OPERATOR ActorKind = 3
-	// A user, for whom a product called: via is the API token.
+	// A user, for whom a product called (via is the API token), or who called with an
+	// access token.
 	ActorKind_ACTOR_KIND_USER ActorKind = 4
+	// A service account, which called with an access token.
+	ActorKind_ACTOR_KIND_SERVICE_ACCOUNT ActorKind = 5
 )
 
 // Enum value maps for ActorKind.
@@ -45,13 +48,15 @@ var (
 		2: "ACTOR_KIND_SERVICE",
 		3: "ACTOR_KIND_OPERATOR",
 		4: "ACTOR_KIND_USER",
+		5: "ACTOR_KIND_SERVICE_ACCOUNT",
 	}
 	ActorKind_value = map[string]int32{
-		"ACTOR_KIND_UNSPECIFIED": 0,
-		"ACTOR_KIND_API_TOKEN":   1,
-		"ACTOR_KIND_SERVICE":     2,
-		"ACTOR_KIND_OPERATOR":    3,
-		"ACTOR_KIND_USER":        4,
+		"ACTOR_KIND_UNSPECIFIED":     0,
+		"ACTOR_KIND_API_TOKEN":       1,
+		"ACTOR_KIND_SERVICE":         2,
+		"ACTOR_KIND_OPERATOR":        3,
+		"ACTOR_KIND_USER":            4,
+		"ACTOR_KIND_SERVICE_ACCOUNT": 5,
 	}
 )
 
@@ -282,7 +287,9 @@ type Actor struct {
 	Kind  ActorKind              `protobuf:"varint,1,opt,name=kind,proto3,enum=meridian.log.v1.ActorKind" json:"kind,omitempty"`
 	// Id of the token, user or service.
 	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// The service or, for a user, the API token that acted for the actor; or empty.
+	// The service that acted for the actor or, for a user, the API token; for a user or
+	// service account with an access token the actor that the token names, or else its
+	// client; or empty.
 	Via           string `protobuf:"bytes,3,opt,name=via,proto3" json:"via,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,13 +372,14 @@ const file_meridian_log_v1_envelope_proto_rawDesc = "" +
 	"\x05Actor\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.meridian.log.v1.ActorKindR\x04kind\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x10\n" +
-	"\x03via\x18\x03 \x01(\tR\x03via*\x87\x01\n" +
+	"\x03via\x18\x03 \x01(\tR\x03via*\xa7\x01\n" +
 	"\tActorKind\x12\x1a\n" +
 	"\x16ACTOR_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14ACTOR_KIND_API_TOKEN\x10\x01\x12\x16\n" +
 	"\x12ACTOR_KIND_SERVICE\x10\x02\x12\x17\n" +
 	"\x13ACTOR_KIND_OPERATOR\x10\x03\x12\x13\n" +
-	"\x0fACTOR_KIND_USER\x10\x04B\xc7\x01\n" +
+	"\x0fACTOR_KIND_USER\x10\x04\x12\x1e\n" +
+	"\x1aACTOR_KIND_SERVICE_ACCOUNT\x10\x05B\xc7\x01\n" +
 	"\x13com.meridian.log.v1B\rEnvelopeProtoP\x01ZCgithub.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1;logv1\xa2\x02\x03MLX\xaa\x02\x0fMeridian.Log.V1\xca\x02\x0fMeridian\\Log\\V1\xe2\x02\x1bMeridian\\Log\\V1\\GPBMetadata\xea\x02\x11Meridian::Log::V1b\x06proto3"
 
 var (

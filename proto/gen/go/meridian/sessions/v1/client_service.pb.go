@@ -35,6 +35,8 @@ const (
 	ClientAuthentication_CLIENT_AUTHENTICATION_SECRET_POST  ClientAuthentication = 3
 	// A JWT that it signs (RFC 7523 section 2.2).
 	ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT ClientAuthentication = 4
+	// A certificate of TLS whose key is one of its jwks (RFC 8705 section 2.2).
+	ClientAuthentication_CLIENT_AUTHENTICATION_SELF_SIGNED_TLS ClientAuthentication = 5
 )
 
 // Enum value maps for ClientAuthentication.
@@ -45,6 +47,7 @@ var (
 		2: "CLIENT_AUTHENTICATION_SECRET_BASIC",
 		3: "CLIENT_AUTHENTICATION_SECRET_POST",
 		4: "CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT",
+		5: "CLIENT_AUTHENTICATION_SELF_SIGNED_TLS",
 	}
 	ClientAuthentication_value = map[string]int32{
 		"CLIENT_AUTHENTICATION_UNSPECIFIED":     0,
@@ -52,6 +55,7 @@ var (
 		"CLIENT_AUTHENTICATION_SECRET_BASIC":    2,
 		"CLIENT_AUTHENTICATION_SECRET_POST":     3,
 		"CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT": 4,
+		"CLIENT_AUTHENTICATION_SELF_SIGNED_TLS": 5,
 	}
 )
 
@@ -90,6 +94,10 @@ const (
 	GrantType_GRANT_TYPE_AUTHORIZATION_CODE GrantType = 1
 	GrantType_GRANT_TYPE_REFRESH_TOKEN      GrantType = 2
 	GrantType_GRANT_TYPE_CLIENT_CREDENTIALS GrantType = 3
+	// For devices on which nobody types (RFC 8628).
+	GrantType_GRANT_TYPE_DEVICE_CODE GrantType = 4
+	// For APIs that call other APIs in the name of whoever called them (RFC 8693).
+	GrantType_GRANT_TYPE_TOKEN_EXCHANGE GrantType = 5
 )
 
 // Enum value maps for GrantType.
@@ -99,12 +107,16 @@ var (
 		1: "GRANT_TYPE_AUTHORIZATION_CODE",
 		2: "GRANT_TYPE_REFRESH_TOKEN",
 		3: "GRANT_TYPE_CLIENT_CREDENTIALS",
+		4: "GRANT_TYPE_DEVICE_CODE",
+		5: "GRANT_TYPE_TOKEN_EXCHANGE",
 	}
 	GrantType_value = map[string]int32{
 		"GRANT_TYPE_UNSPECIFIED":        0,
 		"GRANT_TYPE_AUTHORIZATION_CODE": 1,
 		"GRANT_TYPE_REFRESH_TOKEN":      2,
 		"GRANT_TYPE_CLIENT_CREDENTIALS": 3,
+		"GRANT_TYPE_DEVICE_CODE":        4,
+		"GRANT_TYPE_TOKEN_EXCHANGE":     5,
 	}
 )
 
@@ -222,13 +234,25 @@ type ClientSettings struct {
 	RefreshLifetime     RefreshLifetime `protobuf:"varint,15,opt,name=refresh_lifetime,json=refreshLifetime,proto3,enum=meridian.sessions.v1.RefreshLifetime" json:"refresh_lifetime,omitempty"`
 	// What ID tokens are signed with: ES256, RS256 or EdDSA; empty: ES256.
 	IdTokenAlgorithm string `protobuf:"bytes,16,opt,name=id_token_algorithm,json=idTokenAlgorithm,proto3" json:"id_token_algorithm,omitempty"`
-	// The public keys of private_key_jwt: a JWK Set (RFC 7517).
+	// The public keys of private_key_jwt and of certificates: a JWK Set (RFC 7517).
 	Jwks string `protobuf:"bytes,17,opt,name=jwks,proto3" json:"jwks,omitempty"`
 	// Whom tokens of client_credentials are for; empty: the client itself. Only a client
 	// of the service account's organization has one.
 	ServiceAccount string `protobuf:"bytes,18,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Tokens are bound to a key that the client proves (RFC 9449), always; else when it
+	// proves one.
+	DpopRequired bool `protobuf:"varint,19,opt,name=dpop_required,json=dpopRequired,proto3" json:"dpop_required,omitempty"`
+	// Access tokens are bound to the certificate of TLS that the client has (RFC 8705
+	// section 3), always.
+	CertificateBound bool `protobuf:"varint,20,opt,name=certificate_bound,json=certificateBound,proto3" json:"certificate_bound,omitempty"`
+	// Where the client hears that a session has ended in which it was given something,
+	// while no browser is there: https, or http on this machine for a client of the
+	// platform (OpenID Connect Back-Channel Logout 1.0). Empty: it is not told.
+	BackchannelLogoutUri string `protobuf:"bytes,21,opt,name=backchannel_logout_uri,json=backchannelLogoutUri,proto3" json:"backchannel_logout_uri,omitempty"`
+	// It needs to be told which session (sid), which it always is.
+	BackchannelLogoutSessionRequired bool `protobuf:"varint,22,opt,name=backchannel_logout_session_required,json=backchannelLogoutSessionRequired,proto3" json:"backchannel_logout_session_required,omitempty"`
+	unknownFields                    protoimpl.UnknownFields
+	sizeCache                        protoimpl.SizeCache
 }
 
 func (x *ClientSettings) Reset() {
@@ -385,6 +409,34 @@ func (x *ClientSettings) GetServiceAccount() string {
 		return x.ServiceAccount
 	}
 	return ""
+}
+
+func (x *ClientSettings) GetDpopRequired() bool {
+	if x != nil {
+		return x.DpopRequired
+	}
+	return false
+}
+
+func (x *ClientSettings) GetCertificateBound() bool {
+	if x != nil {
+		return x.CertificateBound
+	}
+	return false
+}
+
+func (x *ClientSettings) GetBackchannelLogoutUri() string {
+	if x != nil {
+		return x.BackchannelLogoutUri
+	}
+	return ""
+}
+
+func (x *ClientSettings) GetBackchannelLogoutSessionRequired() bool {
+	if x != nil {
+		return x.BackchannelLogoutSessionRequired
+	}
+	return false
 }
 
 // ClientSecret describes a secret.
@@ -1373,7 +1425,7 @@ var File_meridian_sessions_v1_client_service_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\n" +
-	")meridian/sessions/v1/client_service.proto\x12\x14meridian.sessions.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xcd\t\n" +
+	")meridian/sessions/v1/client_service.proto\x12\x14meridian.sessions.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xae\v\n" +
 	"\x0eClientSettings\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12^\n" +
 	"\x0eauthentication\x18\x02 \x01(\x0e2*.meridian.sessions.v1.ClientAuthenticationB\n" +
@@ -1397,7 +1449,11 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\x10refresh_lifetime\x18\x0f \x01(\x0e2%.meridian.sessions.v1.RefreshLifetimeB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0frefreshLifetime\x12J\n" +
 	"\x12id_token_algorithm\x18\x10 \x01(\tB\x1c\xbaH\x19r\x17R\x00R\x05ES256R\x05RS256R\x05EdDSAR\x10idTokenAlgorithm\x12\x1d\n" +
 	"\x04jwks\x18\x11 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x9c\x01R\x04jwks\x12O\n" +
-	"\x0fservice_account\x18\x12 \x01(\tB&\xbaH#r!2\x1f^(svc_[0-9a-hjkmnp-tv-z]{26})?$R\x0eserviceAccountB\x18\n" +
+	"\x0fservice_account\x18\x12 \x01(\tB&\xbaH#r!2\x1f^(svc_[0-9a-hjkmnp-tv-z]{26})?$R\x0eserviceAccount\x12#\n" +
+	"\rdpop_required\x18\x13 \x01(\bR\fdpopRequired\x12+\n" +
+	"\x11certificate_bound\x18\x14 \x01(\bR\x10certificateBound\x12>\n" +
+	"\x16backchannel_logout_uri\x18\x15 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x14backchannelLogoutUri\x12M\n" +
+	"#backchannel_logout_session_required\x18\x16 \x01(\bR backchannelLogoutSessionRequiredB\x18\n" +
 	"\x16_refresh_grace_seconds\"\x94\x01\n" +
 	"\fClientSecret\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
@@ -1469,18 +1525,21 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"n\n" +
 	"\x1aRevokeClientSecretResponse\x124\n" +
 	"\x06client\x18\x01 \x01(\v2\x1c.meridian.sessions.v1.ClientR\x06client\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision*\xd7\x01\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision*\x82\x02\n" +
 	"\x14ClientAuthentication\x12%\n" +
 	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aCLIENT_AUTHENTICATION_NONE\x10\x01\x12&\n" +
 	"\"CLIENT_AUTHENTICATION_SECRET_BASIC\x10\x02\x12%\n" +
 	"!CLIENT_AUTHENTICATION_SECRET_POST\x10\x03\x12)\n" +
-	"%CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT\x10\x04*\x8b\x01\n" +
+	"%CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT\x10\x04\x12)\n" +
+	"%CLIENT_AUTHENTICATION_SELF_SIGNED_TLS\x10\x05*\xc6\x01\n" +
 	"\tGrantType\x12\x1a\n" +
 	"\x16GRANT_TYPE_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dGRANT_TYPE_AUTHORIZATION_CODE\x10\x01\x12\x1c\n" +
 	"\x18GRANT_TYPE_REFRESH_TOKEN\x10\x02\x12!\n" +
-	"\x1dGRANT_TYPE_CLIENT_CREDENTIALS\x10\x03*r\n" +
+	"\x1dGRANT_TYPE_CLIENT_CREDENTIALS\x10\x03\x12\x1a\n" +
+	"\x16GRANT_TYPE_DEVICE_CODE\x10\x04\x12\x1d\n" +
+	"\x19GRANT_TYPE_TOKEN_EXCHANGE\x10\x05*r\n" +
 	"\x0fRefreshLifetime\x12 \n" +
 	"\x1cREFRESH_LIFETIME_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REFRESH_LIFETIME_SESSION\x10\x01\x12\x1f\n" +

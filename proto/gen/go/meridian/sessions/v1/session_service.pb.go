@@ -24,6 +24,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// LogoutState is how far a client was told.
+type LogoutState int32
+
+const (
+	LogoutState_LOGOUT_STATE_UNSPECIFIED LogoutState = 0
+	// It is told now, or again later.
+	LogoutState_LOGOUT_STATE_WAITING LogoutState = 1
+	// It answered that it ended its session, or had none.
+	LogoutState_LOGOUT_STATE_DELIVERED LogoutState = 2
+	// It refused, or could not be told for a day.
+	LogoutState_LOGOUT_STATE_FAILED LogoutState = 3
+)
+
+// Enum value maps for LogoutState.
+var (
+	LogoutState_name = map[int32]string{
+		0: "LOGOUT_STATE_UNSPECIFIED",
+		1: "LOGOUT_STATE_WAITING",
+		2: "LOGOUT_STATE_DELIVERED",
+		3: "LOGOUT_STATE_FAILED",
+	}
+	LogoutState_value = map[string]int32{
+		"LOGOUT_STATE_UNSPECIFIED": 0,
+		"LOGOUT_STATE_WAITING":     1,
+		"LOGOUT_STATE_DELIVERED":   2,
+		"LOGOUT_STATE_FAILED":      3,
+	}
+)
+
+func (x LogoutState) Enum() *LogoutState {
+	p := new(LogoutState)
+	*p = x
+	return p
+}
+
+func (x LogoutState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LogoutState) Descriptor() protoreflect.EnumDescriptor {
+	return file_meridian_sessions_v1_session_service_proto_enumTypes[0].Descriptor()
+}
+
+func (LogoutState) Type() protoreflect.EnumType {
+	return &file_meridian_sessions_v1_session_service_proto_enumTypes[0]
+}
+
+func (x LogoutState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LogoutState.Descriptor instead.
+func (LogoutState) EnumDescriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_session_service_proto_rawDescGZIP(), []int{0}
+}
+
 // Session is one signed-in continuity of a user.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -824,6 +880,368 @@ func (x *RevokeGrantResponse) GetRevision() string {
 	return ""
 }
 
+type RevokeTokensRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// Empty: whatever client it was.
+	Client         string `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RevokeTokensRequest) Reset() {
+	*x = RevokeTokensRequest{}
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensRequest) ProtoMessage() {}
+
+func (x *RevokeTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensRequest.ProtoReflect.Descriptor instead.
+func (*RevokeTokensRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_session_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *RevokeTokensRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *RevokeTokensRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type RevokeTokensResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeTokensResponse) Reset() {
+	*x = RevokeTokensResponse{}
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeTokensResponse) ProtoMessage() {}
+
+func (x *RevokeTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeTokensResponse.ProtoReflect.Descriptor instead.
+func (*RevokeTokensResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_session_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RevokeTokensResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// Logout is that a client is told of a session's end (OpenID Connect Back-Channel
+// Logout 1.0).
+type Logout struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// lgo_ and 26 characters.
+	Id      string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	User    string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Session string `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	Client  string `protobuf:"bytes,4,opt,name=client,proto3" json:"client,omitempty"`
+	// Who gave it what it was given, as https://id.example.com.
+	Issuer string      `protobuf:"bytes,5,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	State  LogoutState `protobuf:"varint,6,opt,name=state,proto3,enum=meridian.sessions.v1.LogoutState" json:"state,omitempty"`
+	// How often it was tried.
+	Attempts uint32 `protobuf:"varint,7,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	// When it is tried next; absent: not any more.
+	NextAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=next_at,json=nextAt,proto3" json:"next_at,omitempty"`
+	// The HTTP status of the last answer; 0: there was none.
+	LastStatus uint32 `protobuf:"varint,9,opt,name=last_status,json=lastStatus,proto3" json:"last_status,omitempty"`
+	// Why there was none: timeout, address (one that nothing is sent to), certificate,
+	// network, key (there was none to sign with), client (it is gone), or uri
+	// (it has none any more). Empty: there was one, or it was not tried.
+	LastError string `protobuf:"bytes,10,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// When the session ended.
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Logout) Reset() {
+	*x = Logout{}
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Logout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Logout) ProtoMessage() {}
+
+func (x *Logout) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Logout.ProtoReflect.Descriptor instead.
+func (*Logout) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_session_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Logout) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Logout) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Logout) GetSession() string {
+	if x != nil {
+		return x.Session
+	}
+	return ""
+}
+
+func (x *Logout) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *Logout) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Logout) GetState() LogoutState {
+	if x != nil {
+		return x.State
+	}
+	return LogoutState_LOGOUT_STATE_UNSPECIFIED
+}
+
+func (x *Logout) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Logout) GetNextAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAt
+	}
+	return nil
+}
+
+func (x *Logout) GetLastStatus() uint32 {
+	if x != nil {
+		return x.LastStatus
+	}
+	return 0
+}
+
+func (x *Logout) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *Logout) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+type ListLogoutsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// At most 200; 0 means 50.
+	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor   string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// How fresh the answer must be at least: a revision token of an earlier write.
+	AtLeast       string `protobuf:"bytes,4,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLogoutsRequest) Reset() {
+	*x = ListLogoutsRequest{}
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLogoutsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLogoutsRequest) ProtoMessage() {}
+
+func (x *ListLogoutsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLogoutsRequest.ProtoReflect.Descriptor instead.
+func (*ListLogoutsRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_session_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListLogoutsRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *ListLogoutsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListLogoutsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListLogoutsRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
+type ListLogoutsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Logouts       []*Logout              `protobuf:"bytes,1,rep,name=logouts,proto3" json:"logouts,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLogoutsResponse) Reset() {
+	*x = ListLogoutsResponse{}
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLogoutsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLogoutsResponse) ProtoMessage() {}
+
+func (x *ListLogoutsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_session_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLogoutsResponse.ProtoReflect.Descriptor instead.
+func (*ListLogoutsResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_session_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ListLogoutsResponse) GetLogouts() []*Logout {
+	if x != nil {
+		return x.Logouts
+	}
+	return nil
+}
+
+func (x *ListLogoutsResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
 var File_meridian_sessions_v1_session_service_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_v1_session_service_proto_rawDesc = "" +
@@ -891,14 +1309,52 @@ const file_meridian_sessions_v1_session_service_proto_rawDesc = "" +
 	"\x05grant\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^gnt_[0-9a-hjkmnp-tv-z]{26}$R\x05grant\x12=\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"1\n" +
 	"\x13RevokeGrantResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\tR\brevision2\xd4\x04\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\"\xe0\x01\n" +
+	"\x13RevokeTokensRequest\x12J\n" +
+	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12>\n" +
+	"\x06client\x18\x02 \x01(\tB&\xbaH#r!2\x1f^(cli_[0-9a-hjkmnp-tv-z]{26})?$R\x06client\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"2\n" +
+	"\x14RevokeTokensResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\"\xfb\x02\n" +
+	"\x06Logout\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04user\x18\x02 \x01(\tR\x04user\x12\x18\n" +
+	"\asession\x18\x03 \x01(\tR\asession\x12\x16\n" +
+	"\x06client\x18\x04 \x01(\tR\x06client\x12\x16\n" +
+	"\x06issuer\x18\x05 \x01(\tR\x06issuer\x127\n" +
+	"\x05state\x18\x06 \x01(\x0e2!.meridian.sessions.v1.LogoutStateR\x05state\x12\x1a\n" +
+	"\battempts\x18\a \x01(\rR\battempts\x123\n" +
+	"\anext_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06nextAt\x12\x1f\n" +
+	"\vlast_status\x18\t \x01(\rR\n" +
+	"lastStatus\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\n" +
+	" \x01(\tR\tlastError\x129\n" +
+	"\n" +
+	"created_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"\xbb\x01\n" +
+	"\x12ListLogoutsRequest\x127\n" +
+	"\x04user\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^usr_[0-9a-hjkmnp-tv-z]{26}$R\x04user\x12%\n" +
+	"\tpage_size\x18\x02 \x01(\rB\b\xbaH\x05*\x03\x18\xc8\x01R\bpageSize\x12 \n" +
+	"\x06cursor\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06cursor\x12#\n" +
+	"\bat_least\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"n\n" +
+	"\x13ListLogoutsResponse\x126\n" +
+	"\alogouts\x18\x01 \x03(\v2\x1c.meridian.sessions.v1.LogoutR\alogouts\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor*z\n" +
+	"\vLogoutState\x12\x1c\n" +
+	"\x18LOGOUT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14LOGOUT_STATE_WAITING\x10\x01\x12\x1a\n" +
+	"\x16LOGOUT_STATE_DELIVERED\x10\x02\x12\x17\n" +
+	"\x13LOGOUT_STATE_FAILED\x10\x032\xce\x06\n" +
 	"\x0eSessionService\x12r\n" +
 	"\fListSessions\x12).meridian.sessions.v1.ListSessionsRequest\x1a*.meridian.sessions.v1.ListSessionsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12u\n" +
 	"\rRevokeSession\x12*.meridian.sessions.v1.RevokeSessionRequest\x1a+.meridian.sessions.v1.RevokeSessionResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12x\n" +
 	"\x0eRevokeSessions\x12+.meridian.sessions.v1.RevokeSessionsRequest\x1a,.meridian.sessions.v1.RevokeSessionsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12l\n" +
 	"\n" +
 	"ListGrants\x12'.meridian.sessions.v1.ListGrantsRequest\x1a(.meridian.sessions.v1.ListGrantsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01\x12o\n" +
-	"\vRevokeGrant\x12(.meridian.sessions.v1.RevokeGrantRequest\x1a).meridian.sessions.v1.RevokeGrantResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02B\xf0\x01\n" +
+	"\vRevokeGrant\x12(.meridian.sessions.v1.RevokeGrantRequest\x1a).meridian.sessions.v1.RevokeGrantResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x03\x90\x02\x02\x12\x86\x01\n" +
+	"\fRevokeTokens\x12).meridian.sessions.v1.RevokeTokensRequest\x1a*.meridian.sessions.v1.RevokeTokensResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12o\n" +
+	"\vListLogouts\x12(.meridian.sessions.v1.ListLogoutsRequest\x1a).meridian.sessions.v1.ListLogoutsResponse\"\v\x8a\xb5\x18\x04\b\x01\x10\x01\x90\x02\x01B\xf0\x01\n" +
 	"\x18com.meridian.sessions.v1B\x13SessionServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1;sessionsv1\xa2\x02\x03MSX\xaa\x02\x14Meridian.Sessions.V1\xca\x02\x14Meridian\\Sessions\\V1\xe2\x02 Meridian\\Sessions\\V1\\GPBMetadata\xea\x02\x16Meridian::Sessions::V1b\x06proto3"
 
 var (
@@ -913,47 +1369,62 @@ func file_meridian_sessions_v1_session_service_proto_rawDescGZIP() []byte {
 	return file_meridian_sessions_v1_session_service_proto_rawDescData
 }
 
-var file_meridian_sessions_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_meridian_sessions_v1_session_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_meridian_sessions_v1_session_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_meridian_sessions_v1_session_service_proto_goTypes = []any{
-	(*Session)(nil),                // 0: meridian.sessions.v1.Session
-	(*Grant)(nil),                  // 1: meridian.sessions.v1.Grant
-	(*ListSessionsRequest)(nil),    // 2: meridian.sessions.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),   // 3: meridian.sessions.v1.ListSessionsResponse
-	(*RevokeSessionRequest)(nil),   // 4: meridian.sessions.v1.RevokeSessionRequest
-	(*RevokeSessionResponse)(nil),  // 5: meridian.sessions.v1.RevokeSessionResponse
-	(*RevokeSessionsRequest)(nil),  // 6: meridian.sessions.v1.RevokeSessionsRequest
-	(*RevokeSessionsResponse)(nil), // 7: meridian.sessions.v1.RevokeSessionsResponse
-	(*ListGrantsRequest)(nil),      // 8: meridian.sessions.v1.ListGrantsRequest
-	(*ListGrantsResponse)(nil),     // 9: meridian.sessions.v1.ListGrantsResponse
-	(*RevokeGrantRequest)(nil),     // 10: meridian.sessions.v1.RevokeGrantRequest
-	(*RevokeGrantResponse)(nil),    // 11: meridian.sessions.v1.RevokeGrantResponse
-	(*timestamppb.Timestamp)(nil),  // 12: google.protobuf.Timestamp
+	(LogoutState)(0),               // 0: meridian.sessions.v1.LogoutState
+	(*Session)(nil),                // 1: meridian.sessions.v1.Session
+	(*Grant)(nil),                  // 2: meridian.sessions.v1.Grant
+	(*ListSessionsRequest)(nil),    // 3: meridian.sessions.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),   // 4: meridian.sessions.v1.ListSessionsResponse
+	(*RevokeSessionRequest)(nil),   // 5: meridian.sessions.v1.RevokeSessionRequest
+	(*RevokeSessionResponse)(nil),  // 6: meridian.sessions.v1.RevokeSessionResponse
+	(*RevokeSessionsRequest)(nil),  // 7: meridian.sessions.v1.RevokeSessionsRequest
+	(*RevokeSessionsResponse)(nil), // 8: meridian.sessions.v1.RevokeSessionsResponse
+	(*ListGrantsRequest)(nil),      // 9: meridian.sessions.v1.ListGrantsRequest
+	(*ListGrantsResponse)(nil),     // 10: meridian.sessions.v1.ListGrantsResponse
+	(*RevokeGrantRequest)(nil),     // 11: meridian.sessions.v1.RevokeGrantRequest
+	(*RevokeGrantResponse)(nil),    // 12: meridian.sessions.v1.RevokeGrantResponse
+	(*RevokeTokensRequest)(nil),    // 13: meridian.sessions.v1.RevokeTokensRequest
+	(*RevokeTokensResponse)(nil),   // 14: meridian.sessions.v1.RevokeTokensResponse
+	(*Logout)(nil),                 // 15: meridian.sessions.v1.Logout
+	(*ListLogoutsRequest)(nil),     // 16: meridian.sessions.v1.ListLogoutsRequest
+	(*ListLogoutsResponse)(nil),    // 17: meridian.sessions.v1.ListLogoutsResponse
+	(*timestamppb.Timestamp)(nil),  // 18: google.protobuf.Timestamp
 }
 var file_meridian_sessions_v1_session_service_proto_depIdxs = []int32{
-	12, // 0: meridian.sessions.v1.Session.started_at:type_name -> google.protobuf.Timestamp
-	12, // 1: meridian.sessions.v1.Session.authenticated_at:type_name -> google.protobuf.Timestamp
-	12, // 2: meridian.sessions.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
-	12, // 3: meridian.sessions.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 4: meridian.sessions.v1.Grant.given_at:type_name -> google.protobuf.Timestamp
-	12, // 5: meridian.sessions.v1.Grant.refreshed_at:type_name -> google.protobuf.Timestamp
-	12, // 6: meridian.sessions.v1.Grant.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 7: meridian.sessions.v1.ListSessionsResponse.sessions:type_name -> meridian.sessions.v1.Session
-	1,  // 8: meridian.sessions.v1.ListGrantsResponse.grants:type_name -> meridian.sessions.v1.Grant
-	2,  // 9: meridian.sessions.v1.SessionService.ListSessions:input_type -> meridian.sessions.v1.ListSessionsRequest
-	4,  // 10: meridian.sessions.v1.SessionService.RevokeSession:input_type -> meridian.sessions.v1.RevokeSessionRequest
-	6,  // 11: meridian.sessions.v1.SessionService.RevokeSessions:input_type -> meridian.sessions.v1.RevokeSessionsRequest
-	8,  // 12: meridian.sessions.v1.SessionService.ListGrants:input_type -> meridian.sessions.v1.ListGrantsRequest
-	10, // 13: meridian.sessions.v1.SessionService.RevokeGrant:input_type -> meridian.sessions.v1.RevokeGrantRequest
-	3,  // 14: meridian.sessions.v1.SessionService.ListSessions:output_type -> meridian.sessions.v1.ListSessionsResponse
-	5,  // 15: meridian.sessions.v1.SessionService.RevokeSession:output_type -> meridian.sessions.v1.RevokeSessionResponse
-	7,  // 16: meridian.sessions.v1.SessionService.RevokeSessions:output_type -> meridian.sessions.v1.RevokeSessionsResponse
-	9,  // 17: meridian.sessions.v1.SessionService.ListGrants:output_type -> meridian.sessions.v1.ListGrantsResponse
-	11, // 18: meridian.sessions.v1.SessionService.RevokeGrant:output_type -> meridian.sessions.v1.RevokeGrantResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	18, // 0: meridian.sessions.v1.Session.started_at:type_name -> google.protobuf.Timestamp
+	18, // 1: meridian.sessions.v1.Session.authenticated_at:type_name -> google.protobuf.Timestamp
+	18, // 2: meridian.sessions.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
+	18, // 3: meridian.sessions.v1.Session.expires_at:type_name -> google.protobuf.Timestamp
+	18, // 4: meridian.sessions.v1.Grant.given_at:type_name -> google.protobuf.Timestamp
+	18, // 5: meridian.sessions.v1.Grant.refreshed_at:type_name -> google.protobuf.Timestamp
+	18, // 6: meridian.sessions.v1.Grant.expires_at:type_name -> google.protobuf.Timestamp
+	1,  // 7: meridian.sessions.v1.ListSessionsResponse.sessions:type_name -> meridian.sessions.v1.Session
+	2,  // 8: meridian.sessions.v1.ListGrantsResponse.grants:type_name -> meridian.sessions.v1.Grant
+	0,  // 9: meridian.sessions.v1.Logout.state:type_name -> meridian.sessions.v1.LogoutState
+	18, // 10: meridian.sessions.v1.Logout.next_at:type_name -> google.protobuf.Timestamp
+	18, // 11: meridian.sessions.v1.Logout.created_at:type_name -> google.protobuf.Timestamp
+	15, // 12: meridian.sessions.v1.ListLogoutsResponse.logouts:type_name -> meridian.sessions.v1.Logout
+	3,  // 13: meridian.sessions.v1.SessionService.ListSessions:input_type -> meridian.sessions.v1.ListSessionsRequest
+	5,  // 14: meridian.sessions.v1.SessionService.RevokeSession:input_type -> meridian.sessions.v1.RevokeSessionRequest
+	7,  // 15: meridian.sessions.v1.SessionService.RevokeSessions:input_type -> meridian.sessions.v1.RevokeSessionsRequest
+	9,  // 16: meridian.sessions.v1.SessionService.ListGrants:input_type -> meridian.sessions.v1.ListGrantsRequest
+	11, // 17: meridian.sessions.v1.SessionService.RevokeGrant:input_type -> meridian.sessions.v1.RevokeGrantRequest
+	13, // 18: meridian.sessions.v1.SessionService.RevokeTokens:input_type -> meridian.sessions.v1.RevokeTokensRequest
+	16, // 19: meridian.sessions.v1.SessionService.ListLogouts:input_type -> meridian.sessions.v1.ListLogoutsRequest
+	4,  // 20: meridian.sessions.v1.SessionService.ListSessions:output_type -> meridian.sessions.v1.ListSessionsResponse
+	6,  // 21: meridian.sessions.v1.SessionService.RevokeSession:output_type -> meridian.sessions.v1.RevokeSessionResponse
+	8,  // 22: meridian.sessions.v1.SessionService.RevokeSessions:output_type -> meridian.sessions.v1.RevokeSessionsResponse
+	10, // 23: meridian.sessions.v1.SessionService.ListGrants:output_type -> meridian.sessions.v1.ListGrantsResponse
+	12, // 24: meridian.sessions.v1.SessionService.RevokeGrant:output_type -> meridian.sessions.v1.RevokeGrantResponse
+	14, // 25: meridian.sessions.v1.SessionService.RevokeTokens:output_type -> meridian.sessions.v1.RevokeTokensResponse
+	17, // 26: meridian.sessions.v1.SessionService.ListLogouts:output_type -> meridian.sessions.v1.ListLogoutsResponse
+	20, // [20:27] is the sub-list for method output_type
+	13, // [13:20] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_meridian_sessions_v1_session_service_proto_init() }
@@ -966,13 +1437,14 @@ func file_meridian_sessions_v1_session_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_sessions_v1_session_service_proto_rawDesc), len(file_meridian_sessions_v1_session_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   12,
+			NumEnums:      1,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_meridian_sessions_v1_session_service_proto_goTypes,
 		DependencyIndexes: file_meridian_sessions_v1_session_service_proto_depIdxs,
+		EnumInfos:         file_meridian_sessions_v1_session_service_proto_enumTypes,
 		MessageInfos:      file_meridian_sessions_v1_session_service_proto_msgTypes,
 	}.Build()
 	File_meridian_sessions_v1_session_service_proto = out.File

@@ -140,27 +140,31 @@ func (x *ClientSettingsChanged) GetSettings() *ClientSettings {
 
 // ClientSettings is as in meridian.sessions.v1; enums by their numbers there.
 type ClientSettings struct {
-	state                  protoimpl.MessageState `protogen:"open.v1"`
-	Name                   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Authentication         int32                  `protobuf:"varint,2,opt,name=authentication,proto3" json:"authentication,omitempty"`
-	GrantTypes             []int32                `protobuf:"varint,3,rep,packed,name=grant_types,json=grantTypes,proto3" json:"grant_types,omitempty"`
-	RedirectUris           []string               `protobuf:"bytes,4,rep,name=redirect_uris,json=redirectUris,proto3" json:"redirect_uris,omitempty"`
-	PostLogoutRedirectUris []string               `protobuf:"bytes,5,rep,name=post_logout_redirect_uris,json=postLogoutRedirectUris,proto3" json:"post_logout_redirect_uris,omitempty"`
-	Scopes                 []string               `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	Resources              []string               `protobuf:"bytes,7,rep,name=resources,proto3" json:"resources,omitempty"`
-	ConsentRequired        bool                   `protobuf:"varint,8,opt,name=consent_required,json=consentRequired,proto3" json:"consent_required,omitempty"`
-	OrganizationRequired   bool                   `protobuf:"varint,9,opt,name=organization_required,json=organizationRequired,proto3" json:"organization_required,omitempty"`
-	PushedRequestsRequired bool                   `protobuf:"varint,10,opt,name=pushed_requests_required,json=pushedRequestsRequired,proto3" json:"pushed_requests_required,omitempty"`
-	AccessTokenSeconds     uint32                 `protobuf:"varint,11,opt,name=access_token_seconds,json=accessTokenSeconds,proto3" json:"access_token_seconds,omitempty"`
-	RefreshIdleSeconds     uint32                 `protobuf:"varint,12,opt,name=refresh_idle_seconds,json=refreshIdleSeconds,proto3" json:"refresh_idle_seconds,omitempty"`
-	RefreshAbsoluteSeconds uint32                 `protobuf:"varint,13,opt,name=refresh_absolute_seconds,json=refreshAbsoluteSeconds,proto3" json:"refresh_absolute_seconds,omitempty"`
-	RefreshGraceSeconds    *uint32                `protobuf:"varint,14,opt,name=refresh_grace_seconds,json=refreshGraceSeconds,proto3,oneof" json:"refresh_grace_seconds,omitempty"`
-	RefreshLifetime        int32                  `protobuf:"varint,15,opt,name=refresh_lifetime,json=refreshLifetime,proto3" json:"refresh_lifetime,omitempty"`
-	IdTokenAlgorithm       string                 `protobuf:"bytes,16,opt,name=id_token_algorithm,json=idTokenAlgorithm,proto3" json:"id_token_algorithm,omitempty"`
-	Jwks                   string                 `protobuf:"bytes,17,opt,name=jwks,proto3" json:"jwks,omitempty"`
-	ServiceAccount         string                 `protobuf:"bytes,18,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
-	unknownFields          protoimpl.UnknownFields
-	sizeCache              protoimpl.SizeCache
+	state                            protoimpl.MessageState `protogen:"open.v1"`
+	Name                             string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Authentication                   int32                  `protobuf:"varint,2,opt,name=authentication,proto3" json:"authentication,omitempty"`
+	GrantTypes                       []int32                `protobuf:"varint,3,rep,packed,name=grant_types,json=grantTypes,proto3" json:"grant_types,omitempty"`
+	RedirectUris                     []string               `protobuf:"bytes,4,rep,name=redirect_uris,json=redirectUris,proto3" json:"redirect_uris,omitempty"`
+	PostLogoutRedirectUris           []string               `protobuf:"bytes,5,rep,name=post_logout_redirect_uris,json=postLogoutRedirectUris,proto3" json:"post_logout_redirect_uris,omitempty"`
+	Scopes                           []string               `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	Resources                        []string               `protobuf:"bytes,7,rep,name=resources,proto3" json:"resources,omitempty"`
+	ConsentRequired                  bool                   `protobuf:"varint,8,opt,name=consent_required,json=consentRequired,proto3" json:"consent_required,omitempty"`
+	OrganizationRequired             bool                   `protobuf:"varint,9,opt,name=organization_required,json=organizationRequired,proto3" json:"organization_required,omitempty"`
+	PushedRequestsRequired           bool                   `protobuf:"varint,10,opt,name=pushed_requests_required,json=pushedRequestsRequired,proto3" json:"pushed_requests_required,omitempty"`
+	AccessTokenSeconds               uint32                 `protobuf:"varint,11,opt,name=access_token_seconds,json=accessTokenSeconds,proto3" json:"access_token_seconds,omitempty"`
+	RefreshIdleSeconds               uint32                 `protobuf:"varint,12,opt,name=refresh_idle_seconds,json=refreshIdleSeconds,proto3" json:"refresh_idle_seconds,omitempty"`
+	RefreshAbsoluteSeconds           uint32                 `protobuf:"varint,13,opt,name=refresh_absolute_seconds,json=refreshAbsoluteSeconds,proto3" json:"refresh_absolute_seconds,omitempty"`
+	RefreshGraceSeconds              *uint32                `protobuf:"varint,14,opt,name=refresh_grace_seconds,json=refreshGraceSeconds,proto3,oneof" json:"refresh_grace_seconds,omitempty"`
+	RefreshLifetime                  int32                  `protobuf:"varint,15,opt,name=refresh_lifetime,json=refreshLifetime,proto3" json:"refresh_lifetime,omitempty"`
+	IdTokenAlgorithm                 string                 `protobuf:"bytes,16,opt,name=id_token_algorithm,json=idTokenAlgorithm,proto3" json:"id_token_algorithm,omitempty"`
+	Jwks                             string                 `protobuf:"bytes,17,opt,name=jwks,proto3" json:"jwks,omitempty"`
+	ServiceAccount                   string                 `protobuf:"bytes,18,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
+	DpopRequired                     bool                   `protobuf:"varint,19,opt,name=dpop_required,json=dpopRequired,proto3" json:"dpop_required,omitempty"`
+	CertificateBound                 bool                   `protobuf:"varint,20,opt,name=certificate_bound,json=certificateBound,proto3" json:"certificate_bound,omitempty"`
+	BackchannelLogoutUri             string                 `protobuf:"bytes,21,opt,name=backchannel_logout_uri,json=backchannelLogoutUri,proto3" json:"backchannel_logout_uri,omitempty"`
+	BackchannelLogoutSessionRequired bool                   `protobuf:"varint,22,opt,name=backchannel_logout_session_required,json=backchannelLogoutSessionRequired,proto3" json:"backchannel_logout_session_required,omitempty"`
+	unknownFields                    protoimpl.UnknownFields
+	sizeCache                        protoimpl.SizeCache
 }
 
 func (x *ClientSettings) Reset() {
@@ -317,6 +321,34 @@ func (x *ClientSettings) GetServiceAccount() string {
 		return x.ServiceAccount
 	}
 	return ""
+}
+
+func (x *ClientSettings) GetDpopRequired() bool {
+	if x != nil {
+		return x.DpopRequired
+	}
+	return false
+}
+
+func (x *ClientSettings) GetCertificateBound() bool {
+	if x != nil {
+		return x.CertificateBound
+	}
+	return false
+}
+
+func (x *ClientSettings) GetBackchannelLogoutUri() string {
+	if x != nil {
+		return x.BackchannelLogoutUri
+	}
+	return ""
+}
+
+func (x *ClientSettings) GetBackchannelLogoutSessionRequired() bool {
+	if x != nil {
+		return x.BackchannelLogoutSessionRequired
+	}
+	return false
 }
 
 // ClientDisabled refuses the client and the tokens that it has.
@@ -617,6 +649,70 @@ func (x *ClientSecretRevoked) GetSecret() string {
 	return ""
 }
 
+// ClientTokenRevoked ends one access token that a client has of its own, before its
+// time. It is in the log of the client.
+type ClientTokenRevoked struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Client string                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	// The claim jti.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// When it would have ended.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientTokenRevoked) Reset() {
+	*x = ClientTokenRevoked{}
+	mi := &file_meridian_sessions_event_v1_client_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientTokenRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientTokenRevoked) ProtoMessage() {}
+
+func (x *ClientTokenRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_event_v1_client_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientTokenRevoked.ProtoReflect.Descriptor instead.
+func (*ClientTokenRevoked) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_event_v1_client_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ClientTokenRevoked) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *ClientTokenRevoked) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *ClientTokenRevoked) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
 var File_meridian_sessions_event_v1_client_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_event_v1_client_proto_rawDesc = "" +
@@ -628,7 +724,7 @@ const file_meridian_sessions_event_v1_client_proto_rawDesc = "" +
 	"\bsettings\x18\x03 \x01(\v2*.meridian.sessions.event.v1.ClientSettingsR\bsettings\"w\n" +
 	"\x15ClientSettingsChanged\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12F\n" +
-	"\bsettings\x18\x02 \x01(\v2*.meridian.sessions.event.v1.ClientSettingsR\bsettings\"\xa4\x06\n" +
+	"\bsettings\x18\x02 \x01(\v2*.meridian.sessions.event.v1.ClientSettingsR\bsettings\"\xfb\a\n" +
 	"\x0eClientSettings\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x0eauthentication\x18\x02 \x01(\x05R\x0eauthentication\x12\x1f\n" +
@@ -649,7 +745,11 @@ const file_meridian_sessions_event_v1_client_proto_rawDesc = "" +
 	"\x10refresh_lifetime\x18\x0f \x01(\x05R\x0frefreshLifetime\x12,\n" +
 	"\x12id_token_algorithm\x18\x10 \x01(\tR\x10idTokenAlgorithm\x12\x12\n" +
 	"\x04jwks\x18\x11 \x01(\tR\x04jwks\x12'\n" +
-	"\x0fservice_account\x18\x12 \x01(\tR\x0eserviceAccountB\x18\n" +
+	"\x0fservice_account\x18\x12 \x01(\tR\x0eserviceAccount\x12#\n" +
+	"\rdpop_required\x18\x13 \x01(\bR\fdpopRequired\x12+\n" +
+	"\x11certificate_bound\x18\x14 \x01(\bR\x10certificateBound\x124\n" +
+	"\x16backchannel_logout_uri\x18\x15 \x01(\tR\x14backchannelLogoutUri\x12M\n" +
+	"#backchannel_logout_session_required\x18\x16 \x01(\bR backchannelLogoutSessionRequiredB\x18\n" +
 	"\x16_refresh_grace_seconds\"(\n" +
 	"\x0eClientDisabled\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\"'\n" +
@@ -667,7 +767,12 @@ const file_meridian_sessions_event_v1_client_proto_rawDesc = "" +
 	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"E\n" +
 	"\x13ClientSecretRevoked\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secretB\x8a\x02\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"}\n" +
+	"\x12ClientTokenRevoked\x12\x16\n" +
+	"\x06client\x18\x01 \x01(\tR\x06client\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\x129\n" +
+	"\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAtB\x8a\x02\n" +
 	"\x1ecom.meridian.sessions.event.v1B\vClientProtoP\x01ZPgithub.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1;eventv1\xa2\x02\x03MSE\xaa\x02\x1aMeridian.Sessions.Event.V1\xca\x02\x1aMeridian\\Sessions\\Event\\V1\xe2\x02&Meridian\\Sessions\\Event\\V1\\GPBMetadata\xea\x02\x1dMeridian::Sessions::Event::V1b\x06proto3"
 
 var (
@@ -682,7 +787,7 @@ func file_meridian_sessions_event_v1_client_proto_rawDescGZIP() []byte {
 	return file_meridian_sessions_event_v1_client_proto_rawDescData
 }
 
-var file_meridian_sessions_event_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_meridian_sessions_event_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_meridian_sessions_event_v1_client_proto_goTypes = []any{
 	(*ClientCreated)(nil),             // 0: meridian.sessions.event.v1.ClientCreated
 	(*ClientSettingsChanged)(nil),     // 1: meridian.sessions.event.v1.ClientSettingsChanged
@@ -693,17 +798,19 @@ var file_meridian_sessions_event_v1_client_proto_goTypes = []any{
 	(*ClientSecretAdded)(nil),         // 6: meridian.sessions.event.v1.ClientSecretAdded
 	(*ClientSecretExpiryChanged)(nil), // 7: meridian.sessions.event.v1.ClientSecretExpiryChanged
 	(*ClientSecretRevoked)(nil),       // 8: meridian.sessions.event.v1.ClientSecretRevoked
-	(*timestamppb.Timestamp)(nil),     // 9: google.protobuf.Timestamp
+	(*ClientTokenRevoked)(nil),        // 9: meridian.sessions.event.v1.ClientTokenRevoked
+	(*timestamppb.Timestamp)(nil),     // 10: google.protobuf.Timestamp
 }
 var file_meridian_sessions_event_v1_client_proto_depIdxs = []int32{
-	2, // 0: meridian.sessions.event.v1.ClientCreated.settings:type_name -> meridian.sessions.event.v1.ClientSettings
-	2, // 1: meridian.sessions.event.v1.ClientSettingsChanged.settings:type_name -> meridian.sessions.event.v1.ClientSettings
-	9, // 2: meridian.sessions.event.v1.ClientSecretExpiryChanged.expires_at:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2,  // 0: meridian.sessions.event.v1.ClientCreated.settings:type_name -> meridian.sessions.event.v1.ClientSettings
+	2,  // 1: meridian.sessions.event.v1.ClientSettingsChanged.settings:type_name -> meridian.sessions.event.v1.ClientSettings
+	10, // 2: meridian.sessions.event.v1.ClientSecretExpiryChanged.expires_at:type_name -> google.protobuf.Timestamp
+	10, // 3: meridian.sessions.event.v1.ClientTokenRevoked.expires_at:type_name -> google.protobuf.Timestamp
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_meridian_sessions_event_v1_client_proto_init() }
@@ -718,7 +825,7 @@ func file_meridian_sessions_event_v1_client_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_sessions_event_v1_client_proto_rawDesc), len(file_meridian_sessions_event_v1_client_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

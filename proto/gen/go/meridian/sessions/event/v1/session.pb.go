@@ -579,6 +579,61 @@ func (x *ConsentWithdrawn) GetClient() string {
 	return ""
 }
 
+// TokensRevoked ends all that was given until then for an organization, or by a client.
+// It is in the log of the organization, or of the client.
+type TokensRevoked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of both is there.
+	Organization  string `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Client        string `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokensRevoked) Reset() {
+	*x = TokensRevoked{}
+	mi := &file_meridian_sessions_event_v1_session_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokensRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokensRevoked) ProtoMessage() {}
+
+func (x *TokensRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_event_v1_session_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokensRevoked.ProtoReflect.Descriptor instead.
+func (*TokensRevoked) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_event_v1_session_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TokensRevoked) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *TokensRevoked) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
 var File_meridian_sessions_event_v1_session_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_event_v1_session_proto_rawDesc = "" +
@@ -621,6 +676,9 @@ const file_meridian_sessions_event_v1_session_proto_rawDesc = "" +
 	"\x06scopes\x18\x03 \x03(\tR\x06scopes\">\n" +
 	"\x10ConsentWithdrawn\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\"K\n" +
+	"\rTokensRevoked\x12\"\n" +
+	"\forganization\x18\x01 \x01(\tR\forganization\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client*\xc6\x01\n" +
 	"\n" +
 	"Revocation\x12\x1a\n" +
@@ -646,7 +704,7 @@ func file_meridian_sessions_event_v1_session_proto_rawDescGZIP() []byte {
 }
 
 var file_meridian_sessions_event_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meridian_sessions_event_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_meridian_sessions_event_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_meridian_sessions_event_v1_session_proto_goTypes = []any{
 	(Revocation)(0),               // 0: meridian.sessions.event.v1.Revocation
 	(*SessionStarted)(nil),        // 1: meridian.sessions.event.v1.SessionStarted
@@ -656,14 +714,15 @@ var file_meridian_sessions_event_v1_session_proto_goTypes = []any{
 	(*GrantRevoked)(nil),          // 5: meridian.sessions.event.v1.GrantRevoked
 	(*ConsentGiven)(nil),          // 6: meridian.sessions.event.v1.ConsentGiven
 	(*ConsentWithdrawn)(nil),      // 7: meridian.sessions.event.v1.ConsentWithdrawn
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*TokensRevoked)(nil),         // 8: meridian.sessions.event.v1.TokensRevoked
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_meridian_sessions_event_v1_session_proto_depIdxs = []int32{
-	8, // 0: meridian.sessions.event.v1.SessionStarted.authenticated_at:type_name -> google.protobuf.Timestamp
-	8, // 1: meridian.sessions.event.v1.SessionStarted.expires_at:type_name -> google.protobuf.Timestamp
-	8, // 2: meridian.sessions.event.v1.SessionStrengthened.authenticated_at:type_name -> google.protobuf.Timestamp
+	9, // 0: meridian.sessions.event.v1.SessionStarted.authenticated_at:type_name -> google.protobuf.Timestamp
+	9, // 1: meridian.sessions.event.v1.SessionStarted.expires_at:type_name -> google.protobuf.Timestamp
+	9, // 2: meridian.sessions.event.v1.SessionStrengthened.authenticated_at:type_name -> google.protobuf.Timestamp
 	0, // 3: meridian.sessions.event.v1.SessionRevoked.reason:type_name -> meridian.sessions.event.v1.Revocation
-	8, // 4: meridian.sessions.event.v1.GrantGiven.expires_at:type_name -> google.protobuf.Timestamp
+	9, // 4: meridian.sessions.event.v1.GrantGiven.expires_at:type_name -> google.protobuf.Timestamp
 	0, // 5: meridian.sessions.event.v1.GrantRevoked.reason:type_name -> meridian.sessions.event.v1.Revocation
 	6, // [6:6] is the sub-list for method output_type
 	6, // [6:6] is the sub-list for method input_type
@@ -683,7 +742,7 @@ func file_meridian_sessions_event_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_sessions_event_v1_session_proto_rawDesc), len(file_meridian_sessions_event_v1_session_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -46,8 +46,8 @@ type KeyServiceClient interface {
 	// ListSigningKeys lists all that are not deleted, oldest first.
 	ListSigningKeys(context.Context, *v1.ListSigningKeysRequest) (*v1.ListSigningKeysResponse, error)
 	// RotateSigningKey makes the next key of a region and algorithm now. It is published
-	// first, and signs from its time on. In an emergency it signs at once, and the one
-	// before is removed: what it signed is refused.
+	// first, and signs from its time on. In an emergency it signs at once, and those
+	// before are removed: what they signed is refused.
 	//
 	// Errors: INVALID_FIELD (region), LIMIT_REACHED (the next key is waiting already;
 	// not in an emergency), KEY_ELSEWHERE (the region must make its own).
@@ -111,8 +111,8 @@ type KeyServiceHandler interface {
 	// ListSigningKeys lists all that are not deleted, oldest first.
 	ListSigningKeys(context.Context, *v1.ListSigningKeysRequest) (*v1.ListSigningKeysResponse, error)
 	// RotateSigningKey makes the next key of a region and algorithm now. It is published
-	// first, and signs from its time on. In an emergency it signs at once, and the one
-	// before is removed: what it signed is refused.
+	// first, and signs from its time on. In an emergency it signs at once, and those
+	// before are removed: what they signed is refused.
 	//
 	// Errors: INVALID_FIELD (region), LIMIT_REACHED (the next key is waiting already;
 	// not in an emergency), KEY_ELSEWHERE (the region must make its own).

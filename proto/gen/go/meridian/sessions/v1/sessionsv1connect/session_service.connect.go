@@ -48,6 +48,12 @@ const (
 	// SessionServiceRevokeGrantProcedure is the fully-qualified name of the SessionService's
 	// RevokeGrant RPC.
 	SessionServiceRevokeGrantProcedure = "/meridian.sessions.v1.SessionService/RevokeGrant"
+	// SessionServiceRevokeTokensProcedure is the fully-qualified name of the SessionService's
+	// RevokeTokens RPC.
+	SessionServiceRevokeTokensProcedure = "/meridian.sessions.v1.SessionService/RevokeTokens"
+	// SessionServiceListLogoutsProcedure is the fully-qualified name of the SessionService's
+	// ListLogouts RPC.
+	SessionServiceListLogoutsProcedure = "/meridian.sessions.v1.SessionService/ListLogouts"
 )
 
 // SessionServiceClient is a client for the meridian.sessions.v1.SessionService service.
@@ -74,6 +80,17 @@ type SessionServiceClient interface {
 	//
 	// Errors: NOT_FOUND.
 	RevokeGrant(context.Context, *v1.RevokeGrantRequest) (*v1.RevokeGrantResponse, error)
+	// RevokeTokens ends all that was given until now for an organization or, with a
+	// client of the organization's own or, without one, of the platform's, by that client:
+	// access tokens at once, refresh tokens at their next use.
+	//
+	// Errors: NOT_FOUND (organization, client), INVALID_FIELD (neither is named).
+	RevokeTokens(context.Context, *v1.RevokeTokensRequest) (*v1.RevokeTokensResponse, error)
+	// ListLogouts lists which clients were told, or are being told, that sessions of a
+	// user have ended, newest first. What is a week old is not there any more.
+	//
+	// Errors: NOT_FOUND.
+	ListLogouts(context.Context, *v1.ListLogoutsRequest) (*v1.ListLogoutsResponse, error)
 }
 
 // NewSessionServiceClient constructs a client for the meridian.sessions.v1.SessionService service.
@@ -122,6 +139,20 @@ func NewSessionServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		revokeTokens: connect.NewClient[v1.RevokeTokensRequest, v1.RevokeTokensResponse](
+			httpClient,
+			baseURL+SessionServiceRevokeTokensProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("RevokeTokens")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		listLogouts: connect.NewClient[v1.ListLogoutsRequest, v1.ListLogoutsResponse](
+			httpClient,
+			baseURL+SessionServiceListLogoutsProcedure,
+			connect.WithSchema(sessionServiceMethods.ByName("ListLogouts")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -132,6 +163,8 @@ type sessionServiceClient struct {
 	revokeSessions *connect.Client[v1.RevokeSessionsRequest, v1.RevokeSessionsResponse]
 	listGrants     *connect.Client[v1.ListGrantsRequest, v1.ListGrantsResponse]
 	revokeGrant    *connect.Client[v1.RevokeGrantRequest, v1.RevokeGrantResponse]
+	revokeTokens   *connect.Client[v1.RevokeTokensRequest, v1.RevokeTokensResponse]
+	listLogouts    *connect.Client[v1.ListLogoutsRequest, v1.ListLogoutsResponse]
 }
 
 // ListSessions calls meridian.sessions.v1.SessionService.ListSessions.
@@ -179,6 +212,24 @@ func (c *sessionServiceClient) RevokeGrant(ctx context.Context, req *v1.RevokeGr
 	return nil, err
 }
 
+// RevokeTokens calls meridian.sessions.v1.SessionService.RevokeTokens.
+func (c *sessionServiceClient) RevokeTokens(ctx context.Context, req *v1.RevokeTokensRequest) (*v1.RevokeTokensResponse, error) {
+	response, err := c.revokeTokens.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListLogouts calls meridian.sessions.v1.SessionService.ListLogouts.
+func (c *sessionServiceClient) ListLogouts(ctx context.Context, req *v1.ListLogoutsRequest) (*v1.ListLogoutsResponse, error) {
+	response, err := c.listLogouts.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // SessionServiceHandler is an implementation of the meridian.sessions.v1.SessionService service.
 type SessionServiceHandler interface {
 	// ListSessions lists a user's live sessions, newest first.
@@ -203,6 +254,17 @@ type SessionServiceHandler interface {
 	//
 	// Errors: NOT_FOUND.
 	RevokeGrant(context.Context, *v1.RevokeGrantRequest) (*v1.RevokeGrantResponse, error)
+	// RevokeTokens ends all that was given until now for an organization or, with a
+	// client of the organization's own or, without one, of the platform's, by that client:
+	// access tokens at once, refresh tokens at their next use.
+	//
+	// Errors: NOT_FOUND (organization, client), INVALID_FIELD (neither is named).
+	RevokeTokens(context.Context, *v1.RevokeTokensRequest) (*v1.RevokeTokensResponse, error)
+	// ListLogouts lists which clients were told, or are being told, that sessions of a
+	// user have ended, newest first. What is a week old is not there any more.
+	//
+	// Errors: NOT_FOUND.
+	ListLogouts(context.Context, *v1.ListLogoutsRequest) (*v1.ListLogoutsResponse, error)
 }
 
 // NewSessionServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -247,6 +309,20 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	sessionServiceRevokeTokensHandler := connect.NewUnaryHandlerSimple(
+		SessionServiceRevokeTokensProcedure,
+		svc.RevokeTokens,
+		connect.WithSchema(sessionServiceMethods.ByName("RevokeTokens")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	sessionServiceListLogoutsHandler := connect.NewUnaryHandlerSimple(
+		SessionServiceListLogoutsProcedure,
+		svc.ListLogouts,
+		connect.WithSchema(sessionServiceMethods.ByName("ListLogouts")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meridian.sessions.v1.SessionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case SessionServiceListSessionsProcedure:
@@ -259,6 +335,10 @@ func NewSessionServiceHandler(svc SessionServiceHandler, opts ...connect.Handler
 			sessionServiceListGrantsHandler.ServeHTTP(w, r)
 		case SessionServiceRevokeGrantProcedure:
 			sessionServiceRevokeGrantHandler.ServeHTTP(w, r)
+		case SessionServiceRevokeTokensProcedure:
+			sessionServiceRevokeTokensHandler.ServeHTTP(w, r)
+		case SessionServiceListLogoutsProcedure:
+			sessionServiceListLogoutsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -286,4 +366,12 @@ func (UnimplementedSessionServiceHandler) ListGrants(context.Context, *v1.ListGr
 
 func (UnimplementedSessionServiceHandler) RevokeGrant(context.Context, *v1.RevokeGrantRequest) (*v1.RevokeGrantResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.SessionService.RevokeGrant is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) RevokeTokens(context.Context, *v1.RevokeTokensRequest) (*v1.RevokeTokensResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.SessionService.RevokeTokens is not implemented"))
+}
+
+func (UnimplementedSessionServiceHandler) ListLogouts(context.Context, *v1.ListLogoutsRequest) (*v1.ListLogoutsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.SessionService.ListLogouts is not implemented"))
 }
