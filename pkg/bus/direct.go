@@ -27,11 +27,12 @@ const (
 
 // directGet is the request of a direct get.
 type directGet struct {
-	Sequence uint64 `json:"seq,omitempty"`
-	NextBy   string `json:"next_by_subj,omitempty"`
-	LastBy   string `json:"last_by_subj,omitempty"`
-	Batch    int    `json:"batch,omitempty"`
-	MaxBytes int    `json:"max_bytes,omitempty"`
+	Sequence  uint64     `json:"seq,omitempty"`
+	StartTime *time.Time `json:"start_time,omitempty"`
+	NextBy    string     `json:"next_by_subj,omitempty"`
+	LastBy    string     `json:"last_by_subj,omitempty"`
+	Batch     int        `json:"batch,omitempty"`
+	MaxBytes  int        `json:"max_bytes,omitempty"`
 }
 
 func (g directGet) encode() []byte {
@@ -129,33 +130,43 @@ type leaderGet struct {
 		Description string `json:"description"`
 	} `json:"error"`
 	Message *struct {
-		Subject string `json:"subject"`
-		Header  []byte `json:"hdrs"`
+		Subject  string `json:"subject"`
+		Sequence uint64 `json:"seq"`
+		Header   []byte `json:"hdrs"`
 	} `json:"message"`
 }
 
 func (b *Bus) lastIn(ctx context.Context, stream, log string) (uint64, error) {
+	m, _, err := b.getOfLeader(ctx, stream, directGet{LastBy: logFilter(log)})
+	return m.LogSequence, err
+}
+
+// getOfLeader returns the headers of a message as the stream's leader has it: no
+// acknowledged one is missed. One that the relay did not write has no log.
+func (b *Bus) getOfLeader(ctx context.Context, stream string, request directGet) (m Message, found bool, err error) {
 	ctx, cancel := b.line.request(ctx, getTimeout)
 	defer cancel()
-	raw, err := b.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, directGet{LastBy: logFilter(log)}.encode())
+	raw, err := b.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, request.encode())
 	if err != nil {
-		return 0, unavailable("the event bus did not answer", fmt.Errorf("last of a log in %s: %w", stream, err))
+		return Message{}, false, unavailable("the event bus did not answer", fmt.Errorf("get of the leader of %s: %w", stream, err))
 	}
 	var answer leaderGet
 	if err := json.Unmarshal(raw.Data, &answer); err != nil {
-		return 0, unavailable("the event bus answered something else", err)
+		return Message{}, false, unavailable("the event bus answered something else", err)
 	}
 	switch {
 	case answer.Error != nil && answer.Error.Code == 404:
-		return 0, nil
+		return Message{}, false, nil
 	case answer.Error != nil:
-		return 0, unavailable("the event bus refused to read", errors.New(answer.Error.Description))
+		return Message{}, false, unavailable("the event bus refused to read", errors.New(answer.Error.Description))
 	case answer.Message == nil:
-		return 0, unavailable("the event bus answered something else", nil)
+		return Message{}, false, unavailable("the event bus answered something else", nil)
 	}
 	header, err := nats.DecodeHeadersMsg(answer.Message.Header)
 	if err != nil {
-		return 0, nil // not a message of the relay
+		header = nil // not a message of the relay
 	}
-	return newMessage(stream, answer.Message.Subject, header, nil).LogSequence, nil
+	m = newMessage(stream, answer.Message.Subject, header, nil)
+	m.Sequence = answer.Message.Sequence
+	return m, true, nil
 }

@@ -103,8 +103,10 @@ func (f *Follower) follow(ctx context.Context, s bus.Stream) {
 			continue
 		}
 		pause = firstPause
-		f.fresh.started(s, reader.Start())
+		// In this order: a heartbeat whose position is passed from here on counts only
+		// for those who have asked for what was before.
 		f.missed(!first)
+		f.fresh.started(s, reader.Start())
 		first = false
 		f.read(ctx, s, reader)
 		reader.Close()
