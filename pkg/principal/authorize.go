@@ -15,6 +15,9 @@ import (
 // A service that calls for p is not held to p's scopes: p called a procedure of that
 // service, and how it is done is the service's to say.
 //
+// Who calls with an access token has no level. It may call what says which permission
+// on the organization is needed, and AuthorizeSubject, which comes after, asks for that.
+//
 // Errors: ACCESS_DENIED; TOKEN_MISSING for nobody; ORGANIZATION_STATE for a token
 // whose organization may not be used; and for another organization's token
 // NOT_FOUND, as if the organization did not exist.
@@ -38,10 +41,13 @@ func Authorize(p Principal, procedure string, access *commonv1.Access, organizat
 		}
 		return nil
 	case commonv1.Scope_SCOPE_PLATFORM:
-		if p.Organization != "" {
+		if p.Organization != "" || p.subjected() {
 			return denied("only platform tokens may call this")
 		}
 	case commonv1.Scope_SCOPE_ORGANIZATION:
+		if p.subjected() {
+			return reachOwn(p, access, organization)
+		}
 		if err := reach(p, organization); err != nil {
 			return err
 		}
@@ -66,7 +72,11 @@ func (p Principal) Usable() error {
 
 // scoped says whether p's scopes have a procedure.
 func (p Principal) scoped(procedure string) bool {
-	if len(p.Scopes) == 0 {
+	if p.subjected() {
+		if len(p.Scopes) == 1 && p.Scopes[0] == AllScopes {
+			return true
+		}
+	} else if len(p.Scopes) == 0 {
 		return true
 	}
 	name := strings.TrimPrefix(procedure, "/")
@@ -87,6 +97,19 @@ func reach(p Principal, organization string) error {
 	default:
 		return OrganizationNotFound()
 	}
+}
+
+// reachOwn is reach for an access token, which reaches one organization or none.
+func reachOwn(p Principal, access *commonv1.Access, organization string) error {
+	switch {
+	case organization == "":
+		return denied("only platform tokens may call this without an organization")
+	case p.Organization != organization:
+		return OrganizationNotFound()
+	case access.GetPermission() == "":
+		return denied("nobody may call this with an access token")
+	}
+	return nil
 }
 
 // OrganizationNotFound is the answer for an organization that is absent and for

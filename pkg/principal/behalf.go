@@ -13,10 +13,11 @@ import (
 // OnBehalfOfHeader names the user for whom the owner of an API token calls.
 const OnBehalfOfHeader = "Meridian-On-Behalf-Of"
 
-// Delegation says what users may do in organizations.
+// Delegation says what users and service accounts may do in organizations.
 type Delegation interface {
-	// Allowed says whether a user has a permission on an organization.
-	Allowed(ctx context.Context, user, organization, permission string) (bool, error)
+	// Allowed says whether a user or service account, by its id, has a permission on an
+	// organization. The context has the caller.
+	Allowed(ctx context.Context, subject, organization, permission string) (bool, error)
 }
 
 // OnBehalf returns the caller with the user whom the request's header names, if it
@@ -38,25 +39,28 @@ func OnBehalf(caller Principal, header http.Header) (Principal, error) {
 	return caller, nil
 }
 
-// AuthorizeOnBehalf says whether the user on whose behalf p calls may do what a
-// procedure with this access does. It comes after Authorize.
+// AuthorizeSubject says whether the subject of p, if it has one, may do what a procedure
+// with this access does: the user on whose behalf it calls, or whoever has the access
+// token that it calls with. It comes after Authorize, and is asked again wherever a
+// service passes p on.
 //
 // Errors: ACCESS_DENIED, and those of d.
-func AuthorizeOnBehalf(ctx context.Context, p Principal, access *commonv1.Access, organization string, d Delegation) error {
+func AuthorizeSubject(ctx context.Context, p Principal, access *commonv1.Access, organization string, d Delegation) error {
+	subject := p.Subject()
 	switch {
-	case p.OnBehalfOf == "":
+	case subject == "":
 		return nil
 	case access.GetPermission() == "" || organization == "":
-		return denied("nobody may call this on behalf of a user")
+		return denied("nobody may call this on behalf of a user, or with an access token")
 	case d == nil:
 		return fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE, "this process cannot decide what users may do")
 	}
-	allowed, err := d.Allowed(ctx, p.OnBehalfOf, organization, access.GetPermission())
+	allowed, err := d.Allowed(ctx, subject, organization, access.GetPermission())
 	if err != nil {
 		return err
 	}
 	if !allowed {
-		return denied("the user may not do this").With("permission", access.GetPermission())
+		return denied("the subject may not do this").With("permission", access.GetPermission())
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (u users) Allowed(_ context.Context, user, organization, permission string)
 	return u(user, organization, permission)
 }
 
-func TestAuthorizeOnBehalf(t *testing.T) {
+func TestAuthorizeSubject(t *testing.T) {
 	t.Parallel()
 	user := id.New(id.User)
 	caller := principal.Principal{Kind: principal.APIToken, ID: "tok_1", Level: commonv1.Level_LEVEL_ADMIN, OnBehalfOf: user}
@@ -85,7 +85,7 @@ func TestAuthorizeOnBehalf(t *testing.T) {
 		"nobody to ask":                {caller, members, acme, nil, commonv1.Reason_SERVICE_UNAVAILABLE},
 		"whoever is asked is away too": {caller, members, acme, users(func(_, _, _ string) (bool, error) { return true, away }), commonv1.Reason_DEFECT},
 	} {
-		err := principal.AuthorizeOnBehalf(t.Context(), c.caller, c.access, c.organization, c.delegation)
+		err := principal.AuthorizeSubject(t.Context(), c.caller, c.access, c.organization, c.delegation)
 		switch {
 		case c.want == commonv1.Reason_REASON_UNSPECIFIED && err != nil,
 			c.want == commonv1.Reason_DEFECT && !errors.Is(err, away),

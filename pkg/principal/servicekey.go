@@ -92,6 +92,7 @@ type callerClaims struct {
 	Scopes       []string       `json:"scopes,omitempty"`
 	Account      string         `json:"account,omitempty"`
 	OnBehalfOf   string         `json:"for,omitempty"`
+	By           string         `json:"by,omitempty"`
 	// Via and From are of a call that was forwarded: what the caller's Via was, and
 	// the region that forwarded it.
 	Via  string `json:"via,omitempty"`
@@ -122,7 +123,7 @@ func (k *ServiceKey) Forward(service, region, audience string, caller Principal)
 func claimsOf(caller Principal) *callerClaims {
 	return &callerClaims{
 		Kind: caller.Kind, ID: caller.ID, Organization: caller.Organization, Level: caller.Level,
-		Scopes: caller.Scopes, Account: caller.ServiceAccount, OnBehalfOf: caller.OnBehalfOf,
+		Scopes: caller.Scopes, Account: caller.ServiceAccount, OnBehalfOf: caller.OnBehalfOf, By: caller.By,
 	}
 }
 
@@ -190,7 +191,20 @@ func (c *serviceClaims) plausible() bool {
 		return false
 	}
 	_, level := commonv1.Level_name[int32(c.Caller.Level)]
-	return level && c.Caller.Kind.defined() && c.Caller.ID != ""
+	return level && c.Caller.Kind.defined() && c.Caller.ID != "" && c.Caller.subjected()
+}
+
+// subjected says whether a caller with an access token is one that OfAccessToken makes:
+// it has no level, and is a user or service account.
+func (c *callerClaims) subjected() bool {
+	switch c.Kind {
+	case User:
+		return c.Level == 0 && id.Valid(id.User, c.ID) && c.By != ""
+	case ServiceAccount:
+		return c.Level == 0 && id.Valid(id.ServiceAccount, c.ID) && c.By != ""
+	default:
+		return c.By == ""
+	}
 }
 
 func (c *serviceClaims) principal() Principal {
@@ -201,7 +215,7 @@ func (c *serviceClaims) principal() Principal {
 	p := Principal{
 		Kind: c.Caller.Kind, ID: c.Caller.ID, Organization: c.Caller.Organization,
 		Level: c.Caller.Level, Scopes: c.Caller.Scopes, ServiceAccount: c.Caller.Account,
-		OnBehalfOf: c.Caller.OnBehalfOf, Via: c.Issuer, Expires: expires,
+		OnBehalfOf: c.Caller.OnBehalfOf, By: c.Caller.By, Via: c.Issuer, Expires: expires,
 	}
 	if c.Caller.From != "" {
 		p.Via, p.ForwardedFrom = c.Caller.Via, c.Caller.From
@@ -216,8 +230,8 @@ func (k *ServiceKey) now() time.Time {
 	return k.Clock()
 }
 
-// LooksMinted says whether a bearer has the form of a token by Mint, so that
-// Verify is to be asked and no other verifier.
+// LooksMinted says whether a bearer has the form of a token by Mint, or of an access
+// token, so that no verifier of API tokens is to be asked.
 func LooksMinted(bearer secret.String) bool {
 	text := bearer.Reveal()
 	return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2

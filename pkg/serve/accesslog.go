@@ -115,6 +115,9 @@ func (a *accessLog) record(ctx context.Context, o outcome) {
 		slog.Int("request_bytes", o.in+size(o.request)),
 		slog.Int("response_bytes", o.out+size(o.response)),
 	}
+	if caller.By != "" {
+		attributes = append(attributes, slog.String("by", caller.By))
+	}
 	if o.omitted > 0 {
 		attributes = append(attributes, slog.Int("omitted", o.omitted))
 	}

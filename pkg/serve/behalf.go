@@ -8,8 +8,8 @@ import (
 	"github.com/meridian-iam/meridian/pkg/principal"
 )
 
-// delegate asks whether the user on whose behalf the caller calls may
-// make this call. That costs checks elsewhere, so it comes after all that refuses a
+// delegate asks whether the caller's subject may make this call: the user on whose behalf
+// it calls, or who has the access token that it calls with. That costs checks elsewhere, so it comes after all that refuses a
 // call for less.
 type delegate struct {
 	handlerOnly
@@ -45,5 +45,5 @@ func (d *delegate) WrapStreamingHandler(next connect.StreamingHandlerFunc) conne
 
 func (d *delegate) check(ctx context.Context, of *method, message any) error {
 	caller, _ := principal.From(ctx)
-	return principal.AuthorizeOnBehalf(ctx, caller, of.access, of.organizationOf(message), d.delegation)
+	return principal.AuthorizeSubject(ctx, caller, of.access, of.organizationOf(message), d.delegation)
 }

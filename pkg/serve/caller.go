@@ -63,7 +63,7 @@ func (g *streamGuard) check(message any) error {
 	if g.started {
 		// A service's own token lives for a minute, and its call for longer.
 		err := g.again()
-		if g.caller.Kind == principal.APIToken && (fault.Is(err, commonv1.Reason_TOKEN_REJECTED) || fault.Is(err, commonv1.Reason_ORGANIZATION_STATE)) {
+		if g.caller.Kind != principal.Service && (fault.Is(err, commonv1.Reason_TOKEN_REJECTED) || fault.Is(err, commonv1.Reason_ORGANIZATION_STATE)) {
 			return err
 		}
 		if named != "" && named != g.organization {

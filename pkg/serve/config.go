@@ -67,6 +67,10 @@ type TLS struct {
 	CertFile string `yaml:"cert_file"`
 	// KeyFile holds the PEM key.
 	KeyFile string `yaml:"key_file"`
+	// ClientCertificates asks clients for certificates, which OAuth clients prove
+	// themselves with (RFC 8705). Whoever has none is served all the same, but browsers
+	// may ask their users; absent: nobody is asked.
+	ClientCertificates bool `yaml:"client_certificates"`
 }
 
 // Limits are the budgets of calls. Each principal and each organization has

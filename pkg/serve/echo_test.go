@@ -145,6 +145,8 @@ type setup struct {
 	// verifier; nil: known.
 	verifier   principal.Verifier
 	delegation principal.Delegation
+	tokens     serve.AccessTokens
+	resource   *serve.Resource
 	scheme     string
 	quiet      bool
 }
@@ -163,7 +165,8 @@ func start(t testing.TB, with setup) *server {
 		with.verifier = known
 	}
 	s := serve.New(serve.Options{
-		Config: with.config, Verifier: with.verifier, ServiceKey: with.key, Delegation: with.delegation, Telemetry: observed, Clock: with.clock,
+		Config: with.config, Verifier: with.verifier, ServiceKey: with.key, Delegation: with.delegation, AccessTokens: with.tokens, Telemetry: observed, Clock: with.clock,
+		Resource: with.resource,
 	})
 	s.Mount(identityv1connect.NewOrganizationServiceHandler(&with.handler, s.HandlerOptions()...))
 	s.Mount(authzv1connect.NewRelationshipServiceHandler(relationships{}, s.HandlerOptions()...))

@@ -14,6 +14,7 @@ import (
 
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
+	"github.com/meridian-iam/meridian/pkg/accesstoken"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/fault/faultconnect"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -32,18 +33,20 @@ const (
 // gate finds out who calls, before anything of the body is read.
 type gate struct {
 	verifier principal.Verifier
+	tokens   AccessTokens
 	key      *principal.ServiceKey
 	methods  *methods
 	access   *accessLog
 	guesses  *guesses
 	sampler  *sampler
 	maxBytes int64
+	resource *resource // nil: nothing is said of it
 	clock    func() time.Time
 }
 
 // admit is a connect.RequestGateFunc. Calls that it refuses never reach the
 // interceptors, so it maps and records them itself.
-func (g *gate) admit(ctx context.Context, spec connect.Spec, _ connect.Peer, header http.Header) (admitted context.Context, err error) {
+func (g *gate) admit(ctx context.Context, spec connect.Spec, peer connect.Peer, header http.Header) (admitted context.Context, err error) {
 	started := g.clock()
 	defer func() {
 		if value := recover(); value != nil {
@@ -59,7 +62,12 @@ func (g *gate) admit(ctx context.Context, spec connect.Spec, _ connect.Peer, hea
 		err = g.fits(visitOf(ctx), caller)
 	}
 	if err != nil {
-		return nil, faultconnect.ToConnect(g.refused(ctx, outcome{method: of, started: started}, caller, err))
+		f := g.refused(ctx, outcome{method: of, started: started}, caller, err)
+		out := faultconnect.ToConnect(f)
+		if challenge := g.resource.challenge(visitOf(ctx).at(), f); challenge != "" && tells(spec, peer) {
+			out.Meta().Set("WWW-Authenticate", challenge)
+		}
+		return nil, out
 	}
 	return principal.With(ctx, caller), nil
 }
@@ -123,13 +131,15 @@ func (g *gate) authenticate(ctx context.Context, header http.Header, audience st
 	if err != nil {
 		return principal.Principal{}, err
 	}
-	if principal.LooksMinted(bearer) {
+	v := visitOf(ctx)
+	switch {
+	case g.tokens != nil && principal.LooksLikeAccessToken(bearer):
+		return g.holder(v, bearer)
+	case principal.LooksMinted(bearer):
 		return g.key.Verify(bearer, audience)
-	}
-	if g.verifier == nil {
+	case g.verifier == nil:
 		return principal.Principal{}, unverifiable()
 	}
-	v := visitOf(ctx)
 	if caller, ok := g.known(v, bearer); ok {
 		return caller, nil
 	}
@@ -149,6 +159,33 @@ func (g *gate) authenticate(ctx context.Context, header http.Header, audience st
 			}
 			return caller.Usable()
 		}
+	}
+	return caller, nil
+}
+
+// holder is who calls with an access token. That is found out from memory, and so again
+// while a stream is open.
+func (g *gate) holder(v *visit, bearer secret.String) (principal.Principal, error) {
+	if err := g.guesses.allow(g.tokens, bearer, v.from()); err != nil {
+		return principal.Principal{}, err
+	}
+	claims, err := g.tokens.Verify(bearer)
+	if err != nil {
+		// Tokens end every few minutes, and whoever shows one that ended made up nothing.
+		if !errors.Is(err, accesstoken.ErrOver) {
+			g.guesses.count(err, v.from())
+		}
+		return principal.Principal{}, fmt.Errorf("verify access token: %w", err)
+	}
+	caller, err := principal.OfAccessToken(claims)
+	if err != nil {
+		return principal.Principal{}, err
+	}
+	if v != nil && v.stream && v.recheck == nil {
+		v.recheck, v.every = func(context.Context) error {
+			_, err := g.tokens.Verify(bearer)
+			return err
+		}, recheckHolderEvery
 	}
 	return caller, nil
 }

@@ -7,7 +7,6 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
-	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/secret"
 )
 
@@ -22,7 +21,7 @@ type rememberer interface {
 
 // allow says whether the verifier may be asked. Tokens that it remembers are
 // always allowed, since they may share an address with a guesser.
-func (g *guesses) allow(verifier principal.Verifier, bearer secret.String, address string) error {
+func (g *guesses) allow(verifier any, bearer secret.String, address string) error {
 	said := g.refused.peek(address)
 	if said.ok || address == "" {
 		return nil

@@ -18,6 +18,9 @@ import (
 // recheckEvery is how often the token of an open stream is verified again.
 const recheckEvery = 2 * time.Second
 
+// recheckHolderEvery is the same for an access token, which nobody is asked about.
+const recheckHolderEvery = 250 * time.Millisecond
+
 // keeper ends streams that nobody uses or reads, and those whose token is valid no more
 // or opens nothing any more.
 // A verifier that cannot answer ends none.
@@ -115,7 +118,11 @@ func (s *keptStream) Receive(message any) error {
 }
 
 func (s *keptStream) watch(over <-chan struct{}) {
-	ticker := time.NewTicker(recheckEvery)
+	every := recheckEvery
+	if s.visit.every > 0 {
+		every = s.visit.every
+	}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
 		select {

@@ -30,7 +30,7 @@ type Plain struct {
 	// Nil: everybody may, without a token; such a handler reads nothing that is
 	// worth protecting.
 	Access *commonv1.Access
-	// Organization is the one that a request names.
+	// Organization is the one that a request names. The caller is in its context.
 	Organization func(r *http.Request) string
 	// Answer answers. Its error is what Refuse writes, unless an answer was begun.
 	Answer func(w http.ResponseWriter, r *http.Request) error
@@ -72,7 +72,11 @@ func (h *plainHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.Access != nil {
 		caller, err := h.enter(ctx, r.Header)
 		if err != nil {
-			h.Refuse(w, r, sendable(s.gate.refused(ctx, o, caller, err)))
+			f := s.gate.refused(ctx, o, caller, err)
+			if challenge := s.gate.resource.challenge(r.Host, f); challenge != "" {
+				w.Header().Set("WWW-Authenticate", challenge)
+			}
+			h.Refuse(w, r, sendable(f))
 			return
 		}
 		ctx = principal.With(ctx, caller)
@@ -111,6 +115,7 @@ func (h *plainHandler) answer(ctx context.Context, w *tally, r *http.Request) (f
 		}
 	}()
 	settler := &settler{log: s.log}
+	r = r.WithContext(ctx)
 	if h.Access != nil {
 		caller, _ := principal.From(ctx)
 		organization := h.Organization(r)
@@ -120,8 +125,11 @@ func (h *plainHandler) answer(ctx context.Context, w *tally, r *http.Request) (f
 		if err := s.limiter.take(ctx, h.method, organization, w.Header); err != nil {
 			return settler.fault(ctx, h.Procedure, err)
 		}
+		if err := principal.AuthorizeSubject(ctx, caller, h.Access, organization, s.delegate.delegation); err != nil {
+			return settler.fault(ctx, h.Procedure, err)
+		}
 	}
-	if err := h.Answer(w, r.WithContext(ctx)); err != nil {
+	if err := h.Answer(w, r); err != nil {
 		return settler.fault(ctx, h.Procedure, err)
 	}
 	return nil

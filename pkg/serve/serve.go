@@ -14,9 +14,14 @@ import (
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 	"github.com/klauspost/compress/gzip"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/meridian-iam/meridian/pkg/accesstoken"
+	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/telemetry"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
 // compressor trades some size for much time: a list of names shrinks to a third
@@ -32,6 +37,15 @@ func decompressor() connect.Decompressor { return new(gzip.Reader) }
 // compresses the smallest by default, which doubles the cost of a call.
 const compressMin = 1024
 
+// AccessTokens says what access tokens of the provider say. It answers from memory.
+type AccessTokens interface {
+	// Verify returns what a token says that is good now.
+	//
+	// Errors: TOKEN_REJECTED, with accesstoken.ErrOver behind it for a token that was good
+	// once or is good elsewhere. Anything else means that it could not be found out.
+	Verify(token secret.String) (accesstoken.Claims, error)
+}
+
 // Options are what a server is made of.
 type Options struct {
 	Config Config
@@ -39,9 +53,14 @@ type Options struct {
 	Verifier principal.Verifier
 	// ServiceKey knows the tokens of services; nil: none is accepted.
 	ServiceKey *principal.ServiceKey
-	// Delegation says what the users may do on whose behalf products call; nil: such
-	// calls are refused.
+	// AccessTokens knows access tokens of the provider; nil: none is accepted.
+	AccessTokens AccessTokens
+	// Delegation says what the users may do on whose behalf products call, and who calls
+	// with an access token; nil: such calls are refused.
 	Delegation principal.Delegation
+	// Resource is what clients may know of this server that have no access token yet;
+	// nil, or without issuers: nothing.
+	Resource *Resource
 	// Log; nil means Telemetry's.
 	Log *slog.Logger
 	// Telemetry; nil means none is kept.
@@ -62,6 +81,8 @@ type Server struct {
 	access    *accessLog
 	tracer    *tracer
 	limiter   *limiter
+	rules     *validator
+	delegate  *delegate
 	chain     chain
 	admission *admission
 	health    *health
@@ -109,17 +130,17 @@ func (s *Server) assemble(o Options) error {
 		errorsOnly: s.config.AccessLog == "errors",
 	}
 	s.gate = &gate{
-		verifier: o.Verifier, key: o.ServiceKey, methods: known, access: s.access, clock: s.clock,
+		verifier: o.Verifier, tokens: o.AccessTokens, key: o.ServiceKey, methods: known, access: s.access, clock: s.clock,
 		guesses: &guesses{newBuckets(s.config.Limits.Guess, s.clock)}, sampler: &sampler{clock: s.clock},
-		maxBytes: int64(s.config.MaxMessageBytes),
+		maxBytes: int64(s.config.MaxMessageBytes), resource: newResource(o.Resource),
 	}
 	var err error
 	if s.tracer, err = newTracer(s.telemetry); err != nil {
 		return err
 	}
 	s.limiter = newLimiter(known, s.config.Limits, s.clock)
-	rules, err := newValidator()
-	if err != nil {
+	s.delegate = &delegate{methods: known, delegation: o.Delegation}
+	if s.rules, err = newValidator(); err != nil {
 		return err
 	}
 	s.chain = chain{
@@ -131,8 +152,8 @@ func (s *Server) assemble(o Options) error {
 		&authorizer{methods: known, gate: s.gate},
 		&deadliner{unary: s.config.Deadline, maxUnary: s.config.MaxDeadline, stream: s.config.StreamDeadline},
 		s.limiter,
-		rules,
-		&delegate{methods: known, delegation: o.Delegation},
+		s.rules,
+		s.delegate,
 	}
 	return s.admission.metrics.register(s.telemetry.Registry)
 }
@@ -202,10 +223,24 @@ func (s *Server) Authenticate(ctx context.Context, header http.Header, audience 
 		return principal.Principal{}, s.broken
 	}
 	caller, err := s.gate.enter(ctx, header, audience)
+	if err == nil && caller.Subject() != "" {
+		err = fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "nobody may call this with an access token")
+	}
 	if err != nil {
 		return principal.Principal{}, unauthenticated(ctx, err)
 	}
 	return caller, nil
+}
+
+// Validate holds a request against the rules of its schema, as it is done with those
+// that come as calls: for handlers that make one of what came otherwise.
+//
+// Errors: INVALID_FIELD.
+func (s *Server) Validate(request proto.Message) error {
+	if s.broken != nil {
+		return s.broken
+	}
+	return s.rules.check(request)
 }
 
 func (s *Server) mountOwn() {
@@ -214,6 +249,9 @@ func (s *Server) mountOwn() {
 	s.mux.HandleFunc("GET /readyz", s.health.readyz)
 	if s.config.Admin == "" {
 		s.mux.Handle("GET /metrics", metricsHandler(s.telemetry.Registry))
+	}
+	if s.broken == nil && s.gate.resource != nil {
+		s.gate.resource.mount(s)
 	}
 	path, handler := grpchealth.NewHandler(s.health, s.plainOptions()...)
 	s.mux.Handle(path, s.admission.admitStranger(kindsOf(path), handler))

@@ -84,5 +84,9 @@ func (c *certificate) load(version [2]fileVersion) error {
 }
 
 func (c *certificate) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
+	if c.files.ClientCertificates {
+		config.ClientAuth = tls.RequestClientCert // whose it is, is for those to know who registered it
+	}
+	return config
 }

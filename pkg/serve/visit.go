@@ -17,6 +17,8 @@ type visit struct {
 	inside, stream bool
 	// remote is the host:port of who sent it.
 	remote string
+	// host is what the request's header Host names.
+	host string
 	// length of the body in bytes; -1 when the client does not say.
 	length int64
 	// end ends a stream with a cause, and cut does for one whose client does not
@@ -28,6 +30,8 @@ type visit struct {
 	// recheck asks again whether the caller's token is valid; nil when it is one
 	// that needs no asking.
 	recheck func(ctx context.Context) error
+	// every is how often that is; 0: recheckEvery.
+	every time.Duration
 
 	entered bool
 	caller  principal.Principal
@@ -49,6 +53,14 @@ func (v *visit) from() string {
 		return ""
 	}
 	return addressOf(v.remote)
+}
+
+// at is the host that the request names, or "".
+func (v *visit) at() string {
+	if v == nil {
+		return ""
+	}
+	return v.host
 }
 
 // enter counts the request for its caller. Services are not counted: the callers

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -145,10 +146,18 @@ func run(t testing.TB, name string, part func(context.Context) error) (stop func
 	return stop
 }
 
-// caller is whoever calls in these tests.
+// caller is whoever calls in these tests: the platform, or for an id and the id of an
+// organization who would call with an access token.
 type caller struct{}
 
-func (caller) Verify(context.Context, secret.String) (principal.Principal, error) {
+func (caller) Verify(_ context.Context, bearer secret.String) (principal.Principal, error) {
+	if subject, organization, ok := strings.Cut(bearer.Reveal(), "/"); ok {
+		p := principal.Principal{Kind: principal.User, ID: subject, Organization: organization, By: "cli_1", Scopes: []string{principal.AllScopes}}
+		if id.Valid(id.ServiceAccount, subject) {
+			p.Kind = principal.ServiceAccount
+		}
+		return p, nil
+	}
 	return principal.Principal{Kind: principal.APIToken, ID: "tok_test", Level: commonv1.Level_LEVEL_ADMIN}, nil
 }
 
@@ -162,7 +171,9 @@ type bearer struct{}
 
 func (bearer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		req.Header().Set("Authorization", "Bearer test")
+		if req.Header().Get("Authorization") == "" {
+			req.Header().Set("Authorization", "Bearer test")
+		}
 		return next(ctx, req)
 	}
 }

@@ -3,6 +3,7 @@ package authz_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"connectrpc.com/connect"
@@ -45,6 +46,29 @@ func TestUsersGiveWhatTheyHaveNow(t *testing.T) {
 		}
 		f.write(t, org, remove, has)
 		wantReason(t, f.assignFor(t.Context(), org, user, "ops"), commonv1.Reason_ACCESS_DENIED)
+	}
+}
+
+// Who calls with an access token gives away what it has, as a user does for whom a
+// product calls.
+func TestSubjectsGiveWhatTheyHave(t *testing.T) {
+	f := newFixture(t, authz.Config{})
+	org := f.opened(t)
+	f.assign(t, org, strings.Replace(giveModel, "define owner: [user", "define owner: [user, service_account", 1)+"type service_account\n")
+	f.createRole(t, org, "ops", permission("service:prod", "can_scale"))
+	for _, subject := range []string{"user:" + id.New(id.User), "service_account:" + id.New(id.ServiceAccount)} {
+		_, name, _ := strings.Cut(subject, ":")
+		assign := func() error {
+			ctx, call := connect.NewClientContext(t.Context())
+			call.RequestHeader().Set("Authorization", "Bearer "+name+"/"+org)
+			_, err := f.roles.AssignRole(ctx, &authzv1.AssignRoleRequest{Organization: org, Role: "ops", Subject: "user:ada", IdempotencyKey: f.key()})
+			return err
+		}
+		wantReason(t, assign(), commonv1.Reason_ACCESS_DENIED)
+		f.write(t, org, touch, relationship("service:prod", "owner", subject))
+		if err := assign(); err != nil {
+			t.Errorf("%s, who has it: %v", subject, err)
+		}
 	}
 }
 

@@ -13,15 +13,15 @@ import (
 	"github.com/meridian-iam/meridian/services/authz/internal/store"
 )
 
-// mayGive says whether the user on whose behalf a call is made may give permissions
-// away: those that the user has, or, as an administrator of the organization where
+// mayGive says whether the user or service account whose rights a call makes use of may
+// give permissions away: those that the subject has, or, as an administrator of the organization where
 // the model says so, all. Else whoever manages roles could have everything.
 //
 // Errors: ACCESS_DENIED (field); ROLE_IN_USE, when there are more of them than are
 // looked through; those of a check.
 func (s *Roles) mayGive(ctx context.Context, organization string, permissions []role.Permission) error {
 	caller, err := principal.Require(ctx)
-	if err != nil || caller.OnBehalfOf == "" || len(permissions) == 0 {
+	if err != nil || caller.Subject() == "" || len(permissions) == 0 {
 		return err
 	}
 	view, _, err := viewAt(ctx, s.Relationships.Graphs, organization, graphs.Freshness{Level: graphs.FullyConsistent})
@@ -30,7 +30,7 @@ func (s *Roles) mayGive(ctx context.Context, organization string, permissions []
 	}
 	has := func(permission, resource string) (bool, error) {
 		decided, err := decide(ctx, view, authzcore.Question{
-			Subject: "user:" + caller.OnBehalfOf, Permission: permission, Resource: resource,
+			Subject: subjectOf(caller), Permission: permission, Resource: resource,
 		}, authzcore.Circumstances{At: s.Clock()}, false)
 		return err == nil && decided.Answer == authzcore.Allow, err
 	}
@@ -45,18 +45,26 @@ func (s *Roles) mayGive(ctx context.Context, organization string, permissions []
 		case err != nil:
 			return err
 		case !may:
-			return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "a user gives away only what the user has").
+			return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "a subject gives away only what it has").
 				With("field", fmt.Sprintf("permissions[%d]", i))
 		}
 	}
 	return nil
 }
 
+// subjectOf is the subject of a caller as relationships name it.
+func subjectOf(caller principal.Principal) string {
+	if caller.Kind == principal.ServiceAccount {
+		return "service_account:" + caller.Subject()
+	}
+	return "user:" + caller.Subject()
+}
+
 // mayAssign is mayGive for all that a role has as role:id#assignee. What a model makes
 // of role:id itself, or of another relation of it, it does not see.
 func (s *Roles) mayAssign(ctx context.Context, organization, name string) error {
 	caller, err := principal.Require(ctx)
-	if err != nil || caller.OnBehalfOf == "" {
+	if err != nil || caller.Subject() == "" {
 		return err
 	}
 	rows, err := store.Permissions(ctx, s.Relationships.DB.Pool(), organization, []string{role.Holders(name)}, role.MaxRelationships+1)
