@@ -70,6 +70,30 @@ func RedirectRule(uri string) string {
 	}
 }
 
+// LogoutRule is the rule that a back-channel logout URI breaks, or "". What it names is
+// called from here, so nothing but https goes over a network.
+//
+// Source: OpenID Connect Back-Channel Logout 1.0 section 2.2.
+func LogoutRule(uri string) string {
+	u, rule := plainURI(uri)
+	switch {
+	case rule != "":
+		return rule
+	case u.Scheme == "https", u.Scheme == "http" && local(u.Hostname()):
+		return hostRule(u)
+	case u.Scheme == "http":
+		return "https"
+	default:
+		return "scheme"
+	}
+}
+
+// Loopback says whether a URI names this machine.
+func Loopback(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && local(u.Hostname())
+}
+
 // ResourceRule is the rule that the name of an API breaks, or "".
 //
 // Source: RFC 8707 section 2.
@@ -134,6 +158,14 @@ func hostRule(u *url.URL) string {
 		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 			return "port"
 		}
+	}
+	return ""
+}
+
+// Host is the host of a redirect URI that may be registered, without its port, or "".
+func Host(uri string) string {
+	if u, rule := plainURI(uri); rule == "" && RedirectRule(uri) == "" {
+		return u.Hostname()
 	}
 	return ""
 }

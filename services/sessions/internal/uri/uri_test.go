@@ -118,6 +118,34 @@ func TestResourceRule(t *testing.T) {
 	}
 }
 
+func TestLogoutRule(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]string{
+		"https://app.example/logout": "", "https://app.example:8443/logout?x=1": "", "http://localhost:3000/logout": "", "http://127.0.0.1/x": "",
+		"https://[::1]:9/x": "", "http://app.example/logout": "https", "http://127.0.0.2/x": "https", "http://10.0.0.1/x": "https",
+		"https://app.example/logout#x": "fragment", "https://a:b@app.example/": "userinfo", "com.example.app:/logout": "scheme",
+		"file:///etc/passwd": "scheme", "gopher://app.example/": "scheme", "/logout": "absolute", "https:///x": "host", "https://app.example/a/../b": "dots",
+		"https://app.example/\r\nx": "characters", "": "absolute",
+	} {
+		if got := LogoutRule(uri); got != want {
+			t.Errorf("%q breaks %q, want %q", uri, got, want)
+		}
+	}
+}
+
+// What names this machine is known, and what only looks like it is not taken for it.
+func TestLoopback(t *testing.T) {
+	t.Parallel()
+	for uri, want := range map[string]bool{
+		"http://localhost/x": true, "https://127.0.0.1:1/x": true, "http://[::1]:8/x": true, "https://localhost.evil.example/x": false,
+		"https://127.0.0.1.evil.example/x": false, "https://app.example/localhost": false, "https://127.0.0.2/": false, "https://%zz": false, "": false,
+	} {
+		if got := Loopback(uri); got != want {
+			t.Errorf("%q: %v", uri, got)
+		}
+	}
+}
+
 // Whatever is registered under the rules matches itself and nothing with another host.
 func FuzzMatchesRedirect(f *testing.F) {
 	f.Add("https://app.example/callback", "https://app.example/callback")
@@ -134,4 +162,16 @@ func FuzzMatchesRedirect(f *testing.F) {
 			t.Errorf("%q matches %q, and could not be registered", given, registered)
 		}
 	})
+}
+
+func TestHost(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"https://shop.example:8443/back": "shop.example", "http://127.0.0.1/back": "127.0.0.1", "com.example.shop:/back": "",
+		"http://shop.example/": "", "https://shop.example@evil.example/": "", "javascript:alert(1)": "", "": "",
+	} {
+		if got := Host(given); got != want {
+			t.Errorf("host of %q is %q, want %q", given, got, want)
+		}
+	}
 }

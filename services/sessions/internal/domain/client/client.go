@@ -65,6 +65,12 @@ func (s *State) Apply(event proto.Message) {
 	}
 }
 
+// Equal says whether two states are the same.
+func (s State) Equal(other State) bool {
+	return s.ID == other.ID && s.Organization == other.Organization && s.Disabled == other.Disabled &&
+		proto.Equal(s.Settings, other.Settings) && maps.EqualFunc(s.Secrets, other.Secrets, time.Time.Equal)
+}
+
 // change changes the secrets of this state, and of none that was copied.
 func (s *State) change(how func(map[string]time.Time)) {
 	secrets := make(map[string]time.Time, len(s.Secrets)+1)
@@ -191,8 +197,7 @@ type AddSecret struct {
 }
 
 // Decide returns the events that add the secret, end the others, and remove those that
-// have ended. Who ends others
-// never gives them longer than they had.
+// have ended. Who ends others never gives them longer than they had.
 //
 // Errors: NOT_FOUND, CLIENT_SECRETLESS, LIMIT_REACHED. None writes anything.
 func (c AddSecret) Decide(s State) ([]proto.Message, error) {

@@ -17,6 +17,7 @@ import (
 const (
 	public, basic, signs          = 1, 2, 4
 	code, refresh, ownCredentials = 1, 2, 3
+	exchanges                     = 5
 )
 
 var at = time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)
@@ -36,6 +37,7 @@ func TestComplete(t *testing.T) {
 	}{
 		"an app":                    {},
 		"a machine":                 {change: func(s *eventv1.ClientSettings) { s.GrantTypes, s.RedirectUris = []int32{ownCredentials}, nil }},
+		"a name of spaces":          {change: func(s *eventv1.ClientSettings) { s.Name = " \u3000" }, field: "settings.name", rule: "required"},
 		"a public app":              {change: func(s *eventv1.ClientSettings) { s.Authentication = public }},
 		"codes lead nowhere":        {change: func(s *eventv1.ClientSettings) { s.RedirectUris = nil }, field: "settings.redirect_uris", rule: "required"},
 		"a machine with a page":     {change: func(s *eventv1.ClientSettings) { s.GrantTypes = []int32{ownCredentials} }, field: "settings.redirect_uris", rule: "unused"},
@@ -43,14 +45,30 @@ func TestComplete(t *testing.T) {
 		"O13 a public machine": {change: func(s *eventv1.ClientSettings) {
 			s.Authentication, s.GrantTypes = public, []int32{code, ownCredentials}
 		}, field: "settings.grant_types", rule: "client_credentials"},
-		"O19 script as redirect URI":      {change: func(s *eventv1.ClientSettings) { s.RedirectUris = append(s.RedirectUris, "javascript:alert(1)") }, field: "settings.redirect_uris[1]", rule: "scheme"},
-		"plain HTTP after logout":         {change: func(s *eventv1.ClientSettings) { s.PostLogoutRedirectUris = []string{"http://app.example"} }, field: "settings.post_logout_redirect_uris[0]", rule: "https"},
-		"resource with a fragment":        {change: func(s *eventv1.ClientSettings) { s.Resources = []string{"https://api.example/#a"} }, field: "settings.resources[0]", rule: "fragment"},
-		"keys that nobody asks for":       {change: func(s *eventv1.ClientSettings) { s.Jwks = "{}" }, field: "settings.jwks", rule: "private_key_jwt"},
-		"no keys to verify with":          {change: func(s *eventv1.ClientSettings) { s.Authentication = signs }, field: "settings.jwks", rule: "private_key_jwt"},
-		"service account of the platform": {change: func(s *eventv1.ClientSettings) { s.ServiceAccount = "svc_1" }, field: "settings.service_account", rule: "client_credentials"},
-		"service account of an app":       {change: func(s *eventv1.ClientSettings) { s.ServiceAccount = "svc_1" }, organization: "org_1", field: "settings.service_account", rule: "client_credentials"},
-		"idle longer than all":            {change: func(s *eventv1.ClientSettings) { s.RefreshIdleSeconds, s.RefreshAbsoluteSeconds = 2, 1 }, field: "settings.refresh_idle_seconds", rule: "absolute"},
+		"O18 a public client that exchanges": {change: func(s *eventv1.ClientSettings) {
+			s.Authentication, s.GrantTypes, s.Resources = public, []int32{code, exchanges}, []string{"https://api.example"}
+		}, field: "settings.grant_types", rule: "token_exchange"},
+		"nothing to exchange": {change: func(s *eventv1.ClientSettings) { s.GrantTypes = []int32{code, exchanges} }, field: "settings.resources", rule: "token_exchange"},
+		"an API that calls others": {change: func(s *eventv1.ClientSettings) {
+			s.GrantTypes, s.RedirectUris, s.Resources = []int32{exchanges}, nil, []string{"https://api.example"}
+		}},
+		"O19 script as redirect URI":   {change: func(s *eventv1.ClientSettings) { s.RedirectUris = append(s.RedirectUris, "javascript:alert(1)") }, field: "settings.redirect_uris[1]", rule: "scheme"},
+		"plain HTTP after logout":      {change: func(s *eventv1.ClientSettings) { s.PostLogoutRedirectUris = []string{"http://app.example"} }, field: "settings.post_logout_redirect_uris[0]", rule: "https"},
+		"resource with a fragment":     {change: func(s *eventv1.ClientSettings) { s.Resources = []string{"https://api.example/#a"} }, field: "settings.resources[0]", rule: "fragment"},
+		"logouts told over plain HTTP": {change: func(s *eventv1.ClientSettings) { s.BackchannelLogoutUri = "http://app.example/logout" }, field: "settings.backchannel_logout_uri", rule: "https"},
+		"a machine told of logouts": {change: func(s *eventv1.ClientSettings) {
+			s.GrantTypes, s.RedirectUris, s.BackchannelLogoutUri = []int32{ownCredentials}, nil, "https://app.example/logout"
+		}, field: "settings.backchannel_logout_uri", rule: "unused"},
+		"an organization's requests to this machine": {
+			change:       func(s *eventv1.ClientSettings) { s.BackchannelLogoutUri = "https://localhost:6379/" },
+			organization: "org_1", field: "settings.backchannel_logout_uri", rule: "loopback",
+		},
+		"sessions of logouts that nobody is told": {change: func(s *eventv1.ClientSettings) { s.BackchannelLogoutSessionRequired = true }, field: "settings.backchannel_logout_session_required", rule: "unused"},
+		"keys that nobody asks for":               {change: func(s *eventv1.ClientSettings) { s.Jwks = "{}" }, field: "settings.jwks", rule: "private_key_jwt"},
+		"no keys to verify with":                  {change: func(s *eventv1.ClientSettings) { s.Authentication = signs }, field: "settings.jwks", rule: "private_key_jwt"},
+		"service account of the platform":         {change: func(s *eventv1.ClientSettings) { s.ServiceAccount = "svc_1" }, field: "settings.service_account", rule: "client_credentials"},
+		"service account of an app":               {change: func(s *eventv1.ClientSettings) { s.ServiceAccount = "svc_1" }, organization: "org_1", field: "settings.service_account", rule: "client_credentials"},
+		"idle longer than all":                    {change: func(s *eventv1.ClientSettings) { s.RefreshIdleSeconds, s.RefreshAbsoluteSeconds = 2, 1 }, field: "settings.refresh_idle_seconds", rule: "absolute"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,8 @@ type Refresh struct {
 	Client string
 	// Generation is the token's.
 	Generation uint64
+	// Key is the thumbprint of the key that the client proved, or "".
+	Key string
 	// SessionEnded: the session that the grant ends with is over.
 	SessionEnded bool
 	At           time.Time
@@ -33,9 +35,11 @@ func (c Refresh) Decide(s State) (State, []proto.Message, error) {
 		return s, nil, rejected("the refresh token is not good")
 	case s.Status == Revoked || c.SessionEnded:
 		return s, nil, rejected("the grant was revoked")
+	case s.Key != "" && !same(s.Key, c.Key):
+		return s, nil, rejected("the refresh token is bound to another key")
 	case s.Status != Redeemed || c.Generation == 0 || c.Generation > s.Generation:
 		return s, nil, rejected("the refresh token was never issued")
-	case !c.At.Before(s.expires()):
+	case !c.At.Before(s.Expires()):
 		return s, nil, rejected("the refresh token has expired")
 	case c.Generation == s.Generation:
 		s.Generation++
@@ -48,8 +52,8 @@ func (c Refresh) Decide(s State) (State, []proto.Message, error) {
 	}
 }
 
-// expires is when the family ends if it is not refreshed.
-func (s State) expires() time.Time {
+// Expires is when the family ends if it is not refreshed.
+func (s State) Expires() time.Time {
 	if idle := s.RotatedAt.Add(s.Idle); idle.Before(s.ExpiresAt) {
 		return idle
 	}

@@ -40,7 +40,7 @@ type State struct {
 
 // Apply folds one event; events about other keys change nothing.
 func (s *State) Apply(event proto.Message) {
-	if e, ok := event.(*eventv1.SigningKeyCreated); ok {
+	if e, ok := event.(*eventv1.SigningKeyCreated); ok && s.KID == "" {
 		*s = State{
 			KID: e.GetKid(), Region: e.GetRegion(), Algorithm: e.GetAlgorithm(), Status: Initial, PublicJWK: e.GetPublicJwk(),
 			ActiveAt: e.GetActiveAt().AsTime(),

@@ -119,3 +119,24 @@ func TestOneSignsAtAnyTime(t *testing.T) {
 		t.Errorf("%d keys in three years", w.made)
 	}
 }
+
+func TestAnEmergencyEndsAllKeys(t *testing.T) {
+	t.Parallel()
+	keys := []signingkey.State{
+		key("gone", signingkey.Deleted, start), key("rests", signingkey.Inactive, start),
+		key("signs", signingkey.Active, start), key("waits", signingkey.Initial, start),
+	}
+	events, err := signingkey.Rotate{Policy: policy, Emergency: true, At: start, Made: signingkey.Made{KID: "new", Region: "eu", Algorithm: "ES256"}}.Decide(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := map[string]bool{}
+	for _, e := range events {
+		if d, ok := e.(*eventv1.SigningKeyDeleted); ok {
+			ended[d.GetKid()] = d.GetEmergency()
+		}
+	}
+	if want := map[string]bool{"rests": true, "signs": true, "waits": true}; !reflect.DeepEqual(ended, want) {
+		t.Errorf("ended %v", ended)
+	}
+}

@@ -1,0 +1,146 @@
+// Package ending ends sessions and grants: their rows, the events that say so, and whom
+// of the clients is to be told, in one commit.
+package ending
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meridian-iam/meridian/pkg/commit"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/revision"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/grant"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
+	"github.com/meridian-iam/meridian/services/sessions/internal/store"
+)
+
+// epoch is before all sessions.
+var epoch = time.Unix(0, 0)
+
+// maxSessions is how many sessions of one user are ended at once; there are no more.
+const maxSessions = 2 * session.Limit
+
+// Of is what to end of a user.
+type Of struct {
+	User string
+	// Session ends a session, and the grants that end with it; All ends all sessions and
+	// all grants.
+	Session string
+	All     bool
+	// Grants ends grants alone; the zero value: none.
+	Grants store.GrantsOf
+	Reason eventv1.Revocation
+}
+
+// Ended says how much was ended.
+type Ended struct {
+	Sessions, Grants uint32
+	Revision         revision.Revision
+}
+
+// Ender ends what it is told to, for reasons of its own.
+type Ender struct{ Log *eventlog.Store }
+
+// actor is who ends what nobody asked to be ended.
+func actor() principal.Principal { return principal.Principal{Kind: principal.Service, ID: "sessions"} }
+
+// End ends what nobody is told of, in a commit of its own.
+//
+// Errors: those of the database.
+func (e *Ender) End(ctx context.Context, by principal.Principal, of Of) (Ended, error) {
+	if by.Kind == 0 {
+		by = actor()
+	}
+	var out Ended
+	_, err := e.Log.Commit(ctx, eventlog.Request{Log: of.User}, func(ctx context.Context, tx pgx.Tx) (err error) {
+		out, err = In(ctx, tx, e.Log, by, of)
+		return err
+	})
+	return out, err
+}
+
+// In ends it in a transaction. Where there is nothing to end, nothing is recorded.
+//
+// Errors: NOT_FOUND for a user whom there is not.
+func In(ctx context.Context, tx pgx.Tx, log *eventlog.Store, by principal.Principal, of Of) (Ended, error) {
+	head, err := log.Lock(ctx, tx, of.User)
+	if fault.Is(err, commonv1.Reason_NOT_FOUND) {
+		return Ended{}, fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such user")
+	}
+	if err != nil {
+		return Ended{}, err
+	}
+	out := Ended{Revision: revision.Revision{Log: of.User, Sequence: head.Sequence}}
+	sessions, err := sessionsOf(ctx, tx, of)
+	if err != nil {
+		return out, err
+	}
+	var events []proto.Message
+	for _, s := range sessions {
+		events = append(events, session.Revoke{Reason: of.Reason}.Decide(s.State)...)
+		if err := store.DeleteSession(ctx, tx, s.ID); err != nil {
+			return out, err
+		}
+		if err := store.InsertLogouts(ctx, tx, of.User, s.ID, head.HomeRegion, log.Now()); err != nil {
+			return out, err
+		}
+		out.Sessions++
+	}
+	grants, err := grantsOf(ctx, tx, of)
+	if err != nil {
+		return out, err
+	}
+	for _, g := range grants {
+		g.Status = grant.Issued // as it was, or Redeemed: it was live
+		ended, err := grant.Revoke{Reason: of.Reason}.Decide(g.State)
+		if err != nil {
+			return out, err
+		}
+		events = append(events, ended...)
+		out.Grants++
+	}
+	if len(events) == 0 {
+		return out, nil
+	}
+	out.Revision, err = commit.AppendAll(ctx, tx, log, head, by, events)
+	return out, err
+}
+
+func sessionsOf(ctx context.Context, tx pgx.Tx, of Of) ([]store.Session, error) {
+	if of.All {
+		return store.ListSessions(ctx, tx, of.User, "", epoch, maxSessions)
+	}
+	if of.Session == "" {
+		return nil, nil
+	}
+	s, err := store.FindSession(ctx, tx, of.Session)
+	if fault.Is(err, commonv1.Reason_NOT_FOUND) || err == nil && s.User != of.User {
+		return nil, nil
+	}
+	return []store.Session{s}, err
+}
+
+// grantsOf marks what is to end, and returns it in order.
+func grantsOf(ctx context.Context, tx pgx.Tx, of Of) ([]store.Grant, error) {
+	which := of.Grants
+	switch {
+	case of.All:
+		which = store.GrantsOf{}
+	case of.Session != "":
+		which = store.GrantsOf{Session: of.Session, Dependent: true}
+	case which == store.GrantsOf{}:
+		return nil, nil
+	}
+	grants, err := store.RevokeGrants(ctx, tx, of.User, which)
+	slices.SortFunc(grants, func(a, b store.Grant) int { return strings.Compare(a.ID, b.ID) })
+	return grants, err
+}

@@ -1,0 +1,326 @@
+package oidc_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meridian-iam/meridian/pkg/accesstoken"
+	"github.com/meridian-iam/meridian/pkg/dial"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/id"
+	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/secret"
+	"github.com/meridian-iam/meridian/pkg/serve"
+	"github.com/meridian-iam/meridian/pkg/sqldb"
+	"github.com/meridian-iam/meridian/pkg/sqldb/sqltest"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	identityeventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
+	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
+	"github.com/meridian-iam/meridian/services/sessions/internal/clientauth"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/grant"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
+	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
+	"github.com/meridian-iam/meridian/services/sessions/internal/keys"
+	"github.com/meridian-iam/meridian/services/sessions/internal/kms"
+	"github.com/meridian-iam/meridian/services/sessions/internal/oidc"
+	"github.com/meridian-iam/meridian/services/sessions/internal/people"
+	"github.com/meridian-iam/meridian/services/sessions/internal/rpc"
+	"github.com/meridian-iam/meridian/services/sessions/internal/store"
+)
+
+const (
+	region = "eu-west"
+	issuer = "https://id.example.com"
+	// host is where requests are sent that name the issuer.
+	host = "http://id.example.com"
+)
+
+// fixture is the provider on a database of its own, beside an identity to which every
+// user and organization is active. Requests come in memory.
+type fixture struct {
+	db       *sqldb.DB
+	log      *eventlog.Store
+	secrets  grant.Secrets
+	ring     *keys.Ring
+	provider *oidc.Provider
+	// bearers are the API tokens that there are.
+	bearers bearers
+	// manages are the users who may do everything.
+	manages manages
+	http    interface {
+		Do(r *http.Request) (*http.Response, error)
+	}
+}
+
+func newFixture(t testing.TB) *fixture {
+	t.Helper()
+	f := &fixture{db: sqltest.New(t), secrets: grant.Secrets{MAC: newMAC()}, bearers: bearers{}, manages: manages{}}
+	f.log = eventlog.New(eventlog.Config{DB: f.db, Region: region})
+	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrap, err := aead.New(handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	f.ring = keys.New(keys.Options{
+		DB: f.db, Log: f.log, Region: region, PlatformRegion: region, Wrapper: kms.Local{AEAD: wrap}, Clock: time.Now, Logger: quiet,
+	})
+	for range 2 { // what is to be made is made by the next look
+		if err := f.ring.Advance(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	caller := serveIdentity(t)
+	f.provider = &oidc.Provider{
+		DB: f.db, Log: f.log, Region: region, Clock: time.Now, Logger: quiet, Issuers: map[string]string{"id.example.com": issuer}, Keys: f.ring,
+		Tokens: accesstoken.NewVerifier(accesstoken.Config{
+			Keys: f.ring.Public, Issuers: []string{issuer}, Anybody: true, Deny: accesstoken.NewDeny(nil),
+		}),
+		Secrets: f.secrets, Clients: &clientauth.Authenticator{DB: f.db, Region: region, Clock: time.Now},
+		People: &people.People{
+			Users:         identityv1connect.NewUserServiceClient(caller.HTTP, caller.BaseURL, caller.Options...),
+			Members:       identityv1connect.NewMembershipServiceClient(caller.HTTP, caller.BaseURL, caller.Options...),
+			Organizations: identityv1connect.NewOrganizationServiceClient(caller.HTTP, caller.BaseURL, caller.Options...),
+		},
+		Ender: &ending.Ender{Log: f.log}, Lives: session.Lives{Idle: time.Hour, Absolute: 24 * time.Hour},
+	}
+	f.provider.Registry = &rpc.Clients{DB: f.db, Log: f.log, PlatformRegion: region, Clock: time.Now, Organizations: f.provider.People.Organizations}
+	server := serve.New(serve.Options{
+		Log: quiet, Verifier: f.bearers, AccessTokens: f.provider.Tokens, Delegation: f.manages,
+		Resource: &serve.Resource{Identifiers: []string{issuer}, Issuers: []string{issuer}},
+	})
+	f.provider.Mount(server)
+	run(t, server)
+	f.http = server.Client()
+	return f
+}
+
+// bearers knows API tokens. They are made before the first request.
+type bearers map[string]principal.Principal
+
+// Verify implements principal.Verifier.
+func (b bearers) Verify(_ context.Context, bearer secret.String) (principal.Principal, error) {
+	p, known := b[bearer.Reveal()]
+	if !known {
+		return p, fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_REJECTED, "the token is unknown, expired or revoked")
+	}
+	return p, nil
+}
+
+// manages are users, by id, who may do everything in an organization.
+type manages map[string]string
+
+// Allowed implements principal.Delegation.
+func (m manages) Allowed(_ context.Context, subject, organization, permission string) (bool, error) {
+	return m[subject] == organization && permission == "can_manage_clients", nil
+}
+
+// run runs a server until the test ends.
+func run(t testing.TB, server *serve.Server) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// newMAC is a keyed hash under a key that nobody else has.
+func newMAC() grant.MAC {
+	key := []byte(rand.Text())
+	return func(purpose string, parts ...string) []byte {
+		mac := hmac.New(sha256.New, key)
+		for _, part := range append([]string{purpose}, parts...) {
+			mac.Write(binary.AppendUvarint(nil, uint64(len(part))))
+			mac.Write([]byte(part))
+		}
+		return mac.Sum(nil)
+	}
+}
+
+// identity answers from memory that everybody may do everything.
+type identity struct {
+	identityv1connect.UnimplementedUserServiceHandler
+	identityv1connect.UnimplementedMembershipServiceHandler
+	identityv1connect.UnimplementedOrganizationServiceHandler
+}
+
+// serveIdentity serves it until the test ends, and returns this service's way to it.
+func serveIdentity(t testing.TB) *dial.Client {
+	t.Helper()
+	key, err := principal.GenerateServiceKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := serve.New(serve.Options{ServiceKey: key})
+	server.Mount(identityv1connect.NewUserServiceHandler(identity{}, server.HandlerOptions()...))
+	server.Mount(identityv1connect.NewMembershipServiceHandler(identity{}, server.HandlerOptions()...))
+	server.Mount(identityv1connect.NewOrganizationServiceHandler(identity{}, server.HandlerOptions()...))
+	run(t, server)
+	return dial.New(dial.Options{HTTPClient: server.Client(), Service: "sessions", Key: key})
+}
+
+// GetUser implements UserService.
+func (identity) GetUser(_ context.Context, req *identityv1.GetUserRequest) (*identityv1.GetUserResponse, error) {
+	return &identityv1.GetUserResponse{User: &identityv1.User{Id: req.GetUser(), State: identityv1.UserState_USER_STATE_ACTIVE}}, nil
+}
+
+// GetMember implements MembershipService.
+func (identity) GetMember(_ context.Context, req *identityv1.GetMemberRequest) (*identityv1.GetMemberResponse, error) {
+	return &identityv1.GetMemberResponse{Membership: &identityv1.Membership{
+		User: req.GetUser(), Organization: req.GetOrganization(), State: identityv1.MembershipState_MEMBERSHIP_STATE_ACTIVE,
+	}}, nil
+}
+
+// GetOrganization implements OrganizationService.
+func (identity) GetOrganization(_ context.Context, req *identityv1.GetOrganizationRequest) (*identityv1.GetOrganizationResponse, error) {
+	return &identityv1.GetOrganizationResponse{Organization: &identityv1.Organization{
+		Id: req.GetOrganization(), State: identityv1.OrganizationState_ORGANIZATION_STATE_ACTIVE,
+	}}, nil
+}
+
+// append appends to a log as identity does.
+func (f *fixture) append(t testing.TB, log string, event proto.Message) {
+	t.Helper()
+	f.write(t, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := f.log.Append(ctx, tx, eventlog.Append{
+			Log: log, HomeRegion: region, Events: []proto.Message{event}, Actor: principal.Principal{Kind: principal.Service, ID: "identity"}.Actor(),
+		})
+		return err
+	})
+}
+
+func (f *fixture) write(t testing.TB, work func(ctx context.Context, tx pgx.Tx) error) {
+	t.Helper()
+	if err := f.db.Write(t.Context(), work); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// application is a client and its secret.
+type application struct{ id, secret string }
+
+// client makes one of the platform's, which may do everything.
+func (f *fixture) client(t testing.TB) application {
+	t.Helper()
+	text := rand.Text()
+	a := application{id.New(id.Client), text}
+	settings, err := client.Complete(&eventv1.ClientSettings{
+		Name: "Example Shop", Authentication: int32(sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_SECRET_BASIC),
+		GrantTypes: []int32{
+			int32(sessionsv1.GrantType_GRANT_TYPE_AUTHORIZATION_CODE), int32(sessionsv1.GrantType_GRANT_TYPE_REFRESH_TOKEN),
+			int32(sessionsv1.GrantType_GRANT_TYPE_CLIENT_CREDENTIALS),
+		},
+		RedirectUris: []string{"https://shop.example/callback"}, Scopes: []string{"openid", "offline_access"},
+	}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := client.Create{ID: a.id, Settings: settings, Secret: id.New(id.ClientSecret)}.Decide()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.write(t, func(ctx context.Context, tx pgx.Tx) error {
+		return store.ChangeClient(ctx, tx, &store.Client{}, store.ClientChange{
+			Events: events, Hash: client.HashSecret(secret.NewString(text)), At: time.Now(), HomeRegion: region,
+		})
+	})
+	return a
+}
+
+// granted is what a user gave a client in an organization: a session, and a family of
+// which the first refresh token is given.
+func (f *fixture) granted(t testing.TB, a application, organization string) (refresh string) {
+	t.Helper()
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	user, name := id.New(id.User), id.New(id.Session)
+	f.append(t, user, &identityeventv1.UserCreated{User: user})
+	g := store.Grant{
+		State: grant.State{
+			ID: id.New(id.Grant), Status: grant.Redeemed, Session: name, User: user, Client: a.id, IssuedAt: at, ExpiresAt: at.Add(24 * time.Hour),
+			Refreshable: true, Generation: 1, RotatedAt: at, Idle: 24 * time.Hour, Grace: 10 * time.Second,
+		},
+		Organization: organization, Issuer: issuer, Scopes: []string{"openid", "offline_access"}, ACR: session.AAL1, AMR: []string{"pwd"},
+		AuthenticatedAt: at, HomeRegion: region,
+	}
+	_, _ = rand.Read(g.Salt[:]) // never fails, by its contract
+	row := store.Session{HomeRegion: region}
+	row.Apply(&eventv1.SessionStarted{
+		Session: name, User: user, Acr: session.AAL1, Amr: []string{"pwd"}, AuthenticatedAt: timestamppb.New(at),
+		ExpiresAt: timestamppb.New(at.Add(24 * time.Hour)),
+	})
+	_, _ = rand.Read(row.Hash[:])
+	f.write(t, func(ctx context.Context, tx pgx.Tx) error {
+		if err := store.InsertSession(ctx, tx, row); err != nil {
+			return err
+		}
+		return store.InsertGrant(ctx, tx, g)
+	})
+	return f.secrets.Refresh(g.ID, g.Salt, 1).Reveal()
+}
+
+// organization opens one, with its log.
+func (f *fixture) organization(t testing.TB) string {
+	t.Helper()
+	org := id.New(id.Organization)
+	f.append(t, org, &identityeventv1.OrganizationCreated{Organization: org, Slug: org, Name: org, HomeRegion: region})
+	return org
+}
+
+// post posts a form as a client, and returns the answer, which must be one of status 200.
+func (f *fixture) post(t testing.TB, a application, path string, form url.Values) (answer map[string]any, ok bool) {
+	t.Helper()
+	// Not of the test's context: workers of a benchmark outlive a failure of it.
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, host+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Error(err)
+		return nil, false
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(a.id, a.secret)
+	response, err := f.http.Do(r)
+	if err != nil {
+		t.Error(err)
+		return nil, false
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("%s: %d %s, %v", path, response.StatusCode, body, err)
+		return nil, false
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		t.Error(err)
+		return nil, false
+	}
+	return answer, true
+}

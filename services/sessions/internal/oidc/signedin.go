@@ -1,0 +1,153 @@
+package oidc
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meridian-iam/meridian/pkg/eventlog"
+	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/id"
+	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/interaction"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
+	"github.com/meridian-iam/meridian/services/sessions/internal/door"
+	"github.com/meridian-iam/meridian/services/sessions/internal/store"
+)
+
+// Pending implements door.Flow.
+func (p *Provider) Pending(r *http.Request) (door.Pending, error) {
+	issuer, _ := p.issuer(r)
+	if r.URL.Query().Get("request") == "" && r.PostFormValue("request") == "" {
+		return door.Pending{}, nil
+	}
+	v, err := p.pendingOf(r, issuer)
+	if err != nil {
+		return door.Pending{}, err
+	}
+	request := v.pending.Request
+	out := door.Pending{
+		ID: v.name, Client: v.client.Settings.GetName(), Organization: v.client.Organization, Email: request.LoginHint, Locales: request.Locales,
+		Create: request.Prompt.Create, FormTargets: v.frame().FormTargets, Theme: v.theme,
+	}
+	_, o, err := p.next(r, v)
+	if o.Step == interaction.StepUp && err == nil {
+		s, err := p.session(r.Context(), r)
+		if err != nil {
+			return door.Pending{}, err
+		}
+		out.StepUp, out.AMR, out.ACR, out.Organization = s.User, s.AMR, o.ACR, o.Organization
+	}
+	if out.Organization != "" {
+		if organization, err := p.People.Organization(r.Context(), out.Organization); err == nil {
+			out.OrganizationName = organization.GetName()
+		}
+	}
+	return out, nil
+}
+
+// SignedIn implements door.Flow: whoever signed in has a session from here on, and goes
+// on with the request.
+func (p *Provider) SignedIn(
+	w http.ResponseWriter, r *http.Request, pending door.Pending, result *identityv1.FinishAuthenticationResponse,
+) (next string, err error) {
+	before, err := p.session(r.Context(), r)
+	if err != nil {
+		return "", err
+	}
+	proof := session.Proof{
+		User: result.GetUser(), ACR: result.GetAcr(), AMR: result.GetAmr(), At: result.GetAuthenticatedAt().AsTime(),
+	}
+	if err := p.signIn(w, r, before, proof); err != nil {
+		return "", err
+	}
+	if pending.ID == "" {
+		return "/account", nil
+	}
+	return requestURL("/continue", pending.ID), nil
+}
+
+// NoStepUp implements door.Flow: the client is told that the user cannot prove more.
+func (p *Provider) NoStepUp(_ http.ResponseWriter, r *http.Request, pending door.Pending) (next string, err error) {
+	issuer, _ := p.issuer(r)
+	v, err := p.pendingOf(r, issuer)
+	if err != nil {
+		return "", err
+	}
+	v.pending.NoStepUp = true
+	if v.row.Content, err = encode(v.pending); err != nil {
+		return "", err
+	}
+	if err := store.UpdateRequest(r.Context(), p.DB, v.row); err != nil {
+		return "", err
+	}
+	return requestURL("/continue", pending.ID), nil
+}
+
+// signIn gives the browser a session: its own, strengthened, where the same user proved
+// more, and else a new one, which ends what somebody else had there. The cookie changes
+// in any case, so a session that somebody planted is worth nothing.
+//
+// Source: OWASP Session Management Cheat Sheet, "Renew the Session ID After Any
+// Privilege Level Change".
+func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, before store.Session, proof session.Proof) error {
+	text, hash := randomText()
+	row := store.Session{Hash: hash, Device: browserName(r), IP: address(r)}
+	_, err := p.Log.Commit(r.Context(), eventlog.Request{Log: proof.User}, func(ctx context.Context, tx pgx.Tx) error {
+		head, err := p.Log.Lock(ctx, tx, proof.User)
+		if err != nil {
+			return err
+		}
+		events, err := p.begin(ctx, tx, before, proof, &row)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			row.Apply(e)
+		}
+		row.LastSeenAt, row.HomeRegion = p.now(), head.HomeRegion
+		if row.ID == before.ID {
+			err = store.UpdateSession(ctx, tx, row)
+		} else {
+			err = store.InsertSession(ctx, tx, row)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = p.Log.Append(ctx, tx, eventlog.Append{Log: proof.User, Expected: head.Sequence, Actor: himself(proof.User), Events: events})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	setCookie(w, sessionCookie, row.ID+"."+text, p.Lives.Absolute)
+	return nil
+}
+
+// begin are the events of who signed in.
+func (p *Provider) begin(ctx context.Context, tx pgx.Tx, before store.Session, proof session.Proof, row *store.Session) ([]proto.Message, error) {
+	row.State = session.State{}
+	if before.User == proof.User && before.ID != "" {
+		now, err := store.FindSession(ctx, tx, before.ID)
+		if err == nil {
+			row.State = now.State
+			return session.Strengthen{Proof: proof}.Decide(row.State)
+		}
+		if !fault.Is(err, commonv1.Reason_NOT_FOUND) {
+			return nil, err
+		}
+	}
+	return session.Start{ID: id.New(id.Session), Proof: proof, Lives: p.Lives}.Decide()
+}
+
+// goOn goes on with a request after somebody signed in.
+func (p *Provider) goOn(w http.ResponseWriter, r *http.Request, issuer string) error {
+	v, err := p.pendingOf(r, issuer)
+	if err != nil {
+		return err
+	}
+	return p.advance(w, r, v)
+}

@@ -1,0 +1,77 @@
+package pages_test
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
+)
+
+const passkeyOptions = `{"challenge":"AAECAwQFBgcICQoLDA0ODw","rpId":"localhost","userVerification":"required","timeout":60000}`
+
+var at = time.Date(2026, time.November, 3, 14, 5, 0, 0, time.FixedZone("", 3600))
+
+// hostile is what somebody calls an application or an organization to break a page.
+const hostile = `"><script>alert(1)</script>&{client}' onload=x`
+
+// shown is every page, in each of its states.
+func shown() map[string]pages.View {
+	frame := pages.Frame{Request: "req_1", Client: "Example Shop", FormTargets: []string{"https://shop.example"}}
+	others := []pages.Other{{Factor: "passkey"}, {Factor: "email_code", Path: "/sign-in/way"}, {Factor: "recovery_code"}, {Factor: "telepathy"}}
+	items := func(kind string) []pages.Item {
+		return []pages.Item{
+			{ID: kind + "_1", Name: "Firefox on Linux", Detail: "Berlin, Germany", At: at, Current: kind == "ses"},
+			{ID: kind + "_2", Name: "Safari on iPhone"},
+		}
+	}
+	return map[string]pages.View{
+		"identifier":         pages.Identifier{},
+		"identifier_all":     pages.Identifier{Frame: frame, Email: "alice@example.com", Passkeys: true, SignUp: true},
+		"identifier_problem": pages.Identifier{Frame: frame, Email: "alice", Problem: "email.invalid", Passkeys: true},
+		"identifier_theme": pages.Identifier{Frame: pages.Frame{
+			Request: "req_1", Client: "Example Shop", Theme: pages.Theme{Name: "Acme", Color: "FFCC00"},
+		}, SignUp: true},
+		"identifier_hostile": pages.Identifier{Frame: pages.Frame{
+			Request: hostile, Client: hostile, Theme: pages.Theme{Name: hostile, Color: hostile}, FormTargets: []string{hostile}, Locales: []string{hostile},
+		}, Email: hostile, Problem: hostile, Passkeys: true},
+		"sign_up":               pages.SignUp{Frame: frame},
+		"sign_up_problem":       pages.SignUp{Frame: frame, Email: "alice", Problem: "email.invalid"},
+		"factor_hostile":        pages.Factor{Frame: frame, Kind: "passkey", Email: hostile, Problem: hostile, Passkey: hostile, Others: []pages.Other{{Factor: hostile, Path: hostile}}},
+		"recover":               pages.Recover{Frame: frame, Email: "alice@example.com"},
+		"recover_problem":       pages.Recover{Frame: frame, Problem: "limited"},
+		"factor_password":       pages.Factor{Frame: frame, Kind: "password", Email: "alice@example.com", Others: others, Recover: true},
+		"factor_problem":        pages.Factor{Frame: frame, Kind: "password", Email: "alice@example.com", Problem: "password.wrong", Recover: true},
+		"factor_ended":          pages.Factor{Frame: frame, Kind: "totp", Problem: "ended"},
+		"factor_email_code":     pages.Factor{Frame: frame, Kind: "email_code", Email: "alice@example.com", Resend: true},
+		"factor_totp":           pages.Factor{Frame: frame, Kind: "totp", Others: others[:1]},
+		"factor_recovery_code":  pages.Factor{Frame: frame, Kind: "recovery_code"},
+		"factor_new_password":   pages.Factor{Frame: frame, Kind: "new_password", Email: "alice@example.com", Problem: "password.policy"},
+		"factor_passkey":        pages.Factor{Frame: frame, Kind: "passkey", Passkey: passkeyOptions, Others: others[1:2]},
+		"name":                  pages.Name{Frame: frame},
+		"name_problem":          pages.Name{Frame: frame, Problem: "name.invalid"},
+		"link":                  pages.LinkArrived{Frame: frame, Token: "the-token"},
+		"organization":          pages.ChooseOrganization{Frame: frame, Organizations: []pages.Organization{{ID: "org_1", Name: "Acme"}, {ID: "org_2", Name: "شركة"}}},
+		"organization_nobody":   pages.ChooseOrganization{Frame: pages.Frame{Request: "req_1"}, Organizations: []pages.Organization{{ID: "org_1", Name: hostile}}},
+		"consent":               pages.Consent{Frame: frame, RedirectURI: "https://shop.example/callback?secret=1", Scopes: []string{"openid", "profile", "email", "offline_access", "orders:read"}, Organization: "Acme"},
+		"consent_loopback":      pages.Consent{Frame: frame, RedirectURI: "http://127.0.0.1:4711/callback", Scopes: []string{"openid"}},
+		"consent_private":       pages.Consent{Frame: pages.Frame{Request: "req_1", FormTargets: []string{"com.example.app:"}}, RedirectURI: "com.example.app:/callback", Scopes: []string{hostile}},
+		"sign_out":              pages.SignOut{Frame: frame, Fields: url.Values{"state": {"1"}, "post_logout_redirect_uri": {"https://shop.example/"}}},
+		"sign_out_nobody":       pages.SignOut{},
+		"signed_out":            pages.SignedOut{},
+		"device":                pages.Device{Frame: frame},
+		"device_problem":        pages.Device{Frame: frame, Code: "WDJB-MJHT", Problem: "user_code.wrong"},
+		"device_confirm":        pages.Device{Frame: frame, Code: "WDJB-MJHT", Confirm: true, Place: "Berlin, Germany"},
+		"device_confirm_nobody": pages.Device{Code: "WDJB-MJHT", Confirm: true, Problem: "limited"},
+		"device_done":           pages.Device{Frame: frame, Done: true},
+		"device_denied":         pages.Device{Frame: frame, Denied: true},
+		"account": pages.Account{
+			Frame: pages.Frame{Request: "req_1"}, Name: "Alice", Email: "alice@example.com", Sessions: items("ses"), Credentials: items("crd"), Grants: items("gnt"),
+		},
+		"account_empty": pages.Account{},
+		"error":         pages.Error{Frame: frame, Code: "invalid_scope", Detail: "the client may not ask for one of the scopes", Trace: "4bf92f3577b34da6a3ce929d0e0e4736"},
+		"error_over":    pages.Error{Code: "request_over"},
+		"error_unknown": pages.Error{Code: hostile, Detail: hostile, Trace: hostile},
+		"error_nothing": pages.Error{},
+		"form_post":     pages.FormPost{Frame: frame, Action: "https://shop.example/callback?a=1&b=2", Fields: url.Values{"code": {"c"}, "state": {hostile}, "submit": {"1", "2"}}},
+	}
+}
