@@ -34,6 +34,7 @@ import (
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1/logv1connect"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
 )
 
 // Client calls Meridian. It is safe for concurrent use.
@@ -57,6 +58,14 @@ type Client struct {
 	Credentials     identityv1connect.CredentialServiceClient
 	Authentications identityv1connect.AuthenticationServiceClient
 	Migration       identityv1connect.MigrationServiceClient
+
+	// OAuth clients, whom organizations trust about workloads, who is signed in, and the
+	// keys that tokens are signed with.
+	Clients     sessionsv1connect.ClientServiceClient
+	Trusts      sessionsv1connect.TrustServiceClient
+	Sessions    sessionsv1connect.SessionServiceClient
+	SigningKeys sessionsv1connect.KeyServiceClient
+	Themes      sessionsv1connect.ThemeServiceClient
 
 	// silence is after how long a watch is opened again.
 	silence time.Duration
@@ -128,6 +137,11 @@ func Open(c Config, options ...connect.ClientOption) *Client {
 		Credentials:     identityv1connect.NewCredentialServiceClient(transport, url, options...),
 		Authentications: identityv1connect.NewAuthenticationServiceClient(transport, url, options...),
 		Migration:       identityv1connect.NewMigrationServiceClient(transport, url, options...),
+		Clients:         sessionsv1connect.NewClientServiceClient(transport, url, options...),
+		Trusts:          sessionsv1connect.NewTrustServiceClient(transport, url, options...),
+		Sessions:        sessionsv1connect.NewSessionServiceClient(transport, url, options...),
+		SigningKeys:     sessionsv1connect.NewKeyServiceClient(transport, url, options...),
+		Themes:          sessionsv1connect.NewThemeServiceClient(transport, url, options...),
 		silence:         defaultSilence,
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/meridian-iam/meridian/services/identity"
 	"github.com/meridian-iam/meridian/services/meridian/internal/mailbox"
 	"github.com/meridian-iam/meridian/services/meridian/internal/node"
+	"github.com/meridian-iam/meridian/services/sessions"
 )
 
 // Region is the only region of a development deployment.
@@ -92,6 +93,7 @@ func Run(ctx context.Context, o Options, started func(Ready)) (err error) {
 		Telemetry: telemetry.Config{Format: "text", Output: logFile},
 		Authz:     authz.Config{PublicURL: publicURL(o.Listen)},
 		Identity:  people,
+		Sessions:  sessions.Config{Issuers: issuers(o.Listen, people)},
 	})
 	if err != nil {
 		return err
@@ -122,6 +124,14 @@ func signIn(box *mailbox.Box, o Options) (identity.Config, error) {
 		Mail:     identity.MailConfig{URLFile: file, From: "Meridian <no-reply@meridian.example>", AllowPlaintext: true},
 		Passkeys: identity.PasskeysConfig{RPID: "localhost", Origins: []string{pages}},
 	}, nil
+}
+
+// issuers are the pages' own, unless their port is not known yet.
+func issuers(listen string, people identity.Config) []string {
+	if publicURL(listen) == "" {
+		return nil
+	}
+	return []string{people.Pages}
 }
 
 // publicURL is where callers of this machine reach an address; empty for a port

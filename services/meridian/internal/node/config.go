@@ -17,12 +17,14 @@ import (
 	"github.com/meridian-iam/meridian/pkg/telemetry"
 	"github.com/meridian-iam/meridian/services/authz"
 	"github.com/meridian-iam/meridian/services/identity"
+	"github.com/meridian-iam/meridian/services/sessions"
 )
 
 // Services that a node can host.
 const (
 	Identity = "identity"
 	Authz    = "authz"
+	Sessions = "sessions"
 	// Relay publishes the region's outbox.
 	Relay = "relay"
 )
@@ -35,7 +37,7 @@ type Config struct {
 	// Region alone. This one mirrors the streams of the others, and its relays
 	// stand by for them.
 	Regions []string `yaml:"regions"`
-	// Services to host: identity, authz, relay; absent: all.
+	// Services to host: identity, authz, sessions, relay; absent: all.
 	Services []string `yaml:"services"`
 	// DataDir holds snapshots and, without bus.url, JetStream. Required.
 	DataDir string `yaml:"data_dir"`
@@ -53,6 +55,19 @@ type Config struct {
 	// AuthzURLs are where the authz service is when this process does not host it,
 	// nearest first. Absent: calls on behalf of users are refused here.
 	AuthzURLs []string `yaml:"authz_urls"`
+	// Issuers are the OpenID providers whose access tokens are taken, as
+	// https://id.example.com; absent: those of sessions, where it is hosted.
+	Issuers []string `yaml:"issuers"`
+	// Audiences are the names of this API in access tokens (the claim aud); absent:
+	// Issuers.
+	Audiences []string `yaml:"audiences"`
+	// MaxRevocationAge is how old what is known of revocations may be while access
+	// tokens are taken; absent: 5s. With more, products go on for so long while the
+	// database or the bus is away, and feel what is revoked then as late.
+	MaxRevocationAge time.Duration `yaml:"max_revocation_age"`
+	// SessionsURLs are where the JWK Set of the sessions service is when this process
+	// does not host it, as https://sessions.internal:8443/oauth2/jwks, nearest first.
+	SessionsURLs []string `yaml:"sessions_urls"`
 	// Peers are where the services of other regions are, by region, as seen from
 	// here. A write of what is at home there is sent there; absent: every write is
 	// committed from here, through the database. That of Region is not used.
@@ -66,6 +81,7 @@ type Config struct {
 	Telemetry telemetry.Config `yaml:"telemetry"`
 	Identity  identity.Config  `yaml:"identity"`
 	Authz     authz.Config     `yaml:"authz"`
+	Sessions  sessions.Config  `yaml:"sessions"`
 }
 
 // DatabaseConfig says how to reach CockroachDB or PostgreSQL.
@@ -99,6 +115,7 @@ type BusConfig struct {
 type PeerConfig struct {
 	Identity string `yaml:"identity"`
 	Authz    string `yaml:"authz"`
+	Sessions string `yaml:"sessions"`
 }
 
 // KeysConfig names files with key material.
@@ -140,6 +157,9 @@ func (c Config) resolve() (Config, error) {
 		return c, err
 	}
 	c.Database.URL = url
+	if len(c.Issuers) == 0 && c.hosts(Sessions) {
+		c.Issuers = c.Sessions.Issuers
+	}
 	if c.Bus.URL, err = c.busURL(); err != nil {
 		return c, err
 	}
@@ -215,12 +235,23 @@ func (c Config) check() error {
 	if err := c.checkPeers(); err != nil {
 		return err
 	}
+	for _, at := range c.SessionsURLs {
+		if !reachable(at) {
+			return fmt.Errorf("sessions_urls: %q is not https://host:port/path", at)
+		}
+	}
 	for _, s := range c.Services {
-		if s != Identity && s != Authz && s != Relay {
-			return fmt.Errorf("services: there is no service %q; there are %q", s, []string{Identity, Authz, Relay})
+		if all := []string{Identity, Authz, Sessions, Relay}; !slices.Contains(all, s) {
+			return fmt.Errorf("services: there is no service %q; there are %q", s, all)
 		}
 	}
 	return nil
+}
+
+// reachable says whether a text is the address of something over HTTP.
+func reachable(at string) bool {
+	parsed, err := url.Parse(at)
+	return err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https")
 }
 
 func (c Config) checkPeers() error {
@@ -228,9 +259,10 @@ func (c Config) checkPeers() error {
 		if err := region.Check(name); err != nil {
 			return fmt.Errorf("peers: %w", err)
 		}
-		for service, at := range map[string]string{Identity: c.Peers[name].Identity, Authz: c.Peers[name].Authz} {
-			parsed, err := url.Parse(at)
-			if at != "" && (err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https") {
+		for service, at := range map[string]string{
+			Identity: c.Peers[name].Identity, Authz: c.Peers[name].Authz, Sessions: c.Peers[name].Sessions,
+		} {
+			if at != "" && !reachable(at) {
 				return fmt.Errorf("peers.%s.%s: %q is not https://host:port", name, service, at)
 			}
 		}

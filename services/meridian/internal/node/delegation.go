@@ -7,6 +7,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/dial"
 	"github.com/meridian-iam/meridian/pkg/fault"
+	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
@@ -20,11 +21,15 @@ const delegationDeadline = 2 * time.Second
 
 // delegation says what users may do in an organization: nothing unless they are
 // active members, whatever the model gives to those who were; else as its model
-// decides or, where the model has no such permission, as their membership does. It
-// asks in the name of the caller's token, without the user.
+// decides or, where the model has no such permission, as their membership does. What
+// service accounts may do is for the model alone to say, while they are enabled.
+//
+// It asks in the name of the caller's API token, without the user; of a caller with an
+// access token, which opens no check by itself, it asks in the name of this process.
 type delegation struct {
-	checks  authzv1connect.CheckServiceClient
-	members identityv1connect.MembershipServiceClient
+	checks   authzv1connect.CheckServiceClient
+	members  identityv1connect.MembershipServiceClient
+	accounts identityv1connect.ServiceAccountServiceClient
 }
 
 // connectDelegation opens the clients: in this process where it hosts the service.
@@ -42,36 +47,69 @@ func (n *Node) connectDelegation(d *delegation) {
 	}
 	c := open(Identity, n.config.IdentityURLs)
 	d.members = identityv1connect.NewMembershipServiceClient(c.HTTP, c.BaseURL, c.Options...)
+	d.accounts = identityv1connect.NewServiceAccountServiceClient(c.HTTP, c.BaseURL, c.Options...)
 }
 
-// Allowed implements principal.Delegation. What was taken from a user holds at once,
+// Allowed implements principal.Delegation. What was taken from a subject holds at once,
 // whatever this region has seen of it.
-func (d *delegation) Allowed(ctx context.Context, user, organization, permission string) (bool, error) {
+func (d *delegation) Allowed(ctx context.Context, subject, organization, permission string) (bool, error) {
 	if d.checks == nil {
 		return false, fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE,
 			"this process does not know where authz is: set authz_urls")
 	}
 	ctx, cancel := context.WithTimeout(ctx, delegationDeadline)
 	defer cancel()
-	if caller, ok := principal.From(ctx); ok {
+	switch caller, ok := principal.From(ctx); {
+	case ok && caller.OnBehalfOf != "":
 		caller.OnBehalfOf = ""
 		ctx = principal.With(ctx, caller)
+	case ok:
+		ctx = principal.Without(ctx)
 	}
-	role, active, err := d.membership(ctx, user, organization)
+	if id.Valid(id.ServiceAccount, subject) {
+		enabled, err := d.enabled(ctx, subject, organization)
+		if err != nil || !enabled {
+			return false, err
+		}
+		allowed, _, err := d.decide(ctx, "service_account:"+subject, organization, permission)
+		return allowed, err
+	}
+	role, active, err := d.membership(ctx, subject, organization)
 	if err != nil || !active {
 		return false, err
 	}
+	allowed, defined, err := d.decide(ctx, "user:"+subject, organization, permission)
+	if err == nil && !defined {
+		return byRole(role, permission), nil
+	}
+	return allowed, err
+}
+
+// decide is what the organization's model says of a permission, if it knows it.
+func (d *delegation) decide(ctx context.Context, subject, organization, permission string) (allowed, defined bool, err error) {
 	answer, err := d.checks.Check(ctx, &authzv1.CheckRequest{
-		Organization: organization, Subject: "user:" + user, Permission: permission, Resource: "organization:" + organization,
+		Organization: organization, Subject: subject, Permission: permission, Resource: "organization:" + organization,
 		Freshness: &commonv1.Freshness{Level: &commonv1.Freshness_FullyConsistent{FullyConsistent: true}},
 	})
 	switch {
 	case undefined(err):
-		return byRole(role, permission), nil
+		return false, false, nil
+	case err != nil:
+		return false, false, err
+	}
+	return answer.GetDecision() == authzv1.Decision_DECISION_ALLOW, true, nil
+}
+
+// enabled says whether a service account of the organization is, as of now.
+func (d *delegation) enabled(ctx context.Context, account, organization string) (bool, error) {
+	answer, err := d.accounts.GetServiceAccount(ctx, &identityv1.GetServiceAccountRequest{Organization: organization, ServiceAccount: account})
+	switch {
+	case fault.Is(err, commonv1.Reason_NOT_FOUND):
+		return false, nil
 	case err != nil:
 		return false, err
 	}
-	return answer.GetDecision() == authzv1.Decision_DECISION_ALLOW, nil
+	return !answer.GetServiceAccount().GetDisabled(), nil
 }
 
 // undefined says whether the organization's model does not know the permission.

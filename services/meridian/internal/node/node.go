@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/meridian-iam/meridian/pkg/accesstoken"
 	"github.com/meridian-iam/meridian/pkg/bus"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/home"
@@ -27,6 +28,8 @@ import (
 	"github.com/meridian-iam/meridian/pkg/telemetry"
 	"github.com/meridian-iam/meridian/services/authz"
 	"github.com/meridian-iam/meridian/services/identity"
+	"github.com/meridian-iam/meridian/services/meridian/internal/logrpc"
+	"github.com/meridian-iam/meridian/services/sessions"
 )
 
 // Node is one wired process.
@@ -47,7 +50,12 @@ type Node struct {
 	relays   []*relay.Relay
 	identity *identity.Service
 	authz    *authz.Service
+	sessions *sessions.Service
 	server   *serve.Server
+	// tokens verifies access tokens for this API, and issued those for any; nil without
+	// issuers. folds are what log verify compares rows with.
+	tokens, issued *accesstoken.Verifier
+	folds          *logrpc.Logs
 
 	// run goes on while the server needs it; close undoes what Open did, in
 	// reverse.
@@ -67,7 +75,7 @@ func Open(ctx context.Context, c Config) (_ *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openTelemetry, n.openDatabase, n.openBus, n.openLog, n.openPeers, n.openServices, n.openServer,
+		n.openTelemetry, n.openDatabase, n.openBus, n.openLog, n.openPeers, n.openTokens, n.openServices, n.openServer, n.openSessions,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

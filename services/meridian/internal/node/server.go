@@ -17,25 +17,32 @@ import (
 
 func (n *Node) openServer(context.Context) error {
 	users := &delegation{}
-	n.server = serve.New(serve.Options{
+	options := serve.Options{
 		Config: n.config.Server, Verifier: n.verifier(), ServiceKey: n.key, Delegation: users, Log: n.telemetry.Log, Telemetry: n.telemetry,
-	})
+	}
+	if n.tokens != nil {
+		options.AccessTokens = n.tokens
+		options.Resource = &serve.Resource{
+			Identifiers: n.config.audiences(), Issuers: n.config.Issuers, Scopes: []string{principal.AllScopes}, Name: "Meridian",
+		}
+	}
+	n.server = serve.New(options)
 	n.connectDelegation(users)
 	n.server.Ready("database", func(ctx context.Context) error { return n.db.Pool().Ping(ctx) })
 	n.server.Ready("bus", n.bus.Ready)
-	options := n.server.HandlerOptions()
-	logs := &logrpc.Logs{Store: n.log, DB: n.db, Follower: n.follower, Copy: n.bus.Copy}
+	handling := n.server.HandlerOptions()
+	n.folds = &logrpc.Logs{Store: n.log, DB: n.db, Follower: n.follower, Copy: n.bus.Copy}
 	if n.identity != nil {
-		n.identity.Mount(n.server.Mount, options...)
+		n.identity.Mount(n.server.Mount, handling...)
 		n.identity.MountHTTP(n.server)
-		logs.Folds = append(logs.Folds, n.identity.Fold())
+		n.folds.Folds = append(n.folds.Folds, n.identity.Fold())
 	}
 	if n.authz != nil {
-		n.authz.Mount(n.server.Mount, options...)
+		n.authz.Mount(n.server.Mount, handling...)
 		n.authz.MountHTTP(n.server)
-		logs.Folds = append(logs.Folds, n.authz.Fold())
+		n.folds.Folds = append(n.folds.Folds, n.authz.Fold())
 	}
-	n.server.Mount(logv1connect.NewLogServiceHandler(logs, options...))
+	n.server.Mount(logv1connect.NewLogServiceHandler(n.folds, handling...))
 	return nil
 }
 

@@ -24,9 +24,11 @@ type edge struct {
 	server *http.Server
 }
 
-// identityPaths begin the procedures of the identity service; all others are
-// those of the authz service.
-const identityPaths = "/meridian.identity."
+// identityPath says whether a path is of the process that has identity and sessions; all
+// others are of the authz service.
+func identityPath(path string) bool {
+	return strings.HasPrefix(path, "/meridian.identity.") || strings.HasPrefix(path, "/meridian.sessions.")
+}
 
 func newEdge(address, identity, authz string) *edge {
 	// A transport of its own: its connections end with the services'.
@@ -48,7 +50,7 @@ func newEdge(address, identity, authz string) *edge {
 	}
 	toIdentity, toAuthz := to(identity), to(authz)
 	return &edge{address: address, handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, identityPaths) {
+		if identityPath(r.URL.Path) {
 			toIdentity.ServeHTTP(w, r)
 			return
 		}

@@ -61,6 +61,8 @@ const (
 	Authz    = "authz"
 	Relay    = "relay"
 	Bus      = "nats"
+	// Sessions is in the process of identity.
+	Sessions = "sessions"
 )
 
 // services are in the order in which they start.

@@ -111,7 +111,11 @@ server:
 
 func (d *Deployment) writeNode(r *Region, service string) (path string, err error) {
 	path = d.path(r.Name, service+".yaml")
-	content := fmt.Sprintf(nodeConfig, r.Name, strings.Join(d.plan.Regions, ", "), service,
+	hosted := service
+	if service == Identity {
+		hosted += ", " + Sessions
+	}
+	content := fmt.Sprintf(nodeConfig, r.Name, strings.Join(d.plan.Regions, ", "), hosted,
 		d.path(r.Name, service), d.path(r.Name, "database.url"), d.natsURL(r), d.plan.Servers,
 		d.path("service.key"), d.path(r.Name, "keys", "regional.json"), d.path("blind.key"),
 		r.listen[Identity], r.listen[Authz], d.peers(r), d.plan.Skews[r.Name], r.listen[service])
@@ -124,7 +128,7 @@ func (d *Deployment) peers(r *Region) string {
 	var peers []string
 	for _, other := range d.Regions {
 		for _, link := range d.links.between(carriesCalls, r.Name, other.Name) {
-			peers = append(peers, fmt.Sprintf("%s: {identity: \"http://%s\", authz: \"http://%[2]s\"}", other.Name, link.Address))
+			peers = append(peers, fmt.Sprintf("%s: {identity: \"http://%s\", authz: \"http://%[2]s\", sessions: \"http://%[2]s\"}", other.Name, link.Address))
 		}
 	}
 	return strings.Join(peers, ", ")
