@@ -17,6 +17,7 @@ import (
 	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1/logv1connect"
+	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
 
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"

@@ -10,7 +10,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/id"
 )
 
-var ofAnID = regexp.MustCompile(`^(usr|grp|svc|inv|dom|tok)_[0-9a-hjkmnp-tv-z]{26}$`)
+var ofAnID = regexp.MustCompile(`^(usr|grp|svc|inv|dom|tok|cli|tru)_[0-9a-hjkmnp-tv-z]{26}$`)
 
 // named are the fields of a request, other than its organization, that hold an id
 // of something in an organization.

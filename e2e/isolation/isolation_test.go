@@ -15,6 +15,7 @@ import (
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 )
 
 // place is what a request may name.
@@ -30,6 +31,8 @@ type place struct {
 	newMember, newGroup, newAccount, newInvitation, newDomain, newToken func(organization string) string
 	newUser, newOrganization                                            func() string
 	newCredential                                                       func() (user, credential string)
+	newClient                                                           func(organization string) *sessionsv1.Client
+	newTrust                                                            func(organization string) string
 	// emailOf is the address of a user.
 	emailOf string
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/id"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 )
 
 // unfinished are methods whose valid request does not succeed here, with the
@@ -240,8 +241,10 @@ func requestOf(name string) (func(p place) proto.Message, bool) {
 	if request, ok := requests[name]; ok {
 		return request, true
 	}
-	request, ok := identityRequests[strings.TrimPrefix(name, "meridian.identity.v1.")]
-	return request, ok
+	if request, ok := identityRequests[strings.TrimPrefix(name, "meridian.identity.v1.")]; ok {
+		return request, true
+	}
+	return sessionsRequestOf(name)
 }
 
 // email is an address that nobody has.
@@ -310,6 +313,24 @@ func (w *world) populate(t *testing.T, p *place) {
 				Organization: organization, Name: "made", Level: commonv1.Level_LEVEL_READ, IdempotencyKey: p.key(),
 			})
 			return made.GetToken().GetId(), err
+		})
+	}
+	p.newClient = func(organization string) *sessionsv1.Client {
+		if organization == absent {
+			return &sessionsv1.Client{Id: id.New(id.Client), Secrets: []*sessionsv1.ClientSecret{{Id: id.New(id.ClientSecret)}}}
+		}
+		made, err := admin.Clients.CreateClient(t.Context(), &sessionsv1.CreateClientRequest{Organization: organization, Settings: machine(), IdempotencyKey: p.key()})
+		if err != nil {
+			t.Error(err)
+		}
+		return made.GetClient()
+	}
+	p.newTrust = func(organization string) string {
+		return in(organization, id.Trust, func() (string, error) {
+			made, err := admin.Trusts.CreateTrust(t.Context(), &sessionsv1.CreateTrustRequest{
+				Organization: organization, Settings: trusting(p.newAccount(organization)), IdempotencyKey: p.key(),
+			})
+			return made.GetTrust().GetId(), err
 		})
 	}
 	p.newOrganization = func() string {
