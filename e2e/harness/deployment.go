@@ -113,8 +113,8 @@ func (d *Deployment) NodeWith(t testing.TB, name, more, server string) *Node {
 
 // Provider describes a node with the OpenID provider, whose pages are its own and whose
 // letters go to a mail server. more is YAML in the section server, indented by two; with
-// tls in it the issuer is https.
-func (d *Deployment) Provider(t testing.TB, name string, letters *MailServer, more string) *Node {
+// tls in it the issuer is https. It is an issuer at other hosts of this machine, too.
+func (d *Deployment) Provider(t testing.TB, name string, letters *MailServer, more string, hosts ...string) *Node {
 	t.Helper()
 	address := freeAddress(t)
 	_, port, err := net.SplitHostPort(address)
@@ -126,7 +126,11 @@ func (d *Deployment) Provider(t testing.TB, name string, letters *MailServer, mo
 		scheme = "https"
 	}
 	issuer := scheme + "://localhost:" + port
-	config := letters.Identity(t, "Example", issuer) + "sessions:\n  issuers: [" + strconv.Quote(issuer) + "]\nserver:\n  listen: " + address + "\n" + more
+	issuers := strconv.Quote(issuer)
+	for _, host := range hosts {
+		issuers += ", " + strconv.Quote(scheme+"://"+host+":"+port)
+	}
+	config := letters.Identity(t, "Example", issuer) + "sessions:\n  issuers: [" + issuers + "]\nserver:\n  listen: " + address + "\n" + more
 	return &Node{Address: address, DataDir: filepath.Join(d.dir, name), config: d.Config(t, name, config), issuer: issuer}
 }
 

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 
 const oidc = await import(pathToFileURL(process.argv[2] + '/openid-client/build/index.js'))
-let config, checks, keys, handle
+let config, checks, keys, handle, begun
 
 const authentication = {
   none: () => oidc.None(),
@@ -62,6 +62,17 @@ const steps = {
   },
   async credentials({ more }) {
     return answerOf(await oidc.clientCredentialsGrant(config, more, { DPoP: handle }))
+  },
+  // exchange gets a token for the next API.
+  async exchange({ more }) {
+    return answerOf(await oidc.genericGrantRequest(config, 'urn:ietf:params:oauth:grant-type:token-exchange', more, { DPoP: handle }))
+  },
+  // device begins on a device, and poll waits until somebody has decided elsewhere.
+  async device({ scope }) {
+    return (begun = await oidc.initiateDeviceAuthorization(config, { scope }))
+  },
+  async poll() {
+    return answerOf(await oidc.pollDeviceAuthorizationGrant(config, begun, undefined, { DPoP: handle }))
   },
   async userinfo({ token, subject }) {
     return await oidc.fetchUserInfo(config, token, subject, { DPoP: handle })

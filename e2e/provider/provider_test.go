@@ -39,11 +39,12 @@ type world struct {
 	browser *browsertest.Browser
 }
 
-func start(t *testing.T) *world {
+// start starts a world, whose provider is an issuer at other hosts, too.
+func start(t *testing.T, hosts ...string) *world {
 	t.Helper()
 	w := &world{t: t, mail: harness.StartMailServer(t)}
 	d := harness.StartDeployment(t)
-	node := d.Provider(t, "node", w.mail, "")
+	node := d.Provider(t, "node", w.mail, "", hosts...)
 	node.Start(t)
 	w.token = secret.NewString(d.Token)
 	w.database, w.nats, w.node = d.Database, d.NATS, node
