@@ -87,7 +87,8 @@ func TestPublishedCodes(t *testing.T) {
 	}
 }
 
-// A code of step 5 is shown from 150 s to 179 s.
+// O23 of the attacks: a code is good once, and around its time. That of step 5 is shown
+// from 150 s to 179 s.
 func TestVerify(t *testing.T) {
 	for name, tc := range map[string]struct {
 		settings otp.Settings
