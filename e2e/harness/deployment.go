@@ -111,10 +111,18 @@ func (d *Deployment) NodeWith(t testing.TB, name, more, server string) *Node {
 	return &Node{Address: address, DataDir: filepath.Join(d.dir, name), config: d.Config(t, name, more)}
 }
 
+// ProviderOptions are what an OpenID provider has beside what each has.
+type ProviderOptions struct {
+	// Server and Sessions are YAML in these sections, indented by two; with tls in the one
+	// the issuer is https.
+	Server, Sessions string
+	// Hosts are others of this machine at which it is an issuer, too.
+	Hosts []string
+}
+
 // Provider describes a node with the OpenID provider, whose pages are its own and whose
-// letters go to a mail server. more is YAML in the section server, indented by two; with
-// tls in it the issuer is https. It is an issuer at other hosts of this machine, too.
-func (d *Deployment) Provider(t testing.TB, name string, letters *MailServer, more string, hosts ...string) *Node {
+// letters go to a mail server.
+func (d *Deployment) Provider(t testing.TB, name string, letters *MailServer, o ProviderOptions) *Node {
 	t.Helper()
 	address := freeAddress(t)
 	_, port, err := net.SplitHostPort(address)
@@ -122,15 +130,15 @@ func (d *Deployment) Provider(t testing.TB, name string, letters *MailServer, mo
 		t.Fatal(err)
 	}
 	scheme := "http"
-	if strings.Contains(more, "tls:") {
+	if strings.Contains(o.Server, "tls:") {
 		scheme = "https"
 	}
 	issuer := scheme + "://localhost:" + port
-	issuers := strconv.Quote(issuer)
-	for _, host := range hosts {
-		issuers += ", " + strconv.Quote(scheme+"://"+host+":"+port)
+	issuers := []string{strconv.Quote(issuer)}
+	for _, host := range o.Hosts {
+		issuers = append(issuers, strconv.Quote(scheme+"://"+host+":"+port))
 	}
-	config := letters.Identity(t, "Example", issuer) + "sessions:\n  issuers: [" + issuers + "]\nserver:\n  listen: " + address + "\n" + more
+	config := letters.Identity(t, "Example", issuer) + "sessions:\n  issuers: [" + strings.Join(issuers, ", ") + "]\n" + o.Sessions + "server:\n  listen: " + address + "\n" + o.Server
 	return &Node{Address: address, DataDir: filepath.Join(d.dir, name), config: d.Config(t, name, config), issuer: issuer}
 }
 

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +28,8 @@ import (
 	"github.com/meridian-iam/meridian/e2e/harness"
 )
 
-// selfSigned makes a certificate of a key of its own.
-func selfSigned(t *testing.T, name string) tls.Certificate {
+// certify makes a certificate, by an authority or, without one, by itself.
+func certify(t *testing.T, name string, by *tls.Certificate) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -39,122 +40,156 @@ func selfSigned(t *testing.T, name string) tls.Certificate {
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	parent, with := template, any(key)
+	if by != nil {
+		parent, with = by.Leaf, by.PrivateKey
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), with)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// TestCertificates: a client proves itself by its certificate of TLS, and its tokens are
-// good with that certificate only.
-func TestCertificates(t *testing.T) {
-	server := selfSigned(t, "localhost")
-	dir := t.TempDir()
+// certified is a provider that asks clients for certificates.
+type certified struct {
+	node  *harness.Node
+	token string
+	roots *x509.CertPool
+}
+
+func startCertified(t *testing.T, authority tls.Certificate) *certified {
+	t.Helper()
+	server, dir := certify(t, "localhost", nil), t.TempDir()
 	key, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: server.Certificate[0]}, "key.pem": {Type: "PRIVATE KEY", Bytes: key},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+	file := func(name, kind string, content []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		return path
 	}
 	d := harness.StartDeployment(t)
-	node := d.Provider(t, "node", harness.StartMailServer(t), "  tls:\n    cert_file: "+filepath.Join(dir, "cert.pem")+
-		"\n    key_file: "+filepath.Join(dir, "key.pem")+"\n    client_certificates: true\n")
-	node.Start(t)
-	roots := x509.NewCertPool()
-	parsed, err := x509.ParseCertificate(server.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots.AddCert(parsed)
-	with := func(certificates ...tls.Certificate) *http.Client {
-		return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, Certificates: certificates}}}
-	}
-	call := func(c *http.Client, path, bearer, kind string, body []byte) (int, map[string]any) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, node.Issuer()+path, bytes.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", kind)
-		if bearer != "" {
-			req.Header.Set("Authorization", "Bearer "+bearer)
-		}
-		res, err := c.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var out map[string]any
-		_ = json.Unmarshal(text, &out) // not all answers are JSON
-		return res.StatusCode, out
-	}
-	own, other := selfSigned(t, "app.example.com"), selfSigned(t, "app.example.com")
-	leaf, err := x509.ParseCertificate(own.Certificate[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	jwk, err := gojose.JSONWebKey{Key: leaf.PublicKey, KeyID: "1"}.MarshalJSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings, err := json.Marshal(map[string]any{
-		"settings": map[string]any{
-			"name": "Machine", "authentication": "CLIENT_AUTHENTICATION_SELF_SIGNED_TLS", "grantTypes": []string{"GRANT_TYPE_CLIENT_CREDENTIALS"},
-			"jwks": `{"keys":[` + string(jwk) + `]}`, "certificateBound": true,
-		},
-		"idempotencyKey": "1",
+	c := &certified{token: d.Token, roots: x509.NewCertPool()}
+	c.roots.AddCert(server.Leaf)
+	c.node = d.Provider(t, "node", harness.StartMailServer(t), harness.ProviderOptions{
+		Server: "  tls:\n    cert_file: " + file("cert.pem", "CERTIFICATE", server.Certificate[0]) +
+			"\n    key_file: " + file("key.pem", "PRIVATE KEY", key) + "\n    client_certificates: true\n",
+		Sessions: "  client_authorities_file: " + file("authority.pem", "CERTIFICATE", authority.Certificate[0]) + "\n",
 	})
+	c.node.Start(t)
+	return c
+}
+
+// call sends a request with certificates, and a token or "".
+func (c *certified) call(t *testing.T, method, path, bearer, kind string, body []byte, with ...tls.Certificate) (int, map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, c.node.Issuer()+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, made := call(with(), "/meridian.sessions.v1.ClientService/CreateClient", d.Token, "application/json", settings)
+	req.Header.Set("Content-Type", kind)
+	if bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+bearer)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.roots, Certificates: with}}}
+	defer client.CloseIdleConnections()
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out map[string]any
+	_ = json.Unmarshal(text, &out) // not all answers are JSON
+	return res.StatusCode, out
+}
+
+// client makes one that gets tokens for itself.
+func (c *certified) client(t *testing.T, settings map[string]any) string {
+	t.Helper()
+	settings["name"], settings["grantTypes"] = "Machine", []string{"GRANT_TYPE_CLIENT_CREDENTIALS"}
+	body, err := json.Marshal(map[string]any{"settings": settings, "idempotencyKey": rand.Text()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, made := c.call(t, http.MethodPost, "/meridian.sessions.v1.ClientService/CreateClient", c.token, "application/json", body)
 	client, _ := made["client"].(map[string]any)
 	id, _ := client["id"].(string)
 	if status != http.StatusOK || id == "" {
 		t.Fatalf("create: %d %v", status, made)
 	}
-	form := []byte(url.Values{"grant_type": {"client_credentials"}, "client_id": {id}}.Encode())
-	const kind = "application/x-www-form-urlencoded"
-	for name, c := range map[string]*http.Client{"no certificate": with(), "another key, of the same name": with(other)} {
-		if status, body := call(c, "/oauth2/token", "", kind, form); status != http.StatusUnauthorized || body["error"] != "invalid_client" {
+	return id
+}
+
+// ask asks for a token of a client.
+func (c *certified) ask(t *testing.T, client string, with ...tls.Certificate) (int, map[string]any) {
+	t.Helper()
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {client}}.Encode()
+	return c.call(t, http.MethodPost, "/oauth2/token", "", "application/x-www-form-urlencoded", []byte(form), with...)
+}
+
+// TestCertificates: a client proves itself by its certificate of TLS, and its tokens are
+// good with that certificate only.
+func TestCertificates(t *testing.T) {
+	const name = "app.example.com"
+	authority := certify(t, "authority", nil)
+	own, other, issued := certify(t, name, nil), certify(t, name, nil), certify(t, name, &authority)
+	c := startCertified(t, authority)
+	jwk, err := gojose.JSONWebKey{Key: own.Leaf.PublicKey, KeyID: "1"}.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := c.client(t, map[string]any{
+		"authentication": "CLIENT_AUTHENTICATION_SELF_SIGNED_TLS", "jwks": `{"keys":[` + string(jwk) + `]}`, "certificateBound": true,
+	})
+	vouched := c.client(t, map[string]any{
+		"authentication": "CLIENT_AUTHENTICATION_TLS", "certificateSubject": "dns:" + name, "certificateBound": true,
+	})
+	for name, tc := range map[string]struct {
+		client string
+		with   []tls.Certificate
+	}{
+		"no certificate": {alone, nil}, "another key, of the same name": {alone, []tls.Certificate{other}}, "the authority's for a key": {alone, []tls.Certificate{issued}},
+		"no certificate of the authority": {vouched, nil}, "nobody's": {vouched, []tls.Certificate{own}}, "the authority itself": {vouched, []tls.Certificate{authority}},
+	} {
+		if status, body := c.ask(t, tc.client, tc.with...); status != http.StatusUnauthorized || body["error"] != "invalid_client" {
 			t.Errorf("%s: %d %v", name, status, body)
 		}
 	}
-	status, given := call(with(own), "/oauth2/token", "", kind, form)
-	token, _ := given["access_token"].(string)
-	if status != http.StatusOK || token == "" {
-		t.Fatalf("token: %d %v", status, given)
+	for client, with := range map[string]tls.Certificate{alone: own, vouched: issued} {
+		status, given := c.ask(t, client, with)
+		token, _ := given["access_token"].(string)
+		if status != http.StatusOK || token == "" {
+			t.Fatalf("token: %d %v", status, given)
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(with.Certificate[0])
+		if want := `"x5t#S256":"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`; !strings.Contains(string(payload), want) {
+			t.Errorf("the token says %s, want %s", payload, want)
+		}
+		// The API of Meridian takes no token that is bound, with the certificate neither.
+		status, _ = c.call(t, http.MethodPost, "/meridian.identity.v1.GroupService/ListGroups", token, "application/json", []byte("{}"), with)
+		if status != http.StatusUnauthorized {
+			t.Errorf("the API answers %d", status)
+		}
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(own.Certificate[0])
-	if want := `"x5t#S256":"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`; !strings.Contains(string(payload), want) {
-		t.Errorf("the token says %s, want %s", payload, want)
-	}
-	// The API of Meridian takes no token that is bound, with the certificate neither.
-	if status, _ := call(with(own), "/meridian.identity.v1.GroupService/ListGroups", token, "application/json", []byte("{}")); status != http.StatusUnauthorized {
-		t.Errorf("the API answers %d", status)
-	}
-	res, err := with().Get(node.Issuer() + "/.well-known/openid-configuration")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	var metadata struct {
-		Bound bool `json:"tls_client_certificate_bound_access_tokens"`
-	}
-	if err := json.NewDecoder(res.Body).Decode(&metadata); err != nil || !metadata.Bound {
-		t.Errorf("metadata: %v, %v", metadata, err)
+	_, metadata := c.call(t, http.MethodGet, "/.well-known/openid-configuration", "", "", nil)
+	methods, _ := metadata["token_endpoint_auth_methods_supported"].([]any)
+	if bound, _ := metadata["tls_client_certificate_bound_access_tokens"].(bool); !bound || !slices.Contains(methods, any("tls_client_auth")) {
+		t.Errorf("metadata: %v", metadata)
 	}
 }

@@ -44,7 +44,7 @@ func start(t *testing.T, hosts ...string) *world {
 	t.Helper()
 	w := &world{t: t, mail: harness.StartMailServer(t)}
 	d := harness.StartDeployment(t)
-	node := d.Provider(t, "node", w.mail, "", hosts...)
+	node := d.Provider(t, "node", w.mail, harness.ProviderOptions{Hosts: hosts})
 	node.Start(t)
 	w.token = secret.NewString(d.Token)
 	w.database, w.nats, w.node = d.Database, d.NATS, node

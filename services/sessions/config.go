@@ -1,6 +1,12 @@
 package sessions
 
-import "time"
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
 
 // Config is the service's part of the configuration file.
 type Config struct {
@@ -12,6 +18,30 @@ type Config struct {
 	SessionIdle time.Duration `yaml:"session_idle"`
 	// SessionAbsolute ends a session in any case; absent: 720h (30 days).
 	SessionAbsolute time.Duration `yaml:"session_absolute"`
+	// ClientAuthoritiesFile holds the certificates, in PEM, of the authorities that
+	// clients may prove themselves by certificates of; absent: none. It needs
+	// server.tls.client_certificates.
+	ClientAuthoritiesFile string `yaml:"client_authorities_file"`
+}
+
+// authorities reads the file; nil when there is none. asked says whether clients are
+// asked for certificates.
+func (c Config) authorities(asked bool) (*x509.CertPool, error) {
+	switch {
+	case c.ClientAuthoritiesFile == "":
+		return nil, nil //nolint:nilnil // no authority
+	case !asked:
+		return nil, errors.New("needs server.tls.client_certificates, which asks for certificates")
+	}
+	text, err := os.ReadFile(c.ClientAuthoritiesFile)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no certificate in PEM", c.ClientAuthoritiesFile)
+	}
+	return pool, nil
 }
 
 func (c Config) withDefaults() Config {

@@ -101,6 +101,10 @@ func New(o Options) (*Service, error) {
 	if o.MAC == nil && len(issuers) > 0 {
 		return nil, fmt.Errorf("sessions.issuers: codes and tokens need the key of keys.blind_file, which is absent")
 	}
+	authorities, err := o.Config.authorities(o.Certificates)
+	if err != nil {
+		return nil, fmt.Errorf("sessions.client_authorities_file: %w", err)
+	}
 	shown, err := pages.New(pages.Config{})
 	if err != nil {
 		return nil, err
@@ -131,7 +135,7 @@ func New(o Options) (*Service, error) {
 	s.teller = logout.New(logout.Options{DB: o.DB, Keys: s.ring, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics})
 	s.provider = &oidc.Provider{
 		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: issuers, Certificates: o.Certificates, Keys: s.ring, Tokens: o.Tokens,
-		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock},
+		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
 		Registry: s.clients,
 	}

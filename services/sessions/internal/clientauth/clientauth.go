@@ -4,13 +4,13 @@ package clientauth
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
-	"github.com/meridian-iam/meridian/pkg/jose"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
@@ -27,6 +27,7 @@ const (
 	post      = sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_SECRET_POST
 	assertion = sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT
 	tlsSelf   = sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_SELF_SIGNED_TLS
+	tlsIssued = sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_TLS
 )
 
 // Methods are the names of the ways that are taken, for metadata.
@@ -42,6 +43,8 @@ type Authenticator struct {
 	// Region is where this process runs, and keeps which assertions were used.
 	Region string
 	Clock  func() time.Time
+	// Authorities are those whose certificates of clients are taken; nil: none.
+	Authorities *x509.CertPool
 }
 
 // Authenticate returns the client that makes a request; client.Method() says how it
@@ -68,6 +71,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 	if p.method == public && row.Method() == tlsSelf {
 		p.method, proved = tlsSelf, hasCertificate(row, r)
 	}
+	if p.method == public && row.Method() == tlsIssued {
+		p.method, proved = tlsIssued, a.hasIssued(row, r)
+	}
 	if !proved || row.ID == "" || row.Disabled || row.Method() != p.method {
 		return store.Client{}, refused()
 	}
@@ -77,19 +83,6 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 		}
 	}
 	return row, nil
-}
-
-// hasCertificate says whether a client came with a certificate whose key is one of its
-// own. TLS has proved that it has the key; what else the certificate says counts for
-// nothing.
-//
-// Source: RFC 8705 section 2.2.
-func hasCertificate(row store.Client, r *http.Request) bool {
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return false
-	}
-	keys, err := jose.ParseKeys("jwks", row.Settings.GetJwks())
-	return err == nil && keys.HasKey(r.TLS.PeerCertificates[0].PublicKey)
 }
 
 // find reads a client; the zero Client when there is none.

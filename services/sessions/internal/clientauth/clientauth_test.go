@@ -2,6 +2,8 @@ package clientauth_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -35,6 +37,7 @@ const (
 // As the contract numbers them.
 const (
 	public, basic, post, signs    = 1, 2, 3, 4
+	selfSigned, issued            = 5, 6
 	code, refresh, ownCredentials = 1, 2, 3
 )
 
@@ -63,9 +66,14 @@ type registered struct {
 // client registers one.
 func (f *fixture) client(t *testing.T, method int32, jwks string) registered {
 	t.Helper()
-	settings := &eventv1.ClientSettings{
-		Name: "app", Authentication: method, GrantTypes: []int32{code, refresh}, RedirectUris: []string{"https://app.example/callback"}, Jwks: jwks,
-	}
+	return f.clientWith(t, &eventv1.ClientSettings{Authentication: method, Jwks: jwks})
+}
+
+// clientWith registers one with what its way to authenticate needs.
+func (f *fixture) clientWith(t *testing.T, settings *eventv1.ClientSettings) registered {
+	t.Helper()
+	method := settings.GetAuthentication()
+	settings.Name, settings.GrantTypes, settings.RedirectUris = "app", []int32{code, refresh}, []string{"https://app.example/callback"}
 	if method != public {
 		settings.GrantTypes = append(settings.GrantTypes, ownCredentials)
 	}
@@ -102,6 +110,8 @@ func (f *fixture) change(t *testing.T, name string, events []proto.Message, hash
 type call struct {
 	headers []string
 	form    url.Values
+	// shown are the certificates of TLS, the client's own first.
+	shown []*x509.Certificate
 }
 
 func inHeader(user, password string) string {
@@ -131,6 +141,9 @@ func (f *fixture) authenticate(t *testing.T, c call) (store.Client, error) {
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/oauth2/token?client_id=of_the_query", http.NoBody)
 	for _, h := range c.headers {
 		r.Header.Add("Authorization", h)
+	}
+	if len(c.shown) > 0 {
+		r.TLS = &tls.ConnectionState{PeerCertificates: c.shown}
 	}
 	return f.Authenticate(t.Context(), r, c.form, issuer)
 }

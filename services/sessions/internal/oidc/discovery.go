@@ -73,6 +73,9 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request, issuer stri
 	if p.Certificates {
 		body.CertificateBound = true
 		body.TokenAuthentication = append(body.TokenAuthentication[:len(methods):len(methods)], "self_signed_tls_client_auth")
+		if p.Clients.Authorities != nil {
+			body.TokenAuthentication = append(body.TokenAuthentication, "tls_client_auth")
+		}
 	}
 	if p.Registry != nil {
 		body.Registration = issuer + registerPath

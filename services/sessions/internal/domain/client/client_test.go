@@ -15,7 +15,7 @@ import (
 
 // As the contract numbers them.
 const (
-	public, basic, signs          = 1, 2, 4
+	public, basic, signs, issued  = 1, 2, 4, 6
 	code, refresh, ownCredentials = 1, 2, 3
 	exchanges                     = 5
 )
@@ -65,10 +65,16 @@ func TestComplete(t *testing.T) {
 		},
 		"sessions of logouts that nobody is told": {change: func(s *eventv1.ClientSettings) { s.BackchannelLogoutSessionRequired = true }, field: "settings.backchannel_logout_session_required", rule: "unused"},
 		"keys that nobody asks for":               {change: func(s *eventv1.ClientSettings) { s.Jwks = "{}" }, field: "settings.jwks", rule: "private_key_jwt"},
-		"no keys to verify with":                  {change: func(s *eventv1.ClientSettings) { s.Authentication = signs }, field: "settings.jwks", rule: "private_key_jwt"},
-		"service account of the platform":         {change: func(s *eventv1.ClientSettings) { s.ServiceAccount = "svc_1" }, field: "settings.service_account", rule: "client_credentials"},
-		"service account of an app":               {change: func(s *eventv1.ClientSettings) { s.ServiceAccount = "svc_1" }, organization: "org_1", field: "settings.service_account", rule: "client_credentials"},
-		"idle longer than all":                    {change: func(s *eventv1.ClientSettings) { s.RefreshIdleSeconds, s.RefreshAbsoluteSeconds = 2, 1 }, field: "settings.refresh_idle_seconds", rule: "absolute"},
+		"a certificate that names nobody":         {change: func(s *eventv1.ClientSettings) { s.Authentication = issued }, field: "settings.certificate_subject", rule: "tls"},
+		"a certificate's name for nothing":        {change: func(s *eventv1.ClientSettings) { s.CertificateSubject = "dns:app.example" }, field: "settings.certificate_subject", rule: "tls"},
+		"a certificate of a kind that is none": {change: func(s *eventv1.ClientSettings) {
+			s.Authentication, s.CertificateSubject = issued, "cn:app"
+		}, field: "settings.certificate_subject", rule: "kind"},
+		"a certificate of an authority":   {change: func(s *eventv1.ClientSettings) { s.Authentication, s.CertificateSubject = issued, "dns:app.example" }},
+		"no keys to verify with":          {change: func(s *eventv1.ClientSettings) { s.Authentication = signs }, field: "settings.jwks", rule: "private_key_jwt"},
+		"service account of the platform": {change: func(s *eventv1.ClientSettings) { s.ServiceAccount = "svc_1" }, field: "settings.service_account", rule: "client_credentials"},
+		"service account of an app":       {change: func(s *eventv1.ClientSettings) { s.ServiceAccount = "svc_1" }, organization: "org_1", field: "settings.service_account", rule: "client_credentials"},
+		"idle longer than all":            {change: func(s *eventv1.ClientSettings) { s.RefreshIdleSeconds, s.RefreshAbsoluteSeconds = 2, 1 }, field: "settings.refresh_idle_seconds", rule: "absolute"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

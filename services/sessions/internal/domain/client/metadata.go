@@ -79,7 +79,7 @@ func (m Metadata) Settings() (*sessionsv1.ClientSettings, error) {
 	}
 	method, known := authentications[orElse(m.Authentication, "client_secret_basic")]
 	if !known {
-		return nil, fault.Field("token_endpoint_auth_method", "in", "must be one of the provider's metadata")
+		return nil, fault.Field("token_endpoint_auth_method", "in", "must be none, client_secret_basic, client_secret_post, private_key_jwt or self_signed_tls_client_auth")
 	}
 	s := &sessionsv1.ClientSettings{
 		Authentication: method, RedirectUris: m.RedirectURIs, PostLogoutRedirectUris: m.PostLogoutRedirectURIs, Jwks: m.JWKS,

@@ -109,6 +109,13 @@ func together(s *eventv1.ClientSettings, organization string) error {
 	case s.GetRefreshIdleSeconds() > s.GetRefreshAbsoluteSeconds():
 		return fault.Field("settings.refresh_idle_seconds", "absolute", "must not be more than refresh_absolute_seconds")
 	}
+	if issued := method == sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_TLS; issued != (s.GetCertificateSubject() != "") {
+		return fault.Field("settings.certificate_subject", "tls", "goes with tls, and only with it")
+	} else if issued {
+		if _, err := ParseSubject(s.GetCertificateSubject()); err != nil {
+			return err
+		}
+	}
 	return logouts(s, organization, codes || has(sessionsv1.GrantType_GRANT_TYPE_DEVICE_CODE))
 }
 

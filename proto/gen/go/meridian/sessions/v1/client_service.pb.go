@@ -37,6 +37,9 @@ const (
 	ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT ClientAuthentication = 4
 	// A certificate of TLS whose key is one of its jwks (RFC 8705 section 2.2).
 	ClientAuthentication_CLIENT_AUTHENTICATION_SELF_SIGNED_TLS ClientAuthentication = 5
+	// A certificate of TLS from an authority that the deployment names, with
+	// certificate_subject in it (RFC 8705 section 2.1).
+	ClientAuthentication_CLIENT_AUTHENTICATION_TLS ClientAuthentication = 6
 )
 
 // Enum value maps for ClientAuthentication.
@@ -48,6 +51,7 @@ var (
 		3: "CLIENT_AUTHENTICATION_SECRET_POST",
 		4: "CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT",
 		5: "CLIENT_AUTHENTICATION_SELF_SIGNED_TLS",
+		6: "CLIENT_AUTHENTICATION_TLS",
 	}
 	ClientAuthentication_value = map[string]int32{
 		"CLIENT_AUTHENTICATION_UNSPECIFIED":     0,
@@ -56,6 +60,7 @@ var (
 		"CLIENT_AUTHENTICATION_SECRET_POST":     3,
 		"CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT": 4,
 		"CLIENT_AUTHENTICATION_SELF_SIGNED_TLS": 5,
+		"CLIENT_AUTHENTICATION_TLS":             6,
 	}
 )
 
@@ -251,8 +256,11 @@ type ClientSettings struct {
 	BackchannelLogoutUri string `protobuf:"bytes,21,opt,name=backchannel_logout_uri,json=backchannelLogoutUri,proto3" json:"backchannel_logout_uri,omitempty"`
 	// It needs to be told which session (sid), which it always is.
 	BackchannelLogoutSessionRequired bool `protobuf:"varint,22,opt,name=backchannel_logout_session_required,json=backchannelLogoutSessionRequired,proto3" json:"backchannel_logout_session_required,omitempty"`
-	unknownFields                    protoimpl.UnknownFields
-	sizeCache                        protoimpl.SizeCache
+	// Whom the certificate of an authority names, for CLIENT_AUTHENTICATION_TLS: dns:, uri:,
+	// ip: or email: and an alternative name, or dn: and the subject as RFC 4514 writes it.
+	CertificateSubject string `protobuf:"bytes,23,opt,name=certificate_subject,json=certificateSubject,proto3" json:"certificate_subject,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ClientSettings) Reset() {
@@ -437,6 +445,13 @@ func (x *ClientSettings) GetBackchannelLogoutSessionRequired() bool {
 		return x.BackchannelLogoutSessionRequired
 	}
 	return false
+}
+
+func (x *ClientSettings) GetCertificateSubject() string {
+	if x != nil {
+		return x.CertificateSubject
+	}
+	return ""
 }
 
 // ClientSecret describes a secret.
@@ -1425,7 +1440,7 @@ var File_meridian_sessions_v1_client_service_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\n" +
-	")meridian/sessions/v1/client_service.proto\x12\x14meridian.sessions.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xae\v\n" +
+	")meridian/sessions/v1/client_service.proto\x12\x14meridian.sessions.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xe9\v\n" +
 	"\x0eClientSettings\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12^\n" +
 	"\x0eauthentication\x18\x02 \x01(\x0e2*.meridian.sessions.v1.ClientAuthenticationB\n" +
@@ -1453,7 +1468,8 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\rdpop_required\x18\x13 \x01(\bR\fdpopRequired\x12+\n" +
 	"\x11certificate_bound\x18\x14 \x01(\bR\x10certificateBound\x12>\n" +
 	"\x16backchannel_logout_uri\x18\x15 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x14backchannelLogoutUri\x12M\n" +
-	"#backchannel_logout_session_required\x18\x16 \x01(\bR backchannelLogoutSessionRequiredB\x18\n" +
+	"#backchannel_logout_session_required\x18\x16 \x01(\bR backchannelLogoutSessionRequired\x129\n" +
+	"\x13certificate_subject\x18\x17 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x12certificateSubjectB\x18\n" +
 	"\x16_refresh_grace_seconds\"\x94\x01\n" +
 	"\fClientSecret\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +
@@ -1525,14 +1541,15 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"n\n" +
 	"\x1aRevokeClientSecretResponse\x124\n" +
 	"\x06client\x18\x01 \x01(\v2\x1c.meridian.sessions.v1.ClientR\x06client\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision*\x82\x02\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision*\xa1\x02\n" +
 	"\x14ClientAuthentication\x12%\n" +
 	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aCLIENT_AUTHENTICATION_NONE\x10\x01\x12&\n" +
 	"\"CLIENT_AUTHENTICATION_SECRET_BASIC\x10\x02\x12%\n" +
 	"!CLIENT_AUTHENTICATION_SECRET_POST\x10\x03\x12)\n" +
 	"%CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT\x10\x04\x12)\n" +
-	"%CLIENT_AUTHENTICATION_SELF_SIGNED_TLS\x10\x05*\xc6\x01\n" +
+	"%CLIENT_AUTHENTICATION_SELF_SIGNED_TLS\x10\x05\x12\x1d\n" +
+	"\x19CLIENT_AUTHENTICATION_TLS\x10\x06*\xc6\x01\n" +
 	"\tGrantType\x12\x1a\n" +
 	"\x16GRANT_TYPE_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dGRANT_TYPE_AUTHORIZATION_CODE\x10\x01\x12\x1c\n" +
