@@ -125,10 +125,11 @@ func (p *Provider) helpful(w http.ResponseWriter, r *http.Request, err error) er
 	if !ok {
 		return err
 	}
+	issuer, _ := p.issuer(r)
+	p.Refusals.record(r, issuer, e.Code, e.Description)
 	if e.Redirect.URI == "" {
 		return p.Pages.Write(w, r, http.StatusBadRequest, pages.Error{Code: e.Code, Detail: e.Description})
 	}
-	issuer, _ := p.issuer(r)
 	return p.respond(w, r, e.Redirect, url.Values{"error": {e.Code}, "error_description": {e.Description}, "iss": {issuer}})
 }
 

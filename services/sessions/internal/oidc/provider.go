@@ -73,6 +73,8 @@ type Provider struct {
 	Lives   session.Lives
 	Pages   *pages.Pages
 	Guesses Guesses
+	// Refusals records what is refused.
+	Refusals *Refusals
 	// Certificates: clients are asked for certificates of TLS.
 	Certificates bool
 	// Registry makes clients; nil: programs register none.
@@ -169,22 +171,21 @@ func (p *Provider) machine(e endpoint) func(http.ResponseWriter, *http.Request) 
 		w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce")
 		issuer, ok := p.issuer(r)
 		if !ok {
-			return (&answer.Error{Status: http.StatusMisdirectedRequest, Code: answer.InvalidRequest, Description: "no issuer has this host"}).WriteTo(w)
+			return p.told(w, r, "", &answer.Error{Status: http.StatusMisdirectedRequest, Code: answer.InvalidRequest, Description: "no issuer has this host"})
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		return told(w, e(w, r, issuer))
+		return p.told(w, r, issuer, e(w, r, issuer))
 	}
 }
 
 // told writes what a client is to know of an error; others are returned.
-func told(w http.ResponseWriter, err error) error {
-	if err == nil {
-		return nil
+func (p *Provider) told(w http.ResponseWriter, r *http.Request, issuer string, err error) error {
+	e, ok := asAnswer(err)
+	if !ok {
+		return err
 	}
-	if e, ok := asAnswer(err); ok {
-		return e.WriteTo(w)
-	}
-	return err
+	p.Refusals.record(r, issuer, e.Code, e.Description)
+	return e.WriteTo(w)
 }
 
 // refuse writes what went wrong without anybody's fault.
