@@ -26,8 +26,8 @@ import (
 // epoch is before all sessions.
 var epoch = time.Unix(0, 0)
 
-// maxSessions is how many sessions of one user are ended at once; there are no more.
-const maxSessions = 2 * session.Limit
+// atOnce is how many sessions are read at once.
+const atOnce = 2 * session.Limit
 
 // Of is what to end of a user.
 type Of struct {
@@ -36,6 +36,8 @@ type Of struct {
 	// all grants.
 	Session string
 	All     bool
+	// Beyond ends all sessions but so many of the newest, with their grants; 0: none.
+	Beyond int
 	// Grants ends grants alone; the zero value: none.
 	Grants store.GrantsOf
 	Reason eventv1.Revocation
@@ -95,7 +97,7 @@ func In(ctx context.Context, tx pgx.Tx, log *eventlog.Store, by principal.Princi
 		}
 		out.Sessions++
 	}
-	grants, err := grantsOf(ctx, tx, of)
+	grants, err := grantsOf(ctx, tx, of, sessions)
 	if err != nil {
 		return out, err
 	}
@@ -116,8 +118,9 @@ func In(ctx context.Context, tx pgx.Tx, log *eventlog.Store, by principal.Princi
 }
 
 func sessionsOf(ctx context.Context, tx pgx.Tx, of Of) ([]store.Session, error) {
-	if of.All {
-		return store.ListSessions(ctx, tx, of.User, "", epoch, maxSessions)
+	if of.All || of.Beyond > 0 {
+		sessions, err := all(ctx, tx, of.User)
+		return sessions[min(of.Beyond, len(sessions)):], err
 	}
 	if of.Session == "" {
 		return nil, nil
@@ -129,18 +132,40 @@ func sessionsOf(ctx context.Context, tx pgx.Tx, of Of) ([]store.Session, error) 
 	return []store.Session{s}, err
 }
 
+// all are the sessions of a user, the newest first.
+func all(ctx context.Context, tx pgx.Tx, user string) (sessions []store.Session, err error) {
+	for before := ""; ; {
+		some, err := store.ListSessions(ctx, tx, user, before, epoch, atOnce)
+		sessions = append(sessions, some...)
+		if err != nil || len(some) < atOnce {
+			return sessions, err
+		}
+		before = some[len(some)-1].ID
+	}
+}
+
 // grantsOf marks what is to end, and returns it in order.
-func grantsOf(ctx context.Context, tx pgx.Tx, of Of) ([]store.Grant, error) {
-	which := of.Grants
+func grantsOf(ctx context.Context, tx pgx.Tx, of Of, ended []store.Session) (grants []store.Grant, err error) {
+	var which []store.GrantsOf
 	switch {
 	case of.All:
-		which = store.GrantsOf{}
+		which = []store.GrantsOf{{}}
 	case of.Session != "":
-		which = store.GrantsOf{Session: of.Session, Dependent: true}
-	case which == store.GrantsOf{}:
-		return nil, nil
+		which = []store.GrantsOf{{Session: of.Session, Dependent: true}}
+	case of.Beyond > 0:
+		for _, s := range ended {
+			which = append(which, store.GrantsOf{Session: s.ID, Dependent: true})
+		}
+	case of.Grants != (store.GrantsOf{}):
+		which = []store.GrantsOf{of.Grants}
 	}
-	grants, err := store.RevokeGrants(ctx, tx, of.User, which)
+	for _, w := range which {
+		some, err := store.RevokeGrants(ctx, tx, of.User, w)
+		if err != nil {
+			return nil, err
+		}
+		grants = append(grants, some...)
+	}
 	slices.SortFunc(grants, func(a, b store.Grant) int { return strings.Compare(a.ID, b.ID) })
-	return grants, err
+	return grants, nil
 }

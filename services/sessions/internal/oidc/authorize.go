@@ -28,6 +28,9 @@ const pushedPrefix = "urn:ietf:params:oauth:request_uri:"
 // authorize takes an authorization request: it is answered at once where nothing has to
 // be asked, and else the pages ask.
 func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, issuer string) error {
+	if fromElsewhere(r) {
+		return p.comeAgain(w, r)
+	}
 	parameters, err := authorizationParameters(r)
 	if err != nil {
 		return p.helpful(w, r, err)

@@ -42,12 +42,18 @@ func randomText() (text string, hash [32]byte) {
 // hashOf is what is kept of a text that a browser or client sends.
 func hashOf(text string) [32]byte { return sha256.Sum256([]byte(text)) }
 
+// setCookie sets one that lives as long as said; 0: as long as the browser runs.
 func setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
-	if life != 0 {
-		c.MaxAge = int(life / time.Second)
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(life / time.Second),
+	})
+}
+
+// forgetCookie removes one that the browser has.
+func forgetCookie(w http.ResponseWriter, r *http.Request, name string) {
+	if len(r.CookiesNamed(name)) > 0 {
+		setCookie(w, name, "", -time.Second)
 	}
-	http.SetCookie(w, c)
 }
 
 // cookie is one that is there once.

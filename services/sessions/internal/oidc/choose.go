@@ -6,6 +6,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/authorize"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/interaction"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
 )
@@ -28,6 +29,22 @@ func ours(r *http.Request) error {
 		return fault.New(fault.Denied, commonv1.Reason_ACCESS_DENIED, "the form came from another site's page")
 	}
 	return nil
+}
+
+// fromElsewhere says whether another site's page posted a request. Browsers keep their
+// cookies from it, so that nobody seems to be signed in.
+func fromElsewhere(r *http.Request) bool { return r.Method == http.MethodPost && ours(r) != nil }
+
+// maxAgain bounds the parameters of a request that comes again, in bytes.
+const maxAgain = 16 << 10
+
+// comeAgain has the browser send the same parameters once more, by a method with which
+// it sends its cookies.
+func (p *Provider) comeAgain(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil || len(r.PostForm.Encode()) > maxAgain {
+		return p.helpful(w, r, &authorize.Error{Code: authorize.InvalidRequest, Description: "the parameters cannot be read, or are more than 16 KiB"})
+	}
+	return redirect(w, r.URL.Path+"?"+r.PostForm.Encode())
 }
 
 // pageErrors are what people are told of faults that are no defects.

@@ -32,6 +32,9 @@ type logoutRequest struct {
 //
 // Source: OpenID Connect RP-Initiated Logout 1.0 sections 2 to 4.
 func (p *Provider) logout(w http.ResponseWriter, r *http.Request, issuer string) error {
+	if fromElsewhere(r) {
+		return p.comeAgain(w, r)
+	}
 	req, err := logoutParameters(r)
 	if err != nil {
 		return p.helpful(w, r, err)
@@ -77,7 +80,7 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request, issuer string)
 
 // signOut ends a session and forgets its cookie.
 func (p *Provider) signOut(w http.ResponseWriter, r *http.Request, s store.Session) error {
-	setCookie(w, sessionCookie, "", -1)
+	forgetCookie(w, r, sessionCookie)
 	if s.ID == "" {
 		return nil
 	}

@@ -12,9 +12,11 @@ import (
 	"github.com/meridian-iam/meridian/pkg/id"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/interaction"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
 	"github.com/meridian-iam/meridian/services/sessions/internal/door"
+	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
@@ -61,6 +63,11 @@ func (p *Provider) SignedIn(
 	proof := session.Proof{
 		User: result.GetUser(), ACR: result.GetAcr(), AMR: result.GetAmr(), At: result.GetAuthenticatedAt().AsTime(),
 	}
+	if before.ID != "" && before.User != proof.User {
+		if err := p.signOut(w, r, before); err != nil {
+			return "", err
+		}
+	}
 	if err := p.signIn(w, r, before, proof); err != nil {
 		return "", err
 	}
@@ -88,8 +95,8 @@ func (p *Provider) NoStepUp(_ http.ResponseWriter, r *http.Request, pending door
 }
 
 // signIn gives the browser a session: its own, strengthened, where the same user proved
-// more, and else a new one, which ends what somebody else had there. The cookie changes
-// in any case, so a session that somebody planted is worth nothing.
+// more, and else a new one, for which the oldest of too many end. The cookie changes in
+// any case, so a session that somebody planted is worth nothing.
 //
 // Source: OWASP Session Management Cheat Sheet, "Renew the Session ID After Any
 // Privilege Level Change".
@@ -124,7 +131,14 @@ func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, before store.S
 		return err
 	}
 	setCookie(w, sessionCookie, row.ID+"."+text, p.Lives.Absolute)
-	return nil
+	many, err := store.HasSessionsBeyond(r.Context(), p.DB.Pool(), proof.User, session.Limit)
+	if err != nil || !many {
+		return err
+	}
+	_, err = p.Ender.End(r.Context(), pagesCaller(proof.User), ending.Of{
+		User: proof.User, Beyond: session.Limit, Reason: eventv1.Revocation_REVOCATION_LIMIT,
+	})
+	return err
 }
 
 // begin are the events of who signed in.

@@ -88,6 +88,12 @@ func ListSessions(ctx context.Context, q sqldb.Querier, user, before string, at 
 	return out, sqldb.Unavailable(err)
 }
 
+// HasSessionsBeyond says whether a user has more sessions than a number of them.
+func HasSessionsBeyond(ctx context.Context, q sqldb.Querier, user string, number int) (has bool, err error) {
+	err = q.QueryRow(ctx, `SELECT count(*) > $2 FROM (SELECT 1 FROM sessions.sessions WHERE user_id = $1 LIMIT $2 + 1) AS found`, user, number).Scan(&has)
+	return has, sqldb.Unavailable(err)
+}
+
 func scanSession(row pgx.Row) (Session, error) {
 	var s Session
 	var amr string

@@ -39,6 +39,8 @@ const (
 	Revocation_REVOCATION_REFRESH_REUSED Revocation = 5
 	// The user may sign in no more, or is no member of the organization any more.
 	Revocation_REVOCATION_NOT_ENTITLED Revocation = 6
+	// The user has as many newer ones as there may be.
+	Revocation_REVOCATION_LIMIT Revocation = 7
 )
 
 // Enum value maps for Revocation.
@@ -51,6 +53,7 @@ var (
 		4: "REVOCATION_CODE_REUSED",
 		5: "REVOCATION_REFRESH_REUSED",
 		6: "REVOCATION_NOT_ENTITLED",
+		7: "REVOCATION_LIMIT",
 	}
 	Revocation_value = map[string]int32{
 		"REVOCATION_UNSPECIFIED":    0,
@@ -60,6 +63,7 @@ var (
 		"REVOCATION_CODE_REUSED":    4,
 		"REVOCATION_REFRESH_REUSED": 5,
 		"REVOCATION_NOT_ENTITLED":   6,
+		"REVOCATION_LIMIT":          7,
 	}
 )
 
@@ -679,7 +683,7 @@ const file_meridian_sessions_event_v1_session_proto_rawDesc = "" +
 	"\x06client\x18\x02 \x01(\tR\x06client\"K\n" +
 	"\rTokensRevoked\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x16\n" +
-	"\x06client\x18\x02 \x01(\tR\x06client*\xc6\x01\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client*\xdc\x01\n" +
 	"\n" +
 	"Revocation\x12\x1a\n" +
 	"\x16REVOCATION_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -688,7 +692,8 @@ const file_meridian_sessions_event_v1_session_proto_rawDesc = "" +
 	"\x11REVOCATION_CLIENT\x10\x03\x12\x1a\n" +
 	"\x16REVOCATION_CODE_REUSED\x10\x04\x12\x1d\n" +
 	"\x19REVOCATION_REFRESH_REUSED\x10\x05\x12\x1b\n" +
-	"\x17REVOCATION_NOT_ENTITLED\x10\x06B\x8b\x02\n" +
+	"\x17REVOCATION_NOT_ENTITLED\x10\x06\x12\x14\n" +
+	"\x10REVOCATION_LIMIT\x10\aB\x8b\x02\n" +
 	"\x1ecom.meridian.sessions.event.v1B\fSessionProtoP\x01ZPgithub.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1;eventv1\xa2\x02\x03MSE\xaa\x02\x1aMeridian.Sessions.Event.V1\xca\x02\x1aMeridian\\Sessions\\Event\\V1\xe2\x02&Meridian\\Sessions\\Event\\V1\\GPBMetadata\xea\x02\x1dMeridian::Sessions::Event::V1b\x06proto3"
 
 var (
