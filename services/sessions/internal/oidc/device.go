@@ -3,12 +3,15 @@ package oidc
 import (
 	"context"
 	"crypto/rand"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
@@ -133,39 +136,21 @@ func (p *Provider) poll(ctx context.Context, x *exchange) (tokens, error) {
 		}
 		return tokens{}, answer.Refuse(told, "")
 	}
-	taken, err := store.TakeDevice(ctx, p.DB, d.Hash)
+	out, err := p.use(ctx, x, d.Grant, func(store.Grant) bool { return true },
+		func(g store.Grant, ended bool) (grant.State, []proto.Message, error) {
+			after, err := grant.Complete{Client: x.client.ID, SessionEnded: ended, At: x.at}.Decide(g.State)
+			if err == nil {
+				after = bound(after, x)
+			}
+			return after, nil, err
+		})
 	if err != nil {
-		return tokens{}, err
+		return tokens{}, err // it may come again
 	}
-	if !taken {
-		return tokens{}, answer.Refuse(device.Unknown, "the device has its tokens")
-	}
-	g, err := store.FindGrant(ctx, p.DB.Pool(), d.Grant)
-	if err != nil {
-		return tokens{}, err
-	}
-	completed, err := grant.Complete{Client: x.client.ID, At: x.at}.Decide(g.State)
-	if err != nil {
-		return tokens{}, err
-	}
-	completed = bound(completed, x)
-	out, err := p.entitled(ctx, x, g, completed)
-	if err != nil {
-		return tokens{}, err
-	}
-	swapped, err := store.SwapGrant(ctx, p.DB, g.State, completed)
-	if err != nil || !swapped {
-		return tokens{}, answerOr(err, answer.Refuse(device.Unknown, "the grant was revoked"))
+	if _, err := store.TakeDevice(ctx, p.DB, d.Hash); err != nil {
+		p.Logger.WarnContext(ctx, "a device that has its tokens is kept until it expires", slog.Any("error", err))
 	}
 	return out, nil
-}
-
-// answerOr is err, or what is said where there is none.
-func answerOr(err error, said *answer.Error) error {
-	if err != nil {
-		return err
-	}
-	return said
 }
 
 // devicePage asks for the code that a device shows. A link with the code in it fills it

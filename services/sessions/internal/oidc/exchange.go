@@ -13,6 +13,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/tokenexchange"
+	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
 // exchangeGrant is the grant_type of token exchange.
@@ -31,7 +32,7 @@ func (p *Provider) exchangeToken(ctx context.Context, x *exchange) (tokens, erro
 			ID: x.client.ID, Organization: x.client.Organization, Scopes: settings.GetScopes(), Resources: settings.GetResources(),
 		},
 		SubjectType: x.form.Get("subject_token_type"), ActorType: x.form.Get("actor_token_type"), RequestedType: x.form.Get("requested_token_type"),
-		Scopes: strings.Fields(x.form.Get("scope")), Targets: slices.Concat(x.form["resource"], x.form["audience"]), Proved: x.key != "" || x.certificate != "",
+		Scopes: strings.Fields(x.form.Get("scope")), Targets: slices.Concat(x.form["resource"], x.form["audience"]), Proved: x.proof() != "",
 	}
 	acting := x.form.Get("actor_token") != ""
 	if refused := request.Types(acting); refused != nil {
@@ -42,19 +43,20 @@ func (p *Provider) exchangeToken(ctx context.Context, x *exchange) (tokens, erro
 		return tokens{}, err
 	}
 	var actor *tokenexchange.Token
+	made := subject.IssuedAt
 	if acting {
 		claims, err := p.presented(x, "actor_token")
 		if err != nil {
 			return tokens{}, err
 		}
 		said := exchangeable(claims)
-		actor = &said
+		actor, made = &said, min(made, claims.IssuedAt)
 	}
 	given, refused := request.Decide(exchangeable(subject), actor)
 	if refused != nil {
 		return tokens{}, answer.Refuse(refused.Code, refused.Description)
 	}
-	if err := p.stand(ctx, subject, given); err != nil {
+	if err := p.stand(ctx, subject, given, made); err != nil {
 		return tokens{}, err
 	}
 	out, err := p.issueExchanged(ctx, x, subject, given)
@@ -122,27 +124,33 @@ func chain(actors []tokenexchange.Actor) (out *accesstoken.Actor) {
 // this process some moments later; a token that is made until then would not be refused.
 //
 // Errors: GRANT_REJECTED; unavailable.
-func (p *Provider) stand(ctx context.Context, subject accesstoken.Claims, given tokenexchange.Given) error {
-	who := []tokenexchange.Actor{{Subject: subject.Subject, Client: given.Authorized}}
-	asked := map[string]bool{}
-	for _, a := range slices.Concat(who, given.Actors) {
-		for _, name := range []string{a.Subject, a.Client} {
-			if asked[name] {
-				continue
-			}
-			asked[name] = true
-			if err := p.stands(ctx, name, subject.Organization); err != nil {
-				return err
-			}
+func (p *Provider) stand(ctx context.Context, subject accesstoken.Claims, given tokenexchange.Given, made int64) error {
+	names := []string{subject.Subject, subject.Client, given.Authorized}
+	for _, a := range given.Actors {
+		names = append(names, a.Subject, a.Client)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	for _, name := range names {
+		if err := p.stands(ctx, name, subject.Organization); err != nil {
+			return err
 		}
 	}
-	return nil
+	cut, err := store.CutOff(ctx, p.DB.Pool(), append(names, subject.Organization)...)
+	if err == nil && made <= cut.Unix() {
+		return over()
+	}
+	return err
+}
+
+// over is what is said of what was taken back.
+func over() error {
+	return fault.New(fault.Unauthenticated, commonv1.Reason_GRANT_REJECTED, "one of those who act may not act any more")
 }
 
 // stands says whether a user, a service account or a client may act, in an organization
 // if one is named.
 func (p *Provider) stands(ctx context.Context, name, organization string) error {
-	rejected := fault.New(fault.Unauthenticated, commonv1.Reason_GRANT_REJECTED, "one of those who act may not act any more")
 	switch {
 	case id.Valid(id.User, name):
 		return p.People.Standing(ctx, name, organization)
@@ -151,7 +159,7 @@ func (p *Provider) stands(ctx context.Context, name, organization string) error 
 	case id.Valid(id.Client, name):
 		c, err := p.client(ctx, name)
 		if err == nil && (c.ID == "" || c.Disabled) {
-			return rejected
+			return over()
 		}
 		if err == nil && c.Organization != "" {
 			_, err = p.People.Organization(ctx, c.Organization)
@@ -161,6 +169,6 @@ func (p *Provider) stands(ctx context.Context, name, organization string) error 
 		_, err := p.trusted(ctx, name)
 		return err
 	default:
-		return rejected
+		return over()
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"io"
@@ -233,58 +234,91 @@ type application struct{ id, secret string }
 // client makes one of the platform's, which may do everything.
 func (f *fixture) client(t testing.TB) application {
 	t.Helper()
-	text := rand.Text()
-	a := application{id.New(id.Client), text}
-	settings, err := client.Complete(&eventv1.ClientSettings{
-		Name: "Example Shop", Authentication: int32(sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_SECRET_BASIC),
+	return f.clientOf(t, "", &eventv1.ClientSettings{
 		GrantTypes: []int32{
 			int32(sessionsv1.GrantType_GRANT_TYPE_AUTHORIZATION_CODE), int32(sessionsv1.GrantType_GRANT_TYPE_REFRESH_TOKEN),
 			int32(sessionsv1.GrantType_GRANT_TYPE_CLIENT_CREDENTIALS),
 		},
 		RedirectUris: []string{"https://shop.example/callback"}, Scopes: []string{"openid", "offline_access"},
-	}, "")
+	})
+}
+
+// clientOf makes one of an organization, or of the platform, with a secret.
+func (f *fixture) clientOf(t testing.TB, organization string, given *eventv1.ClientSettings) application {
+	t.Helper()
+	a := application{id.New(id.Client), rand.Text()}
+	given.Name, given.Authentication = "Example Shop", int32(sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_SECRET_BASIC)
+	settings, err := client.Complete(given, organization)
 	if err != nil {
 		t.Fatal(err)
 	}
-	events, err := client.Create{ID: a.id, Settings: settings, Secret: id.New(id.ClientSecret)}.Decide()
+	events, err := client.Create{ID: a.id, Organization: organization, Settings: settings, Secret: id.New(id.ClientSecret)}.Decide()
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.write(t, func(ctx context.Context, tx pgx.Tx) error {
 		return store.ChangeClient(ctx, tx, &store.Client{}, store.ClientChange{
-			Events: events, Hash: client.HashSecret(secret.NewString(text)), At: time.Now(), HomeRegion: region,
+			Events: events, Hash: client.HashSecret(secret.NewString(a.secret)), At: time.Now(), HomeRegion: region,
 		})
 	})
 	return a
 }
 
-// granted is what a user gave a client in an organization: a session, and a family of
-// which the first refresh token is given.
-func (f *fixture) granted(t testing.TB, a application, organization string) (refresh string) {
+// user makes one, without a session.
+func (f *fixture) user(t testing.TB) string {
 	t.Helper()
-	at := time.Now().UTC().Truncate(time.Microsecond)
-	user, name := id.New(id.User), id.New(id.Session)
+	user := id.New(id.User)
 	f.append(t, user, &identityeventv1.UserCreated{User: user})
-	g := store.Grant{
-		State: grant.State{
-			ID: id.New(id.Grant), Status: grant.Redeemed, Session: name, User: user, Client: a.id, IssuedAt: at, ExpiresAt: at.Add(24 * time.Hour),
-			Refreshable: true, Generation: 1, RotatedAt: at, Idle: 24 * time.Hour, Grace: 10 * time.Second,
-		},
-		Organization: organization, Issuer: issuer, Scopes: []string{"openid", "offline_access"}, ACR: session.AAL1, AMR: []string{"pwd"},
-		AuthenticatedAt: at, HomeRegion: region,
-	}
-	_, _ = rand.Read(g.Salt[:]) // never fails, by its contract
-	row := store.Session{HomeRegion: region}
+	return user
+}
+
+// session is one of a user, and the cookie of its browser.
+func (f *fixture) session(t testing.TB, user string) (name string, cookie *http.Cookie) {
+	t.Helper()
+	at, text := time.Now().UTC().Truncate(time.Microsecond), rand.Text()
+	name = id.New(id.Session)
+	row := store.Session{HomeRegion: region, Hash: sha256.Sum256([]byte(text))}
 	row.Apply(&eventv1.SessionStarted{
 		Session: name, User: user, Acr: session.AAL1, Amr: []string{"pwd"}, AuthenticatedAt: timestamppb.New(at),
 		ExpiresAt: timestamppb.New(at.Add(24 * time.Hour)),
 	})
-	_, _ = rand.Read(row.Hash[:])
-	f.write(t, func(ctx context.Context, tx pgx.Tx) error {
-		if err := store.InsertSession(ctx, tx, row); err != nil {
-			return err
-		}
-		return store.InsertGrant(ctx, tx, g)
+	row.LastSeenAt = at
+	f.write(t, func(ctx context.Context, tx pgx.Tx) error { return store.InsertSession(ctx, tx, row) })
+	return name, &http.Cookie{Name: sessionCookie, Value: name + "." + text}
+}
+
+const verifier = "a-verifier-of-forty-three-characters-or-more"
+
+// given is what a user gave to a client just now, in a session, with some of it changed.
+func (f *fixture) given(t testing.TB, a application, change func(*store.Grant)) store.Grant {
+	t.Helper()
+	user := f.user(t)
+	name, _ := f.session(t, user)
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	challenge := sha256.Sum256([]byte(verifier))
+	g := store.Grant{
+		State: grant.State{
+			ID: id.New(id.Grant), Status: grant.Issued, Session: name, User: user, Client: a.id, IssuedAt: at, ExpiresAt: at.Add(24 * time.Hour),
+			Refreshable: true, RotatedAt: at, Idle: 24 * time.Hour, RedirectURI: "https://shop.example/callback",
+			Challenge: base64.RawURLEncoding.EncodeToString(challenge[:]),
+		},
+		Issuer: issuer, Scopes: []string{"openid"}, ACR: session.AAL1, AMR: []string{"pwd"}, AuthenticatedAt: at, HomeRegion: region,
+	}
+	_, _ = rand.Read(g.Salt[:]) // never fails, by its contract
+	if change != nil {
+		change(&g)
+	}
+	f.write(t, func(ctx context.Context, tx pgx.Tx) error { return store.InsertGrant(ctx, tx, g) })
+	return g
+}
+
+// granted is what a user gave a client in an organization: a family of which the first
+// refresh token is given.
+func (f *fixture) granted(t testing.TB, a application, organization string) (refresh string) {
+	t.Helper()
+	g := f.given(t, a, func(g *store.Grant) {
+		g.Status, g.Generation, g.Grace, g.Organization = grant.Redeemed, 1, 10*time.Second, organization
+		g.Scopes = []string{"openid", "offline_access"}
 	})
 	return f.secrets.Refresh(g.ID, g.Salt, 1).Reveal()
 }
@@ -300,28 +334,37 @@ func (f *fixture) organization(t testing.TB) string {
 // post posts a form as a client, and returns the answer, which must be one of status 200.
 func (f *fixture) post(t testing.TB, a application, path string, form url.Values) (answer map[string]any, ok bool) {
 	t.Helper()
+	status, answer := f.answer(t, a, path, form)
+	if status != http.StatusOK {
+		t.Errorf("%s: %d %v", path, status, answer)
+	}
+	return answer, status == http.StatusOK
+}
+
+// answer posts a form as a client; status 0: there is no answer, and the test has failed.
+func (f *fixture) answer(t testing.TB, a application, path string, form url.Values) (status int, answer map[string]any) {
+	t.Helper()
 	// Not of the test's context: workers of a benchmark outlive a failure of it.
 	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, host+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		t.Error(err)
-		return nil, false
+		return 0, nil
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth(a.id, a.secret)
 	response, err := f.http.Do(r)
 	if err != nil {
 		t.Error(err)
-		return nil, false
+		return 0, nil
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
+	if err == nil {
+		err = json.Unmarshal(body, &answer)
+	}
+	if err != nil {
 		t.Errorf("%s: %d %s, %v", path, response.StatusCode, body, err)
-		return nil, false
+		return 0, nil
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		t.Error(err)
-		return nil, false
-	}
-	return answer, true
+	return response.StatusCode, answer
 }

@@ -39,7 +39,8 @@ type introspection struct {
 }
 
 // introspect says what a token is good for, to a client that may know it: its own, or
-// one for an API that is the client's too. It writes nothing.
+// one for an API that is the client's too; to a client of an organization, of tokens of
+// that one. It writes nothing.
 func (p *Provider) introspect(w http.ResponseWriter, r *http.Request, issuer string) error {
 	values, err := form(r)
 	if err != nil {
@@ -76,7 +77,8 @@ func (p *Provider) said(ctx context.Context, c store.Client, token secret.String
 		return introspection{}, err
 	}
 	own := claims.Client == c.ID || slices.ContainsFunc(claims.Audience, func(aud string) bool { return slices.Contains(c.Settings.GetResources(), aud) })
-	if !own || claims.Issuer != issuer {
+	others := c.Organization != "" && claims.Organization != c.Organization && claims.Client != c.ID
+	if !own || others || claims.Issuer != issuer {
 		return introspection{}, nil
 	}
 	kind := "Bearer"

@@ -1,9 +1,6 @@
 package oidc_test
 
 import (
-	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,12 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/principal"
-	identityeventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
@@ -27,29 +21,6 @@ import (
 )
 
 const sessionCookie = "__Host-meridian_session"
-
-// user makes one, without a session.
-func (f *fixture) user(t testing.TB) string {
-	t.Helper()
-	user := id.New(id.User)
-	f.append(t, user, &identityeventv1.UserCreated{User: user})
-	return user
-}
-
-// session is one of a user, and the cookie of its browser.
-func (f *fixture) session(t testing.TB, user string) (name string, cookie *http.Cookie) {
-	t.Helper()
-	at, text := time.Now().UTC().Truncate(time.Microsecond), rand.Text()
-	name = id.New(id.Session)
-	row := store.Session{HomeRegion: region, Hash: sha256.Sum256([]byte(text))}
-	row.Apply(&eventv1.SessionStarted{
-		Session: name, User: user, Acr: session.AAL1, Amr: []string{"pwd"}, AuthenticatedAt: timestamppb.New(at),
-		ExpiresAt: timestamppb.New(at.Add(24 * time.Hour)),
-	})
-	row.LastSeenAt = at
-	f.write(t, func(ctx context.Context, tx pgx.Tx) error { return store.InsertSession(ctx, tx, row) })
-	return name, &http.Cookie{Name: sessionCookie, Value: name + "." + text}
-}
 
 func (f *fixture) hasSession(t testing.TB, name string) bool {
 	t.Helper()

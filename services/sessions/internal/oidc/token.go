@@ -117,9 +117,10 @@ func (p *Provider) redeem(ctx context.Context, x *exchange) (tokens, error) {
 		return tokens{}, answer.Refuse(answer.InvalidRequest, "code is missing")
 	}
 	return p.use(ctx, x, grant.GrantOfCode(code), func(g store.Grant) bool { return p.Secrets.IsCode(code, g.ID, g.Salt) },
-		func(g store.Grant, _ bool) (grant.State, []proto.Message, error) {
+		func(g store.Grant, ended bool) (grant.State, []proto.Message, error) {
 			after, events, err := grant.Redeem{
-				Client: x.client.ID, RedirectURI: x.form.Get("redirect_uri"), Verifier: x.form.Get("code_verifier"), Key: x.key, At: x.at,
+				Client: x.client.ID, RedirectURI: x.form.Get("redirect_uri"), Verifier: x.form.Get("code_verifier"), Key: x.key,
+				SessionEnded: ended, At: x.at,
 			}.Decide(g.State)
 			if err == nil {
 				after = bound(after, x)
@@ -128,17 +129,29 @@ func (p *Provider) redeem(ctx context.Context, x *exchange) (tokens, error) {
 		})
 }
 
-// bound ties the refresh tokens of a public client to the key that it proved: nobody
-// else can use them, so no token has to be good twice. A confidential client proves
-// itself.
+// bound ties the refresh tokens of a public client to the key or the certificate that it
+// proved; a confidential client proves itself. Nobody else can use tokens that are bound,
+// so none has to be good twice.
 //
-// Source: RFC 9449 section 5.
+// Source: RFC 9449 section 5; RFC 8705 section 4.
 func bound(g grant.State, x *exchange) grant.State {
 	g.Key = ""
-	if x.key != "" && public(x.client) {
-		g.Key, g.Grace = x.key, 0
+	if x.proof() == "" {
+		return g
+	}
+	g.Grace = 0
+	if public(x.client) {
+		g.Key = x.proof()
 	}
 	return g
+}
+
+// proof names the key or the certificate that the client proved, or is "".
+func (x *exchange) proof() string {
+	if x.key == "" && x.certificate != "" {
+		return "x5t#S256:" + x.certificate
+	}
+	return x.key
 }
 
 // public says whether a client can keep no secret.
@@ -157,7 +170,7 @@ func (p *Provider) refresh(ctx context.Context, x *exchange) (tokens, error) {
 	name, generation := grant.GrantOfRefresh(presented)
 	return p.use(ctx, x, name, func(g store.Grant) bool { return p.Secrets.IsRefresh(presented, g.ID, g.Salt, generation) },
 		func(g store.Grant, sessionEnded bool) (grant.State, []proto.Message, error) {
-			return grant.Refresh{Client: x.client.ID, Generation: generation, Key: x.key, SessionEnded: sessionEnded, At: x.at}.Decide(g.State)
+			return grant.Refresh{Client: x.client.ID, Generation: generation, Key: x.proof(), SessionEnded: sessionEnded, At: x.at}.Decide(g.State)
 		})
 }
 

@@ -13,10 +13,10 @@ import (
 )
 
 // PutCutoff notes that all was ended that was given until a time, for an organization or
-// by a client, whose id is the subject.
+// by a client, whose id is the subject. The latest time stays.
 func PutCutoff(ctx context.Context, tx pgx.Tx, subject, region string, at time.Time) error {
 	_, err := tx.Exec(ctx, `INSERT INTO sessions.cutoffs (subject, cut_at, home_region) VALUES ($1, $2, $3)
-		 ON CONFLICT (subject) DO UPDATE SET cut_at = excluded.cut_at`, subject, at, region)
+		 ON CONFLICT (subject) DO UPDATE SET cut_at = greatest(sessions.cutoffs.cut_at, excluded.cut_at)`, subject, at, region)
 	if err != nil {
 		return fmt.Errorf("put cutoff: %w", err)
 	}

@@ -26,7 +26,10 @@ type Redeem struct {
 	Verifier    string
 	// Key is the thumbprint of the key that the client proved, or "".
 	Key string
-	At  time.Time
+	// SessionEnded: the session that the grant ends with is over, or all was ended that
+	// was given until after it.
+	SessionEnded bool
+	At           time.Time
 }
 
 // Decide returns the grant after the exchange, or the events that presenting the code
@@ -46,6 +49,8 @@ func (c Redeem) Decide(s State) (State, []proto.Message, error) {
 		return s, nil, rejected("the grant was revoked")
 	case s.Status == Redeemed:
 		return s, s.revoked(eventv1.Revocation_REVOCATION_CODE_REUSED), rejected("the code was used before")
+	case c.SessionEnded:
+		return s, nil, rejected("the grant was revoked")
 	case !c.At.Before(s.IssuedAt.Add(CodeLife)):
 		return s, nil, rejected("the code has expired")
 	case !same(c.RedirectURI, s.RedirectURI):

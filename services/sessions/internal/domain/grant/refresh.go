@@ -13,9 +13,10 @@ type Refresh struct {
 	Client string
 	// Generation is the token's.
 	Generation uint64
-	// Key is the thumbprint of the key that the client proved, or "".
+	// Key names the key or the certificate that the client proved, or is "".
 	Key string
-	// SessionEnded: the session that the grant ends with is over.
+	// SessionEnded: the session that the grant ends with is over, or all was ended that
+	// was given until after it.
 	SessionEnded bool
 	At           time.Time
 }
