@@ -67,18 +67,16 @@ func OfAccessToken(c accesstoken.Claims) (Principal, error) {
 	return p, nil
 }
 
-// scopesOf are the scopes that say something here: names of services and procedures or,
-// where there is none, AllScopes.
+// scopesOf are the scopes that say something here: AllScopes, or names of services and
+// procedures. Fewer scopes never say more.
 func scopesOf(scope string) (limits []string) {
-	all := false
 	for s := range strings.SplitSeq(scope, " ") {
-		all = all || s == AllScopes
+		if s == AllScopes {
+			return []string{AllScopes}
+		}
 		if strings.HasPrefix(s, scopePrefix) && len(limits) < maxScopes {
 			limits = append(limits, s)
 		}
-	}
-	if all && len(limits) == 0 {
-		return []string{AllScopes}
 	}
 	return limits
 }

@@ -48,7 +48,8 @@ func TestOfAccessToken(t *testing.T) {
 		"a service account": {of(func(c *accesstoken.Claims) { c.Subject = account }), changed(func(p *principal.Principal) { p.Kind, p.ID = principal.ServiceAccount, account }), 0},
 		"by an actor":       {of(func(c *accesstoken.Claims) { c.Actor = &accesstoken.Actor{Subject: account} }), changed(func(p *principal.Principal) { p.By = account }), 0},
 		"no organization":   {of(func(c *accesstoken.Claims) { c.Organization = "" }), changed(func(p *principal.Principal) { p.Organization = "" }), 0},
-		"limited": {of(func(c *accesstoken.Claims) { c.Scope = "meridian meridian.a.v1.S meridian.a.v1.T/U" }), changed(func(p *principal.Principal) {
+		"all, beside some":  {of(func(c *accesstoken.Claims) { c.Scope = "meridian.a.v1.S meridian meridian.a.v1.T/U" }), changed(func(*principal.Principal) {}), 0},
+		"limited": {of(func(c *accesstoken.Claims) { c.Scope = "openid meridian.a.v1.S meridian.a.v1.T/U" }), changed(func(p *principal.Principal) {
 			p.Scopes = []string{"meridian.a.v1.S", "meridian.a.v1.T/U"}
 		}), 0},
 		"without the scope":    {of(func(c *accesstoken.Claims) { c.Scope = "openid Meridian meridianx" }), changed(func(p *principal.Principal) { p.Scopes = nil }), 0},

@@ -69,7 +69,7 @@ type Principal struct {
 	Level commonv1.Level
 	// Scopes are full names of services and procedures that it may call, as
 	// meridian.authz.v1.CheckService or meridian.authz.v1.CheckService/Check; none: all.
-	// With an access token none is none, and AllScopes alone is all.
+	// With an access token none is none, and AllScopes is all.
 	Scopes []string
 	// By is who calls with the access token of the subject: the actor that it names, or
 	// else its client. "" without an access token.

@@ -18,6 +18,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/home"
 	"github.com/meridian-iam/meridian/pkg/jose"
+	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/serve"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
@@ -58,6 +59,8 @@ type Options struct {
 	// Wrap is the key that private keys are wrapped with in this region: a file's, or that
 	// of a key management service.
 	Wrap tink.AEAD
+	// Delegation says what users may do.
+	Delegation principal.Delegation
 	// Tokens verifies access tokens of this deployment, whatever they are for.
 	Tokens oidc.Tokens
 	// Certificates: the server asks clients for certificates of TLS.
@@ -126,7 +129,7 @@ func New(o Options) (*Service, error) {
 	}
 	here := &rpc.Clients{
 		DB: o.DB, Log: o.Log, PlatformRegion: o.Regions[0], Clock: o.Clock,
-		Organizations: identity.Organizations, ServiceAccounts: identity.Accounts,
+		Organizations: identity.Organizations, ServiceAccounts: identity.Accounts, Delegation: o.Delegation,
 	}
 	s.clients = rpc.ClientsAtHome(here, o.Home)
 	s.trusts = rpc.TrustsAtHome(&rpc.Trusts{Clients: here}, o.Home)

@@ -52,6 +52,8 @@ type Node struct {
 	authz    *authz.Service
 	sessions *sessions.Service
 	server   *serve.Server
+	// users says what users and service accounts may do.
+	users *delegation
 	// tokens verifies access tokens for this API, and issued those for any; nil without
 	// issuers. folds are what log verify compares rows with.
 	tokens, issued *accesstoken.Verifier

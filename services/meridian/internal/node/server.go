@@ -16,9 +16,9 @@ import (
 )
 
 func (n *Node) openServer(context.Context) error {
-	users := &delegation{}
+	n.users = &delegation{}
 	options := serve.Options{
-		Config: n.config.Server, Verifier: n.verifier(), ServiceKey: n.key, Delegation: users, Log: n.telemetry.Log, Telemetry: n.telemetry,
+		Config: n.config.Server, Verifier: n.verifier(), ServiceKey: n.key, Delegation: n.users, Log: n.telemetry.Log, Telemetry: n.telemetry,
 	}
 	if n.tokens != nil {
 		options.AccessTokens = n.tokens
@@ -27,7 +27,7 @@ func (n *Node) openServer(context.Context) error {
 		}
 	}
 	n.server = serve.New(options)
-	n.connectDelegation(users)
+	n.connectDelegation(n.users)
 	n.server.Ready("database", func(ctx context.Context) error { return n.db.Pool().Ping(ctx) })
 	n.server.Ready("bus", n.bus.Ready)
 	handling := n.server.HandlerOptions()

@@ -150,7 +150,7 @@ func (t *Teller) tell(ctx context.Context, l store.Logout) error {
 	if err != nil || ctx.Err() != nil && answer.Status == 0 {
 		return err
 	}
-	if answer.Missing == logout.Timeout {
+	if answer.Missing == logout.Timeout || answer.Slow {
 		t.mu.Lock()
 		t.slow[l.Client] = t.now().Add(slowFor)
 		t.mu.Unlock()

@@ -270,21 +270,32 @@ func TestGivenUp(t *testing.T) {
 // A client that does not answer in time is left out for a while.
 func TestSlow(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	hanging := f.application(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	told := f.client(t, hanging.at())
-	user := id.New(id.User)
-	f.end(t, ending.Of{User: user, Session: f.signIn(t, user, told), Reason: reason})
-	teller := f.teller()
-	teller.Hurry(50 * time.Millisecond)
-	f.tell(t, teller)
-	f.advance(2 * time.Second)
-	if f.tell(t, teller) != 0 {
-		t.Error("it holds up the others again")
-	}
-	f.advance(logout.SlowFor)
-	if f.tell(t, teller) != 1 {
-		t.Error("it is left out for good")
+	for name, application := range map[string]http.HandlerFunc{
+		"silent": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"a status, and no end": func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t)
+			told := f.client(t, f.application(t, application).at())
+			user := id.New(id.User)
+			f.end(t, ending.Of{User: user, Session: f.signIn(t, user, told), Reason: reason})
+			teller := f.teller()
+			teller.Hurry(50 * time.Millisecond)
+			f.tell(t, teller)
+			f.advance(2 * time.Second)
+			if f.tell(t, teller) != 0 {
+				t.Error("it holds up the others again")
+			}
+			f.advance(logout.SlowFor)
+			if f.tell(t, teller) != 1 {
+				t.Error("it is left out for good")
+			}
+		})
 	}
 }
 

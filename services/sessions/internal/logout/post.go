@@ -68,8 +68,10 @@ func (t *Teller) post(ctx context.Context, to, token string) logout.Answer {
 	if err != nil {
 		return logout.Answer{Missing: missing(err)}
 	}
-	defer func() { _ = res.Body.Close() }()        // nothing of it is looked at
-	_, _ = io.CopyN(io.Discard, res.Body, maxBody) // and what is not read ends the connection
+	defer func() { _ = res.Body.Close() }() // nothing of it is looked at, and what is not read ends the connection
+	if _, err := io.CopyN(io.Discard, res.Body, maxBody); errors.Is(err, context.DeadlineExceeded) {
+		return logout.Answer{Status: res.StatusCode, Slow: true}
+	}
 	return logout.Answer{Status: res.StatusCode}
 }
 

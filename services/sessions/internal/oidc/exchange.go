@@ -32,7 +32,7 @@ func (p *Provider) exchangeToken(ctx context.Context, x *exchange) (tokens, erro
 			ID: x.client.ID, Organization: x.client.Organization, Scopes: settings.GetScopes(), Resources: settings.GetResources(),
 		},
 		SubjectType: x.form.Get("subject_token_type"), ActorType: x.form.Get("actor_token_type"), RequestedType: x.form.Get("requested_token_type"),
-		Scopes: strings.Fields(x.form.Get("scope")), Targets: slices.Concat(x.form["resource"], x.form["audience"]), Proved: x.proof() != "",
+		Scopes: strings.Fields(x.form.Get("scope")), Targets: slices.Concat(x.form["resource"], x.form["audience"]), Proved: x.proof() != "", Provider: x.issuer,
 	}
 	acting := x.form.Get("actor_token") != ""
 	if refused := request.Types(acting); refused != nil {

@@ -35,7 +35,9 @@ type Clients struct {
 	// Organizations and ServiceAccounts are identity's.
 	Organizations   identityv1connect.OrganizationServiceClient
 	ServiceAccounts identityv1connect.ServiceAccountServiceClient
-	Clock           func() time.Time
+	// Delegation says what users may do; nil: nobody knows.
+	Delegation principal.Delegation
+	Clock      func() time.Time
 }
 
 var _ sessionsv1connect.ClientServiceHandler = (*Clients)(nil)

@@ -55,11 +55,14 @@ func (s *Clients) open(ctx context.Context, organization string) error {
 	return fault.New(fault.Precondition, commonv1.Reason_ORGANIZATION_STATE, "the organization is "+name).With("state", name)
 }
 
-// account says whether an organization has a service account. A disabled one is no
-// error here: it gets no token.
+// account says whether an organization has a service account, and the caller may lend it
+// to a client. A disabled one is no error here: it gets no token.
 //
-// Errors: NOT_FOUND (metadata "field"), SERVICE_UNAVAILABLE.
+// Errors: ACCESS_DENIED, NOT_FOUND (metadata "field"), SERVICE_UNAVAILABLE.
 func (s *Clients) account(ctx context.Context, organization, account string) error {
+	if err := s.lends(ctx, organization); err != nil {
+		return err
+	}
 	_, err := s.ServiceAccounts.GetServiceAccount(principal.Without(ctx), &identityv1.GetServiceAccountRequest{
 		Organization: organization, ServiceAccount: account,
 	})
@@ -67,6 +70,15 @@ func (s *Clients) account(ctx context.Context, organization, account string) err
 		return fault.New(fault.NotFound, commonv1.Reason_NOT_FOUND, "no such service account").With("field", "settings.service_account")
 	}
 	return err
+}
+
+// lends says whether the caller may have what service accounts may do: whoever makes a
+// client of one, or has a secret of such a client, acts as the account.
+//
+// Errors: ACCESS_DENIED, SERVICE_UNAVAILABLE.
+func (s *Clients) lends(ctx context.Context, organization string) error {
+	caller, _ := principal.From(ctx)
+	return principal.AuthorizeSubject(ctx, caller, &commonv1.Access{Permission: "can_manage_service_accounts"}, organization, s.Delegation)
 }
 
 // there says whether there is an organization, by its log.

@@ -14,6 +14,7 @@ import (
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
+	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
 // newSecret makes a client's secret.
@@ -27,6 +28,15 @@ func newSecret() (secret.String, client.Hash) {
 func (s *Clients) AddClientSecret(ctx context.Context, req *sessionsv1.AddClientSecretRequest) (*sessionsv1.AddClientSecretResponse, error) {
 	if err := s.open(ctx, req.GetOrganization()); err != nil {
 		return nil, err
+	}
+	row, err := store.FindClientOf(ctx, s.DB.Pool(), req.GetOrganization(), req.GetClient())
+	if err != nil {
+		return nil, err
+	}
+	if row.Settings.GetServiceAccount() != "" {
+		if err := s.lends(ctx, req.GetOrganization()); err != nil {
+			return nil, err
+		}
 	}
 	text, hash := newSecret()
 	command := client.AddSecret{ID: id.New(id.ClientSecret), At: s.now()}

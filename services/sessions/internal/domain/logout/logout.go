@@ -45,6 +45,8 @@ func New(at time.Time) State { return State{Status: Waiting, NextAt: at, Created
 type Answer struct {
 	Status  int
 	Missing Missing
+	// Slow: it began in time, and did not end.
+	Slow bool
 }
 
 // Missing is why there was no answer.

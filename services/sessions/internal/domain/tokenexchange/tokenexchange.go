@@ -83,6 +83,8 @@ type Request struct {
 	// Targets are what it asks for by resource and audience, which name the same things
 	// here; none: those of the subject's token that are the client's.
 	Targets []string
+	// Provider is the issuer, whose own API no token is exchanged for.
+	Provider string
 	// Proved: the client has proved a key, which the new token is bound to.
 	Proved bool
 }
@@ -220,10 +222,15 @@ func (r Request) scopes(subject Token) ([]string, *Error) {
 	return out, nil
 }
 
+// callable says whether the client may call an API with what it gets.
+func (r Request) callable(target string) bool {
+	return target != r.Provider && slices.Contains(r.Client.Resources, target)
+}
+
 // targets are the APIs that the new token is for: the client's, and never the provider.
 func (r Request) targets(subject Token) ([]string, *Error) {
 	if len(r.Targets) == 0 {
-		same := slices.DeleteFunc(slices.Clone(subject.Audience), func(audience string) bool { return !slices.Contains(r.Client.Resources, audience) })
+		same := slices.DeleteFunc(slices.Clone(subject.Audience), func(audience string) bool { return !r.callable(audience) })
 		if len(same) == 0 {
 			return nil, refuse(InvalidTarget, "say by resource or audience what the token is to be for")
 		}
@@ -231,7 +238,7 @@ func (r Request) targets(subject Token) ([]string, *Error) {
 	}
 	var out []string
 	for _, target := range r.Targets {
-		if !slices.Contains(r.Client.Resources, target) {
+		if !r.callable(target) {
 			return nil, refuse(InvalidTarget, "one of the resources is not the client's")
 		}
 		if !slices.Contains(out, target) {

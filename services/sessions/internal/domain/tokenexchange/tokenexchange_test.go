@@ -95,8 +95,11 @@ func TestRefused(t *testing.T) {
 		"O18 what outlives the session":         {func(s *situation) { s.request.Scopes = []string{"offline_access"} }, tokenexchange.InvalidScope},
 		"O18 an API that is not the client's":   {func(s *situation) { s.request.Targets = []string{billing, ledger} }, tokenexchange.InvalidTarget},
 		"O18 the provider":                      {func(s *situation) { s.request.Targets = []string{"https://id.example"} }, tokenexchange.InvalidTarget},
-		"O18 an empty audience":                 {func(s *situation) { s.request.Targets = []string{""} }, tokenexchange.InvalidTarget},
-		"for nothing":                           {func(s *situation) { s.subject.Audience = []string{"cli_orders"} }, tokenexchange.InvalidTarget},
+		"O18 the provider, as if it were the client's": {func(s *situation) {
+			s.request.Targets, s.request.Provider, s.request.Client.Resources = []string{billing}, billing, []string{orders, billing}
+		}, tokenexchange.InvalidTarget},
+		"O18 an empty audience": {func(s *situation) { s.request.Targets = []string{""} }, tokenexchange.InvalidTarget},
+		"for nothing":           {func(s *situation) { s.subject.Audience = []string{"cli_orders"} }, tokenexchange.InvalidTarget},
 		"for too much": {func(s *situation) {
 			for i := range 11 {
 				s.request.Targets = append(s.request.Targets, "https://"+string(rune('a'+i))+".example")

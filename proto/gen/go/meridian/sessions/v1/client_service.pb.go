@@ -242,7 +242,8 @@ type ClientSettings struct {
 	// The public keys of private_key_jwt and of certificates: a JWK Set (RFC 7517).
 	Jwks string `protobuf:"bytes,17,opt,name=jwks,proto3" json:"jwks,omitempty"`
 	// Whom tokens of client_credentials are for; empty: the client itself. Only a client
-	// of the service account's organization has one.
+	// of the service account's organization has one. A user or service account who sets it,
+	// changes such a client or gets a secret of it needs can_manage_service_accounts, too.
 	ServiceAccount string `protobuf:"bytes,18,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
 	// Tokens are bound to a key that the client proves (RFC 9449), always; else when it
 	// proves one.

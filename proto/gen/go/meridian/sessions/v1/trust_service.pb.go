@@ -41,7 +41,8 @@ type TrustSettings struct {
 	// character or more. What is before the * ends with / or : and has more than one part,
 	// as repo:example/app:* or system:serviceaccount:production:*.
 	Subject string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Whom the tokens are for.
+	// Whom the tokens are for. A user or service account who sets it needs
+	// can_manage_service_accounts, too.
 	ServiceAccount string `protobuf:"bytes,6,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
 	// What its tokens may be for at most: those for people (openid, profile, email,
 	// offline_access) are none of them.
