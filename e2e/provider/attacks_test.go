@@ -31,7 +31,7 @@ func TestProvider(t *testing.T) {
 		"O07 O24 O11 pages": testPages, "O08 refresh": testRefresh, "O09 grants of old": testOldGrants, "O10 nothing leaks": testLeaks,
 		"O13 public clients": testPublic, "O14 pushed requests": testPushed, "O16 others' tokens": testOthers,
 		"O20 logout": testLogout, "O20 told of logout": testToldOfLogout, "O21 request objects": testRequestObjects, "O25 host": testHost,
-		"bad input": testBadInput, "prompts": testPrompts, "consent": testConsent, "organizations": testOrganizations,
+		"bad input": testBadInput, "prompts": testPrompts, "consent": testConsent, "consent of organizations": testConsentOfOrganizations, "organizations": testOrganizations,
 		"client credentials": testClientCredentials, "revocation": testRevocation, "endings": testEndings,
 		"account": testAccount, "all of a client or an organization": testCutoff, "O12 assertions": testAssertions, "O17 devices": testDevices, "nothing is appended by asking": testSilence,
 		"64 refreshes at once": testRefreshRace, "redeemed twice at once": testRedeemRace,

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -268,6 +269,52 @@ func testConsent(t *testing.T, w *world, _ application) {
 		t.Fatalf("agreed, and called back at %q", v.back)
 	}
 	v.open(w.authorizeURL(w.request(a, "prompt", "none")))
+	if !strings.Contains(v.back, "code=") {
+		t.Errorf("agreed before, and asked again: %q", v.back)
+	}
+	// Who takes on the account page what was given is asked again.
+	back, _ := url.Parse(v.back)
+	w.redeem(t, a, back.Query().Get("code"))
+	v.open(w.issuer + "/account")
+	for _, g := range regexp.MustCompile(`value="(gnt_[^"]+)"`).FindAllStringSubmatch(v.body, -1) {
+		v.post("/account/revoke", url.Values{"id": {g[1]}}, w.issuer)
+	}
+	v.open(w.authorizeURL(w.request(a, "prompt", "none")))
+	w.told(t, v, "agreed no more", "consent_required")
+}
+
+// What somebody agrees to is for one organization.
+func testConsentOfOrganizations(t *testing.T, w *world, _ application) {
+	user := w.user(t, "joan@example.com")
+	for _, slug := range []string{"umbrella", "hooli"} {
+		made, err := w.Organizations.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{Slug: slug, Name: slug, IdempotencyKey: rand.Text()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Memberships.AddMember(t.Context(), &identityv1.AddMemberRequest{
+			Organization: made.GetOrganization().GetId(), User: user, IdempotencyKey: rand.Text(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := w.settings(basic)
+	s.OrganizationRequired, s.ConsentRequired = true, true
+	id, secret := w.client(t, s)
+	a := application{id, secret}
+	v := w.visitor(t)
+	v.open(w.authorizeURL(w.request(a, "organization", "umbrella")))
+	v.signIn("joan@example.com")
+	if !strings.Contains(v.body, "umbrella") {
+		t.Errorf("the page does not say for which organization: %s", v.body)
+	}
+	v.send("decision", "allow")
+	if !strings.Contains(v.back, "code=") {
+		t.Fatalf("agreed, and called back at %q", v.back)
+	}
+	v.open(w.authorizeURL(w.request(a, "organization", "hooli", "prompt", "none")))
+	w.told(t, v, "agreed for another organization", "consent_required")
+	v.open(w.authorizeURL(w.request(a, "organization", "umbrella", "prompt", "none")))
 	if !strings.Contains(v.back, "code=") {
 		t.Errorf("agreed before, and asked again: %q", v.back)
 	}

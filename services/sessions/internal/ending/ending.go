@@ -40,7 +40,9 @@ type Of struct {
 	Beyond int
 	// Grants ends grants alone; the zero value: none.
 	Grants store.GrantsOf
-	Reason eventv1.Revocation
+	// Withdraw: with them goes what the user agreed to for their clients and organizations.
+	Withdraw bool
+	Reason   eventv1.Revocation
 }
 
 // Ended says how much was ended.
@@ -109,6 +111,15 @@ func In(ctx context.Context, tx pgx.Tx, log *eventlog.Store, by principal.Princi
 		}
 		events = append(events, ended...)
 		out.Grants++
+		if of.Withdraw {
+			withdrawn, err := store.DeleteConsent(ctx, tx, of.User, g.Client, g.Organization)
+			if err != nil {
+				return out, err
+			}
+			if withdrawn {
+				events = append(events, &eventv1.ConsentWithdrawn{User: of.User, Client: g.Client, Organization: g.Organization})
+			}
+		}
 	}
 	if len(events) == 0 {
 		return out, nil

@@ -139,7 +139,7 @@ func (p *Provider) revokeItem(w http.ResponseWriter, r *http.Request, _ string) 
 	case id.Valid(id.Session, item):
 		err = p.endOwn(r.Context(), ending.Of{User: s.User, Session: item, Reason: eventv1.Revocation_REVOCATION_REVOKED})
 	case id.Valid(id.Grant, item):
-		err = p.endOwn(r.Context(), ending.Of{User: s.User, Grants: store.GrantsOf{ID: item}, Reason: eventv1.Revocation_REVOCATION_REVOKED})
+		err = p.endOwn(r.Context(), ending.Of{User: s.User, Grants: store.GrantsOf{ID: item}, Withdraw: true, Reason: eventv1.Revocation_REVOCATION_REVOKED})
 	case id.Valid(id.Credential, item) && p.Clock().Sub(s.AuthenticatedAt) > recent:
 		return redirect(w, "/sign-in")
 	case id.Valid(id.Credential, item):

@@ -216,8 +216,11 @@ func (p *Provider) situation(r *http.Request, v *visit) (interaction.Situation, 
 	if s.Memberships, err = p.People.Memberships(ctx, signedIn.User); err != nil {
 		return s, err
 	}
-	agreed, err := store.FindConsent(ctx, p.DB.Pool(), signedIn.User, v.client.ID)
-	s.Agreed = agreed.Scopes
+	agreed, err := store.ListConsents(ctx, p.DB.Pool(), signedIn.User, v.client.ID)
+	s.Agreed = make(map[string]interaction.Agreement, len(agreed))
+	for _, c := range agreed {
+		s.Agreed[c.Organization] = interaction.Agreement{Scopes: c.Scopes, Resources: c.Resources}
+	}
 	return s, err
 }
 

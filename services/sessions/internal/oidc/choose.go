@@ -117,7 +117,7 @@ func (p *Provider) chooseOrganization(w http.ResponseWriter, r *http.Request, is
 	if !id.Valid(id.Organization, chosen) {
 		return redirect(w, requestURL("/organization", v.name))
 	}
-	v.pending.Chosen = chosen
+	v.pending.Chosen, v.pending.AgreedBy = chosen, "" // what was agreed to was for another
 	return p.advance(w, r, v)
 }
 
@@ -131,18 +131,16 @@ func (p *Provider) consentPage(w http.ResponseWriter, r *http.Request, issuer st
 	if err != nil || o.Step != interaction.Consent {
 		return p.advance(w, r, v) // it says what is the case
 	}
-	if len(v.pending.Device) > 0 {
-		return p.deviceConfirmation(w, r, v)
-	}
-	view := pages.Consent{
-		Frame: v.frame(), RedirectURI: v.pending.Request.Redirect.URI, Scopes: v.pending.Request.Scopes,
-	}
+	access := pages.Access{Scopes: v.pending.Request.Scopes, Resources: v.pending.Request.Resources}
 	for _, m := range s.Memberships {
 		if m.ID == o.Organization {
-			view.Organization = m.Name
+			access.Organization = m.Name
 		}
 	}
-	return p.Pages.Write(w, r, http.StatusOK, view)
+	if len(v.pending.Device) > 0 {
+		return p.deviceConfirmation(w, r, v, access)
+	}
+	return p.Pages.Write(w, r, http.StatusOK, pages.Consent{Frame: v.frame(), RedirectURI: v.pending.Request.Redirect.URI, Access: access})
 }
 
 // consent takes what the person said. Anything but yes is no.

@@ -203,9 +203,9 @@ func (p *Provider) typed(w http.ResponseWriter, r *http.Request, issuer string) 
 	})
 }
 
-// deviceConfirmation shows whose device it is, and where it was asked for.
-func (p *Provider) deviceConfirmation(w http.ResponseWriter, r *http.Request, v *visit) error {
-	return p.Pages.Write(w, r, http.StatusOK, pages.Device{Frame: v.frame(), Code: v.pending.Code, Confirm: true, Place: v.pending.Place})
+// deviceConfirmation shows whose device it is, where it was asked for, and for what.
+func (p *Provider) deviceConfirmation(w http.ResponseWriter, r *http.Request, v *visit, access pages.Access) error {
+	return p.Pages.Write(w, r, http.StatusOK, pages.Device{Frame: v.frame(), Code: v.pending.Code, Confirm: true, Place: v.pending.Place, Access: access})
 }
 
 // decideDevice takes what a person said of a device.
@@ -240,7 +240,7 @@ func (p *Provider) allowDevice(w http.ResponseWriter, r *http.Request, v *visit,
 		return err
 	}
 	g := p.granted(v, s, o)
-	if err := p.give(r.Context(), &g, s.Agreed, false); err != nil {
+	if err := p.give(r.Context(), &g, s.Agreed[o.Organization], s.Agreed[o.Organization]); err != nil {
 		return err
 	}
 	if err := store.AnswerDevice(r.Context(), p.DB.Pool(), [32]byte(v.pending.Device), device.Allowed, g.ID); err != nil {

@@ -38,8 +38,11 @@ func (p *Provider) finish(w http.ResponseWriter, r *http.Request, v *visit, s in
 		}
 	}
 	g := p.granted(v, s, o)
-	consent := s.AgreedNow && v.client.Settings.GetConsentRequired()
-	if err := p.give(r.Context(), &g, s.Agreed, consent); err != nil {
+	agreed := s.Agreed[o.Organization]
+	if s.AgreedNow && v.client.Settings.GetConsentRequired() {
+		agreed.Scopes, agreed.Resources = union(agreed.Scopes, g.Scopes), union(agreed.Resources, g.Resources)
+	}
+	if err := p.give(r.Context(), &g, s.Agreed[o.Organization], agreed); err != nil {
 		if fault.Is(err, commonv1.Reason_NOT_FOUND) {
 			return p.helpful(w, r, &authorize.Error{Code: interaction.LoginRequired, Description: "the session has ended", Redirect: v.pending.Request.Redirect})
 		}
@@ -78,10 +81,10 @@ func (p *Provider) granted(v *visit, s interaction.Situation, o interaction.Outc
 
 func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
 
-// give records a grant, and what the user agreed to.
+// give records a grant and, where the user agrees to more than before, that.
 //
 // Errors: NOT_FOUND when the session has ended meanwhile.
-func (p *Provider) give(ctx context.Context, g *store.Grant, agreed []string, consent bool) error {
+func (p *Provider) give(ctx context.Context, g *store.Grant, before, agreed interaction.Agreement) error {
 	_, err := p.Log.Commit(ctx, eventlog.Request{Log: g.User}, func(ctx context.Context, tx pgx.Tx) error {
 		head, err := p.Log.Lock(ctx, tx, g.User)
 		if err != nil {
@@ -102,9 +105,14 @@ func (p *Provider) give(ctx context.Context, g *store.Grant, agreed []string, co
 		if err := store.PutParty(ctx, tx, *g, s.ExpiresAt); err != nil {
 			return err
 		}
-		if scopes := union(agreed, g.Scopes); consent && len(scopes) > len(agreed) {
-			events = append(events, &eventv1.ConsentGiven{User: g.User, Client: g.Client, Scopes: scopes})
-			err := store.PutConsent(ctx, tx, store.Consent{User: g.User, Client: g.Client, Scopes: scopes, HomeRegion: head.HomeRegion, GivenAt: p.now()})
+		if len(agreed.Scopes) > len(before.Scopes) || len(agreed.Resources) > len(before.Resources) {
+			events = append(events, &eventv1.ConsentGiven{
+				User: g.User, Client: g.Client, Organization: g.Organization, Scopes: agreed.Scopes, Resources: agreed.Resources,
+			})
+			err := store.PutConsent(ctx, tx, store.Consent{
+				User: g.User, Client: g.Client, Organization: g.Organization, Scopes: agreed.Scopes, Resources: agreed.Resources,
+				HomeRegion: head.HomeRegion, GivenAt: p.now(),
+			})
 			if err != nil {
 				return err
 			}

@@ -124,7 +124,13 @@ type Consent struct {
 
 	// RedirectURI is where the answer goes: its host is shown.
 	RedirectURI string
-	Scopes      []string
+	Access      Access
+}
+
+// Access is what a client asks for.
+type Access struct {
+	// Resources are the APIs that it is for, as URIs.
+	Scopes, Resources []string
 	// Organization is whose tokens they are, as people read it; "": nobody's.
 	Organization string
 }
@@ -149,6 +155,7 @@ type Device struct {
 	// for. Done: the device goes on by itself; Denied: it does not.
 	Confirm, Done, Denied bool
 	Place                 string
+	Access                Access
 }
 
 // Item is something on the account page that can be ended.

@@ -158,7 +158,7 @@ func (s *Sessions) RevokeGrant(ctx context.Context, req *sessionsv1.RevokeGrantR
 	_, err := commit.Once(ctx, s.Log, req.GetUser(), sessionsv1connect.SessionServiceRevokeGrantProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) (err error) {
 			ended, err := ending.In(ctx, tx, s.Log, caller, ending.Of{
-				User: req.GetUser(), Grants: store.GrantsOf{ID: req.GetGrant()}, Reason: eventv1.Revocation_REVOCATION_REVOKED,
+				User: req.GetUser(), Grants: store.GrantsOf{ID: req.GetGrant()}, Withdraw: true, Reason: eventv1.Revocation_REVOCATION_REVOKED,
 			})
 			if err != nil {
 				return err

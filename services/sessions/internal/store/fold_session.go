@@ -155,19 +155,19 @@ func describeGrant(session, client, organization, scopes, resources string, ende
 // consentFold rebuilds what a user agreed to.
 type consentFold struct {
 	user   string
-	scopes map[string]string // by client
+	agreed map[[2]string]string // scopes and resources, by client and organization
 }
 
 func newConsentFold(user string) *consentFold {
-	return &consentFold{user: user, scopes: map[string]string{}}
+	return &consentFold{user: user, agreed: map[[2]string]string{}}
 }
 
 func (f *consentFold) apply(event proto.Message) bool {
 	switch e := event.(type) {
 	case *eventv1.ConsentGiven:
-		f.scopes[e.GetClient()] = words(e.GetScopes())
+		f.agreed[[2]string{e.GetClient(), e.GetOrganization()}] = describeConsent(words(e.GetScopes()), words(e.GetResources()))
 	case *eventv1.ConsentWithdrawn:
-		delete(f.scopes, e.GetClient())
+		delete(f.agreed, [2]string{e.GetClient(), e.GetOrganization()})
 	default:
 		return false
 	}
@@ -175,17 +175,23 @@ func (f *consentFold) apply(event proto.Message) bool {
 }
 
 func (f *consentFold) compare(ctx context.Context, q sqldb.Querier) (string, error) {
-	rows, err := q.Query(ctx, `SELECT client_id, scopes FROM sessions.consents WHERE user_id = $1`, f.user)
+	rows, err := q.Query(ctx, `SELECT client_id, organization_id, scopes, resources FROM sessions.consents WHERE user_id = $1`, f.user)
 	if err != nil {
 		return "", sqldb.Unavailable(err)
 	}
-	have := map[string]string{}
-	var client, scopes string
-	if _, err := pgx.ForEachRow(rows, []any{&client, &scopes}, func() error { have[client] = scopes; return nil }); err != nil {
+	have := map[[2]string]string{}
+	var client, organization, scopes, resources string
+	_, err = pgx.ForEachRow(rows, []any{&client, &organization, &scopes, &resources}, func() error {
+		have[[2]string{client, organization}] = describeConsent(scopes, resources)
+		return nil
+	})
+	if err != nil {
 		return "", sqldb.Unavailable(err)
 	}
-	if maps.Equal(have, f.scopes) {
+	if maps.Equal(have, f.agreed) {
 		return "", nil
 	}
-	return strings.TrimSpace(fmt.Sprintf("consents: the rows say %v, the log %v", have, f.scopes)), nil
+	return strings.TrimSpace(fmt.Sprintf("consents: the rows say %v, the log %v", have, f.agreed)), nil
 }
+
+func describeConsent(scopes, resources string) string { return fmt.Sprintf("%q %q", scopes, resources) }

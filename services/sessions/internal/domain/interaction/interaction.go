@@ -52,6 +52,18 @@ type Client struct {
 	OrganizationRequired, ConsentRequired bool
 }
 
+// Agreement is what a user agreed that a client may have.
+type Agreement struct{ Scopes, Resources []string }
+
+// covers says whether nothing of it is new.
+func (a Agreement) covers(scopes, resources []string) bool {
+	return within(scopes, a.Scopes) && within(resources, a.Resources)
+}
+
+func within(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
 // Situation is a request, and what is known of the person in the browser.
 type Situation struct {
 	Request authorize.Request
@@ -66,9 +78,9 @@ type Situation struct {
 	Demands map[string]bool
 	// Chosen is the organization that the user chose for this request, or "".
 	Chosen string
-	// Agreed are scopes that the user agreed to earlier; AgreedNow: to all, for this
-	// request. Declined: not at all.
-	Agreed              []string
+	// Agreed is what the user agreed to earlier, by the organization that it is for, "" for
+	// none; AgreedNow: to all, for this request. Declined: not at all.
+	Agreed              map[string]Agreement
 	AgreedNow, Declined bool
 	// NoStepUp: the user has no way to prove more.
 	NoStepUp bool
@@ -108,7 +120,7 @@ func Next(s Situation) (Outcome, *authorize.Error) {
 		}
 		return s.ask(Outcome{Step: StepUp, Organization: organization, ACR: session.AAL2}, InteractionRequired, "the user must prove more")
 	}
-	if s.consent() {
+	if s.consent(organization) {
 		return s.ask(Outcome{Step: Consent, Organization: organization}, ConsentRequired, "the user must agree")
 	}
 	return Outcome{Step: Done, Organization: organization}, nil
@@ -186,13 +198,12 @@ func (s Situation) strong(organization string) bool {
 }
 
 // consent says whether the user must be asked.
-func (s Situation) consent() bool {
+func (s Situation) consent(organization string) bool {
 	if s.AgreedNow {
 		return false
 	}
 	if s.Request.Prompt.Consent {
 		return true
 	}
-	return s.Client.ConsentRequired &&
-		slices.ContainsFunc(s.Request.Scopes, func(scope string) bool { return !slices.Contains(s.Agreed, scope) })
+	return s.Client.ConsentRequired && !s.Agreed[organization].covers(s.Request.Scopes, s.Request.Resources)
 }

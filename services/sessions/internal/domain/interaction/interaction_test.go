@@ -19,6 +19,11 @@ func signedIn(ago time.Duration, acr string) session.State {
 	return session.State{ID: "ses_1", User: "usr_1", ACR: acr, AuthenticatedAt: now.Add(-ago)}
 }
 
+// agreed is what was agreed to for an organization.
+func agreed(organization string, scopes ...string) map[string]interaction.Agreement {
+	return map[string]interaction.Agreement{organization: {Scopes: scopes}}
+}
+
 func TestNext(t *testing.T) {
 	type situation = interaction.Situation
 	for name, tc := range map[string]struct {
@@ -64,12 +69,36 @@ func TestNext(t *testing.T) {
 		}, interaction.Organization, "", ""},
 		"a client of an organization":                {func(s *situation) { s.Client.Organization = "org_acme"; s.Request.Organization = "other" }, interaction.Done, "org_acme", ""},
 		"a client of an organization, and no member": {func(s *situation) { s.Client.Organization = "org_third"; s.Chosen = "org_acme" }, 0, "", "access_denied"},
-		"consent":                                     {func(s *situation) { s.Client.ConsentRequired = true }, interaction.Consent, "", ""},
-		"consent to some is none to all":              {func(s *situation) { s.Client.ConsentRequired = true; s.Agreed = []string{"openid"} }, interaction.Consent, "", ""},
-		"consent earlier":                             {func(s *situation) { s.Client.ConsentRequired = true; s.Agreed = []string{"email", "openid"} }, interaction.Done, "", ""},
-		"consent earlier, and asked for again":        {func(s *situation) { s.Request.Prompt.Consent = true; s.Agreed = []string{"email", "openid"} }, interaction.Consent, "", ""},
-		"consent now":                                 {func(s *situation) { s.Client.ConsentRequired = true; s.AgreedNow = true }, interaction.Done, "", ""},
-		"consent declined":                            {func(s *situation) { s.Client.ConsentRequired = true; s.Declined = true }, 0, "", "access_denied"},
+		"consent":                              {func(s *situation) { s.Client.ConsentRequired = true }, interaction.Consent, "", ""},
+		"consent to some is none to all":       {func(s *situation) { s.Client.ConsentRequired = true; s.Agreed = agreed("", "openid") }, interaction.Consent, "", ""},
+		"consent earlier":                      {func(s *situation) { s.Client.ConsentRequired = true; s.Agreed = agreed("", "email", "openid") }, interaction.Done, "", ""},
+		"consent earlier, and asked for again": {func(s *situation) { s.Request.Prompt.Consent = true; s.Agreed = agreed("", "email", "openid") }, interaction.Consent, "", ""},
+		"consent for another organization": {func(s *situation) {
+			s.Client.ConsentRequired, s.Client.OrganizationRequired, s.Chosen = true, true, "org_other"
+			s.Agreed = agreed("org_acme", "email", "openid")
+		}, interaction.Consent, "org_other", ""},
+		"consent for another organization, and nothing may be shown": {func(s *situation) {
+			s.Client.ConsentRequired, s.Client.OrganizationRequired, s.Request.Organization, s.Request.Prompt.None = true, true, "org_other", true
+			s.Agreed = agreed("org_acme", "email", "openid")
+		}, 0, "", "consent_required"},
+		"consent for this organization": {func(s *situation) {
+			s.Client.ConsentRequired, s.Client.OrganizationRequired, s.Chosen = true, true, "org_other"
+			s.Agreed = agreed("org_other", "email", "openid")
+		}, interaction.Done, "org_other", ""},
+		"consent for no organization": {func(s *situation) {
+			s.Client.ConsentRequired, s.Client.OrganizationRequired, s.Chosen = true, true, "org_other"
+			s.Agreed = agreed("", "email", "openid")
+		}, interaction.Consent, "org_other", ""},
+		"consent for another API": {func(s *situation) {
+			s.Client.ConsentRequired, s.Request.Resources = true, []string{"https://billing.example"}
+			s.Agreed = map[string]interaction.Agreement{"": {Scopes: []string{"email", "openid"}, Resources: []string{"https://orders.example"}}}
+		}, interaction.Consent, "", ""},
+		"consent for this API": {func(s *situation) {
+			s.Client.ConsentRequired, s.Request.Resources = true, []string{"https://orders.example"}
+			s.Agreed = map[string]interaction.Agreement{"": {Scopes: []string{"email", "openid"}, Resources: []string{"https://orders.example"}}}
+		}, interaction.Done, "", ""},
+		"consent now":      {func(s *situation) { s.Client.ConsentRequired = true; s.AgreedNow = true }, interaction.Done, "", ""},
+		"consent declined": {func(s *situation) { s.Client.ConsentRequired = true; s.Declined = true }, 0, "", "access_denied"},
 		"consent is needed, and nothing may be shown": {func(s *situation) { s.Client.ConsentRequired = true; s.Request.Prompt.None = true }, 0, "", "consent_required"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -474,8 +474,12 @@ type ConsentGiven struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	User   string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Client string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
-	// All that was agreed to, earlier consents included.
-	Scopes        []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// All that was agreed to, earlier consents for the same organization included.
+	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// What it is for; empty: for no organization.
+	Organization string `protobuf:"bytes,4,opt,name=organization,proto3" json:"organization,omitempty"`
+	// The APIs that it is for, as scopes.
+	Resources     []string `protobuf:"bytes,5,rep,name=resources,proto3" json:"resources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -531,10 +535,27 @@ func (x *ConsentGiven) GetScopes() []string {
 	return nil
 }
 
+func (x *ConsentGiven) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *ConsentGiven) GetResources() []string {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+// ConsentWithdrawn says that the user is asked again before the client is given anything
+// for the organization.
 type ConsentWithdrawn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	User          string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	Client        string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	Organization  string                 `protobuf:"bytes,3,opt,name=organization,proto3" json:"organization,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -579,6 +600,13 @@ func (x *ConsentWithdrawn) GetUser() string {
 func (x *ConsentWithdrawn) GetClient() string {
 	if x != nil {
 		return x.Client
+	}
+	return ""
+}
+
+func (x *ConsentWithdrawn) GetOrganization() string {
+	if x != nil {
+		return x.Organization
 	}
 	return ""
 }
@@ -673,14 +701,17 @@ const file_meridian_sessions_event_v1_session_proto_rawDesc = "" +
 	"\fGrantRevoked\x12\x14\n" +
 	"\x05grant\x18\x01 \x01(\tR\x05grant\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client\x12>\n" +
-	"\x06reason\x18\x03 \x01(\x0e2&.meridian.sessions.event.v1.RevocationR\x06reason\"R\n" +
+	"\x06reason\x18\x03 \x01(\x0e2&.meridian.sessions.event.v1.RevocationR\x06reason\"\x94\x01\n" +
 	"\fConsentGiven\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client\x12\x16\n" +
-	"\x06scopes\x18\x03 \x03(\tR\x06scopes\">\n" +
+	"\x06scopes\x18\x03 \x03(\tR\x06scopes\x12\"\n" +
+	"\forganization\x18\x04 \x01(\tR\forganization\x12\x1c\n" +
+	"\tresources\x18\x05 \x03(\tR\tresources\"b\n" +
 	"\x10ConsentWithdrawn\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
-	"\x06client\x18\x02 \x01(\tR\x06client\"K\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\x12\"\n" +
+	"\forganization\x18\x03 \x01(\tR\forganization\"K\n" +
 	"\rTokensRevoked\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client*\xdc\x01\n" +

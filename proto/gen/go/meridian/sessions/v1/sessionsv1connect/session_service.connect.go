@@ -76,7 +76,8 @@ type SessionServiceClient interface {
 	//
 	// Errors: NOT_FOUND.
 	ListGrants(context.Context, *v1.ListGrantsRequest) (*v1.ListGrantsResponse, error)
-	// RevokeGrant ends what a client was given. Revoking twice is no error.
+	// RevokeGrant ends what a client was given, and what the user agreed to for it: the
+	// user is asked again. Revoking twice is no error.
 	//
 	// Errors: NOT_FOUND.
 	RevokeGrant(context.Context, *v1.RevokeGrantRequest) (*v1.RevokeGrantResponse, error)
@@ -250,7 +251,8 @@ type SessionServiceHandler interface {
 	//
 	// Errors: NOT_FOUND.
 	ListGrants(context.Context, *v1.ListGrantsRequest) (*v1.ListGrantsResponse, error)
-	// RevokeGrant ends what a client was given. Revoking twice is no error.
+	// RevokeGrant ends what a client was given, and what the user agreed to for it: the
+	// user is asked again. Revoking twice is no error.
 	//
 	// Errors: NOT_FOUND.
 	RevokeGrant(context.Context, *v1.RevokeGrantRequest) (*v1.RevokeGrantResponse, error)
