@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/meridian-iam/meridian/e2e/harness"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 )
@@ -281,6 +282,36 @@ func testConsent(t *testing.T, w *world, _ application) {
 	}
 	v.open(w.authorizeURL(w.request(a, "prompt", "none")))
 	w.told(t, v, "agreed no more", "consent_required")
+}
+
+// Who may be anybody does not fill the database: what is kept for an address without a
+// proof is bounded, and a client's proof is one.
+func TestAnonymousRequests(t *testing.T) {
+	w := startWith(t, harness.ProviderOptions{Server: "  limits:\n    anonymous: {per_second: 0.001, burst: 3}\n"})
+	public, confidential := w.app1(t, none), w.app1(t, basic)
+	v := w.visitor(t)
+	for range 2 {
+		v.open(w.authorizeURL(w.request(confidential)))
+		if v.status != http.StatusOK {
+			t.Fatalf("answer %d %s", v.status, v.body)
+		}
+	}
+	push := w.request(public)
+	if r := w.post(t, application{id: public.id}, "/oauth2/par", push); r.status != http.StatusCreated {
+		t.Fatalf("answer %d %s", r.status, r.text)
+	}
+	w.post(t, application{id: public.id}, "/oauth2/par", push).refused(t, http.StatusTooManyRequests, "slow_down")
+	if r := w.post(t, confidential, "/oauth2/par", w.request(confidential)); r.status != http.StatusCreated {
+		t.Errorf("answer %d %s", r.status, r.text)
+	}
+	v.open(w.authorizeURL(w.request(confidential)))
+	if v.status != http.StatusTooManyRequests || v.back != "" {
+		t.Errorf("answer %d, called back at %q", v.status, v.back)
+	}
+	v.open(w.issuer + "/device")
+	if v.status != http.StatusOK {
+		t.Errorf("pages that keep nothing: answer %d", v.status)
+	}
 }
 
 // What somebody agrees to is for one organization.

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,6 +23,9 @@ type Message struct {
 	LogSequence uint64
 	// Bytes of the envelope.
 	Bytes []byte
+	// Stored is when the stream took it, by the server's clock; zero where it was got
+	// directly.
+	Stored time.Time
 	// Pending is how many messages of the same filter followed when it was read.
 	Pending uint64
 }

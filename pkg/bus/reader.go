@@ -252,7 +252,7 @@ func (r *Reader) consume(ctx context.Context, consumer jetstream.Consumer) error
 			return fmt.Errorf("consume: message %d came where %d was due", meta.Sequence.Consumer, delivered)
 		}
 		m := newMessage(r.options.Stream, raw.Subject(), raw.Headers(), raw.Data())
-		m.Sequence, m.Pending = meta.Sequence.Stream, meta.NumPending
+		m.Sequence, m.Pending, m.Stored = meta.Sequence.Stream, meta.NumPending, meta.Timestamp
 		if !r.deliver(ctx, m) {
 			return ctx.Err()
 		}

@@ -60,6 +60,16 @@ func (b *buckets) take(key string) verdict {
 	return verdict{ok: true, remaining: int(mine.tokens)}
 }
 
+// giveBack puts one token back that was taken.
+func (b *buckets) giveBack(key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if element, ok := b.byKey[key]; ok {
+		mine := element.Value.(*bucket) //nolint:forcetypeassert // the list holds buckets only
+		mine.tokens = min(float64(b.rate.Burst), mine.tokens+1)
+	}
+}
+
 // peek says what take would say, and takes nothing.
 func (b *buckets) peek(key string) verdict {
 	if b.rate.PerSecond < 0 {

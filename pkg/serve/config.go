@@ -88,6 +88,10 @@ type Limits struct {
 	// Guess is for tokens that are refused, by remote address; absent: 20/s,
 	// burst 100.
 	Guess Rate `yaml:"guess"`
+	// Anonymous is for what anybody may have kept without a token, as requests to sign
+	// somebody in, by remote address; absent: 100/s, burst 2,000. All who come by one proxy
+	// have its address.
+	Anonymous Rate `yaml:"anonymous"`
 }
 
 // Rate is a token bucket.
@@ -125,6 +129,10 @@ func (c Config) withDefaults() Config {
 		c.Limits.Guess = Rate{PerSecond: 20, Burst: 100}
 	}
 	c.Limits.Guess = c.Limits.Guess.or(20)
+	if c.Limits.Anonymous == (Rate{}) {
+		c.Limits.Anonymous = Rate{PerSecond: 100, Burst: 2000}
+	}
+	c.Limits.Anonymous = c.Limits.Anonymous.or(100)
 	return c
 }
 

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"net/http"
 
 	"google.golang.org/protobuf/proto"
@@ -8,6 +9,11 @@ import (
 
 // Handler is all that is mounted, without a network.
 func (s *Server) Handler() http.Handler { return s.mux }
+
+// Admitted is a request as admission passes it on.
+func Admitted(r *http.Request) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), visitKey{}, &visit{remote: r.RemoteAddr}))
+}
 
 // Words are the words for a pattern; empty: there are none.
 func Words(pattern string) string { return words[pattern] }

@@ -81,6 +81,7 @@ type Server struct {
 	access    *accessLog
 	tracer    *tracer
 	limiter   *limiter
+	anonymous *Addresses
 	rules     *validator
 	delegate  *delegate
 	chain     chain
@@ -139,6 +140,7 @@ func (s *Server) assemble(o Options) error {
 		return err
 	}
 	s.limiter = newLimiter(known, s.config.Limits, s.clock)
+	s.anonymous = NewAddresses(s.config.Limits.Anonymous, s.clock)
 	s.delegate = &delegate{methods: known, delegation: o.Delegation}
 	if s.rules, err = newValidator(); err != nil {
 		return err
@@ -181,6 +183,16 @@ func (s *Server) plainOptions() []connect.HandlerOption {
 		connect.WithCompression("gzip", decompressor, compressor),
 		connect.WithReadMaxBytes(s.config.MaxMessageBytes),
 	}
+}
+
+// Anonymous counts a request that nobody answers for, and of which something is kept.
+//
+// Errors: RATE_LIMITED.
+func (s *Server) Anonymous(r *http.Request) error {
+	if s.anonymous == nil {
+		return nil // Listen refuses to start
+	}
+	return s.anonymous.Take(r)
 }
 
 // Mount serves a handler at a path as generated constructors return it:

@@ -140,7 +140,7 @@ func New(o Options) (*Service, error) {
 		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: issuers, Certificates: o.Certificates, Keys: s.ring, Tokens: o.Tokens,
 		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
-		Registry: s.clients, Refusals: oidc.NewRefusals(o.Logger, o.Metrics),
+		Registry: s.clients, Refusals: oidc.NewRefusals(o.Logger, o.Metrics), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
 	}
 	s.door = &door.Door{
 		Authentications: identityv1connect.NewAuthenticationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),

@@ -38,6 +38,9 @@ const (
 	maxPause   = 2 * time.Second
 	// settleTimeout bounds how long the streams of a region that moved are looked for.
 	settleTimeout = 3 * time.Second
+	// longestCommit is how long after the time of its events a commit is made at the latest:
+	// the database ends statements after it.
+	longestCommit = 30 * time.Second
 )
 
 // Feed reads every stream of the region: first what was stored in the time for which
@@ -169,7 +172,28 @@ func (f *Feed) learn(ctx context.Context, m bus.Message, live bool) {
 		f.unread(ctx, recorded.Envelope, errors.New("the type of the event is not known"))
 		return
 	}
-	f.deny(entries, live)
+	committed := recorded.Envelope.GetTime().AsTime()
+	for i := range entries {
+		entries[i].NotBefore = f.visible(committed, m.Stored, live)
+	}
+	f.deny(entries)
+	if live && len(entries) > 0 {
+		f.metrics.enforced.Observe(max(0, f.c.Clock().Sub(committed).Seconds()))
+	}
+}
+
+// visible is when an event was for everybody to read, at the latest. It was not at the
+// time that it bears, which is before its commit: whoever asked in between was told of
+// what is over as if it went on, and may have made a token.
+func (f *Feed) visible(committed, stored time.Time, live bool) time.Time {
+	seen := stored
+	if live {
+		seen = f.c.Clock() // the one by which tokens are made
+	}
+	if longest := committed.Add(longestCommit); seen.After(longest) {
+		return longest
+	}
+	return later(committed, seen)
 }
 
 // unread makes up for an event of which it is not known what it says: it may take back
@@ -182,16 +206,12 @@ func (f *Feed) unread(ctx context.Context, e *logv1.Envelope, err error) {
 	if len(entries) == 0 { // of the platform: it may be about any client, and any key
 		f.c.Deny.DenyUntil(e.GetTime().AsTime())
 	}
-	f.deny(entries, false)
+	f.deny(entries)
 }
 
-func (f *Feed) deny(entries []accesstoken.Entry, live bool) {
-	if len(entries) == 0 {
-		return
-	}
-	f.c.Deny.Add(entries...)
-	if live {
-		f.metrics.enforced.Observe(max(0, f.c.Clock().Sub(entries[0].NotBefore).Seconds()))
+func (f *Feed) deny(entries []accesstoken.Entry) {
+	if len(entries) > 0 {
+		f.c.Deny.Add(entries...)
 	}
 }
 

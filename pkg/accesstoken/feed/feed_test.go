@@ -219,6 +219,38 @@ func TestRestartForgetsNothing(t *testing.T) {
 	}
 }
 
+// A token that was made while the commit went on, by somebody who could not see it yet,
+// is refused; one that was made after it is not.
+func TestMadeDuringTheCommit(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	began := time.Now()
+	slow, old, live := id.New(id.User), id.New(id.User), id.New(id.User)
+	w.happens(began.Add(-5*time.Second), &identityv1.UserSuspended{User: slow})
+	w.happens(began.Add(-2*time.Minute), &identityv1.UserSuspended{User: old}) // the stream was made anew
+	r := w.follow()
+	w.fresh(r)
+	w.happens(time.Now().Add(-5*time.Second), &identityv1.UserSuspended{User: live})
+	made := func(user string, at time.Time) accesstoken.Claims { return accesstoken.Claims{Subject: user, IssuedAt: at.Unix()} }
+	w.until("it is enforced", func() bool { return r.deny.Check(made(live, began.Add(-time.Minute)), "k") })
+	for name, tc := range map[string]struct {
+		user   string
+		at     time.Time
+		denied bool
+	}{
+		"during it":                      {slow, began.Add(-2 * time.Second), true},
+		"during it, as it comes":         {live, began.Add(-2 * time.Second), true},
+		"after it":                       {slow, time.Now().Add(2 * time.Second), false},
+		"after it, as it comes":          {live, time.Now().Add(2 * time.Second), false},
+		"before what is published again": {old, began.Add(-2 * time.Minute), true},
+		"long after it":                  {old, began.Add(-time.Minute), false},
+	} {
+		if got := r.deny.Check(made(tc.user, tc.at), "k"); got != tc.denied {
+			t.Errorf("a token that was made %s: denied %t", name, got)
+		}
+	}
+}
+
 // What a heartbeat speaks of must have been read before it counts, and without
 // heartbeats what is known ages.
 func TestAge(t *testing.T) {

@@ -31,6 +31,9 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, issuer stri
 	if fromElsewhere(r) {
 		return p.comeAgain(w, r)
 	}
+	if err := p.anonymous(r); err != nil {
+		return err
+	}
 	parameters, err := authorizationParameters(r)
 	if err != nil {
 		return p.helpful(w, r, err)
@@ -303,6 +306,9 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request, issuer string) e
 	if err != nil {
 		return err
 	}
+	if err := p.countAnonymous(r, c); err != nil {
+		return err
+	}
 	parameters := authorize.Parameters{}
 	for name, v := range values {
 		switch name {
@@ -336,6 +342,16 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request, issuer string) e
 		URI     string `json:"request_uri"`
 		Expires int    `json:"expires_in"`
 	}{pushedPrefix + name, int(pushedLife / time.Second)})
+}
+
+// countAnonymous counts what a client asks to be kept that has proved nothing.
+//
+// Errors: RATE_LIMITED.
+func (p *Provider) countAnonymous(r *http.Request, c store.Client) error {
+	if sessionsv1.ClientAuthentication(c.Settings.GetAuthentication()) != sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE {
+		return nil
+	}
+	return p.anonymous(r)
 }
 
 // pushed takes a request that a client has pushed, once.

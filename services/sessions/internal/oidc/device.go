@@ -43,6 +43,9 @@ func (p *Provider) deviceAuthorization(w http.ResponseWriter, r *http.Request, i
 	if err != nil {
 		return err
 	}
+	if err := p.countAnonymous(r, c); err != nil {
+		return err
+	}
 	if !may(c.State, sessionsv1.GrantType_GRANT_TYPE_DEVICE_CODE) {
 		return answer.Refuse(answer.UnauthorizedClient, "the client may not use device codes")
 	}
@@ -177,7 +180,7 @@ func (p *Provider) typed(w http.ResponseWriter, r *http.Request, issuer string) 
 	if r.PostForm.Get("request") != "" {
 		return p.decideDevice(w, r, issuer)
 	}
-	if !p.Guesses.Allow(address(r), p.Clock()) {
+	if p.Guesses.Take(r) != nil {
 		return p.Pages.Write(w, r, http.StatusTooManyRequests, pages.Device{Problem: "limited"})
 	}
 	code := device.Canonical(r.PostForm.Get("user_code"))
@@ -188,7 +191,7 @@ func (p *Provider) typed(w http.ResponseWriter, r *http.Request, issuer string) 
 	if code == "" || d.Status != device.Waiting || d.Issuer != issuer || !p.Clock().Before(d.ExpiresAt) {
 		return p.Pages.Write(w, r, http.StatusUnprocessableEntity, pages.Device{Code: r.PostForm.Get("user_code"), Problem: "user_code.wrong"})
 	}
-	p.Guesses.Forgive(address(r))
+	p.Guesses.GiveBack(r)
 	c, err := p.client(r.Context(), d.Client)
 	if err != nil {
 		return err

@@ -72,14 +72,22 @@ type Provider struct {
 	Ender   *ending.Ender
 	Lives   session.Lives
 	Pages   *pages.Pages
-	Guesses Guesses
+	// Guesses are user codes that were typed and are none, by remote address.
+	Guesses *serve.Addresses
 	// Refusals records what is refused.
 	Refusals *Refusals
 	// Certificates: clients are asked for certificates of TLS.
 	Certificates bool
 	// Registry makes clients; nil: programs register none.
 	Registry sessionsv1connect.ClientServiceHandler
+
+	// anonymous counts what is kept of who may be anybody.
+	anonymous func(r *http.Request) error
 }
+
+// TypedCodes is how many user codes an address may try that are none: ten, and ten more in
+// each minute. There are 2.6e10 of them.
+var TypedCodes = serve.Rate{PerSecond: 10. / 60, Burst: 10}
 
 // Issuers are the hosts of issuers.
 //
@@ -106,6 +114,7 @@ type endpoint func(w http.ResponseWriter, r *http.Request, issuer string) error
 
 // Mount adds the endpoints to a server.
 func (p *Provider) Mount(server *serve.Server) {
+	p.anonymous = server.Anonymous
 	for pattern, e := range map[string]struct {
 		name   string
 		answer endpoint

@@ -71,6 +71,7 @@ func TestRedeem(t *testing.T) {
 		"O05 no challenge at authorization":    {given: func(s *grant.State) { s.Challenge = "" }, refused: true},
 		"O05 plain: the challenge as verifier": {when: func(c *grant.Redeem) { c.Verifier = challenge }, refused: true},
 		"another key":                          {given: func(s *grant.State) { s.Key = "jkt" }, when: func(c *grant.Redeem) { c.Key = "other" }, refused: true},
+		"the session has ended":                {when: func(c *grant.Redeem) { c.SessionEnded = true }, refused: true},
 		"its key":                              {given: func(s *grant.State) { s.Key = "jkt" }, when: func(c *grant.Redeem) { c.Key = "jkt" }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,6 +92,40 @@ func TestRedeem(t *testing.T) {
 			}
 			if tc.refused && after != s {
 				t.Errorf("refused, and changed to %+v", after)
+			}
+			if !tc.refused && (after.Status != grant.Redeemed || after.Generation != 1 || !after.RotatedAt.Equal(c.At)) {
+				t.Errorf("after %+v", after)
+			}
+		})
+	}
+}
+
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		given   func(*grant.State)
+		when    func(*grant.Complete)
+		refused bool
+	}{
+		"given to the device":   {},
+		"already":               {given: func(s *grant.State) { s.Status = grant.Redeemed }, refused: true},
+		"no such grant":         {given: func(s *grant.State) { s.Status = grant.Absent }, refused: true},
+		"revoked":               {given: func(s *grant.State) { s.Status = grant.Revoked }, refused: true},
+		"O17 another client's":  {when: func(c *grant.Complete) { c.Client = "cli_2" }, refused: true},
+		"the session has ended": {when: func(c *grant.Complete) { c.SessionEnded = true }, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, c := issued(), grant.Complete{Client: "cli_1", At: start.Add(time.Minute)}
+			if tc.given != nil {
+				tc.given(&s)
+			}
+			if tc.when != nil {
+				tc.when(&c)
+			}
+			after, err := c.Decide(s)
+			if fault.Is(err, commonv1.Reason_GRANT_REJECTED) != tc.refused || (err != nil) != tc.refused {
+				t.Fatalf("error %v", err)
 			}
 			if !tc.refused && (after.Status != grant.Redeemed || after.Generation != 1 || !after.RotatedAt.Equal(c.At)) {
 				t.Errorf("after %+v", after)
