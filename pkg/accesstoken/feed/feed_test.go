@@ -231,7 +231,9 @@ func TestMadeDuringTheCommit(t *testing.T) {
 	r := w.follow()
 	w.fresh(r)
 	w.happens(time.Now().Add(-5*time.Second), &identityv1.UserSuspended{User: live})
-	made := func(user string, at time.Time) accesstoken.Claims { return accesstoken.Claims{Subject: user, IssuedAt: at.Unix()} }
+	made := func(user string, at time.Time) accesstoken.Claims {
+		return accesstoken.Claims{Subject: user, IssuedAt: at.Unix()}
+	}
 	w.until("it is enforced", func() bool { return r.deny.Check(made(live, began.Add(-time.Minute)), "k") })
 	for name, tc := range map[string]struct {
 		user   string
