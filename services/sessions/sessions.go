@@ -132,6 +132,7 @@ func New(o Options) (*Service, error) {
 		Organizations: identity.Organizations, ServiceAccounts: identity.Accounts, Delegation: o.Delegation,
 	}
 	s.clients = rpc.ClientsAtHome(here, o.Home)
+	s.sweeper.Unused = func(ctx context.Context, limit int) (int, error) { return here.DeleteUnused(ctx, o.Region, limit) }
 	s.trusts = rpc.TrustsAtHome(&rpc.Trusts{Clients: here}, o.Home)
 	s.sessions.Clients, s.themes = here, &rpc.Themes{Clients: here}
 	s.signing = &rpc.Keys{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Ring: s.ring, Clock: o.Clock}

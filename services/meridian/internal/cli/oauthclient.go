@@ -57,6 +57,7 @@ func (a *App) oauthClientCreate(of owned) *cobra.Command {
 	inOrganization := cmd.Flags().Bool("organization-required", false, "its tokens are for one organization, which the user chooses")
 	jwks := cmd.Flags().String("jwks", "", "JWK Set with its public keys, for --auth private-key-jwt and self-signed-tls")
 	subject := cmd.Flags().String("certificate-subject", "", "whom its certificate names, for --auth tls: dns:, uri:, ip:, email: or dn: and a name")
+	unused := cmd.Flags().Bool("delete-unused", false, "delete it when it was given no token for 30 days")
 	bound := cmd.Flags().Bool("certificate-bound", false, "its tokens are good with its certificate of TLS only")
 	return of(cmd, func(ctx context.Context, client *meridian.Client, owner string, args []string) error {
 		as, err := choose[sessionsv1.ClientAuthentication]("--auth", *auth)
@@ -66,7 +67,7 @@ func (a *App) oauthClientCreate(of owned) *cobra.Command {
 		settings := &sessionsv1.ClientSettings{
 			Name: args[0], Authentication: as, RedirectUris: *redirects, PostLogoutRedirectUris: *goodbyes, Resources: *resources,
 			ServiceAccount: *account, ConsentRequired: *consent, OrganizationRequired: *inOrganization, Jwks: *jwks,
-			CertificateSubject: *subject, CertificateBound: *bound,
+			CertificateSubject: *subject, CertificateBound: *bound, DeleteUnused: *unused,
 			GrantTypes: []sessionsv1.GrantType{sessionsv1.GrantType_GRANT_TYPE_CLIENT_CREDENTIALS}, Scopes: *scopes,
 		}
 		if len(*redirects) > 0 {

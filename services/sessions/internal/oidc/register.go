@@ -84,6 +84,9 @@ func (p *Provider) register(w http.ResponseWriter, r *http.Request, valid func(p
 	if err != nil {
 		return unregistrable(err)
 	}
+	if !p.Certificates && (settings.GetCertificateBound() || m.Authentication == "self_signed_tls_client_auth") {
+		return answer.Refuse(answer.InvalidClientMetadata, "no client is asked for a certificate of TLS here")
+	}
 	request := &sessionsv1.CreateClientRequest{Organization: organizationOfCaller(r), Settings: settings, IdempotencyKey: rand.Text()}
 	if err := valid(request); err != nil {
 		return unregistrable(err)

@@ -214,3 +214,54 @@ func text(value any) string {
 	s, _ := value.(string)
 	return s
 }
+
+// A client that registered itself stays as long as it is given tokens: that it is used is
+// written once a day, and by who proves to be it.
+func TestUseOfRegisteredClients(t *testing.T) {
+	t.Parallel()
+	f, organization := registrar(t)
+	_, made := f.register(t, "acme", `{"client_name":"Job","grant_types":["client_credentials"],"response_types":[]}`)
+	a := application{id: made["client_id"].(string), secret: made["client_secret"].(string)}
+	row := func() store.Client {
+		c, err := store.FindClientOf(t.Context(), f.db.Pool(), organization, a.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if since := time.Since(row().UsedAt); since > time.Minute || !row().Settings.GetDeleteUnused() {
+		t.Fatalf("used last %v ago, and deleted unused: %t", since, row().Settings.GetDeleteUnused())
+	}
+	before := time.Now().Add(-25 * time.Hour).UTC().Truncate(time.Microsecond)
+	if _, err := f.db.Pool().Exec(t.Context(), `UPDATE sessions.clients SET used_at = $1`, before); err != nil {
+		t.Fatal(err)
+	}
+	form := url.Values{"grant_type": {"client_credentials"}}
+	if status, said := f.answer(t, application{a.id, "guessed"}, "/oauth2/token", form); status != http.StatusUnauthorized || !row().UsedAt.Equal(before) {
+		t.Errorf("who guesses its secret uses it: %d %v", status, said)
+	}
+	f.post(t, a, "/oauth2/token", form)
+	written := row().UsedAt
+	if time.Since(written) > time.Minute {
+		t.Errorf("it is used, and written is %v", written)
+	}
+	f.post(t, a, "/oauth2/token", form)
+	if !row().UsedAt.Equal(written) {
+		t.Error("each use is written")
+	}
+}
+
+// Who cannot be asked for a certificate cannot prove to be a client by one.
+func TestRegistrationWithCertificates(t *testing.T) {
+	t.Parallel()
+	f, _ := registrar(t)
+	for _, body := range []string{
+		`{"client_name":"Job","grant_types":["client_credentials"],"response_types":[],"token_endpoint_auth_method":"self_signed_tls_client_auth","jwks":{"keys":[]}}`,
+		`{"client_name":"Job","grant_types":["client_credentials"],"response_types":[],"tls_client_certificate_bound_access_tokens":true}`,
+	} {
+		res, said := f.register(t, "acme", body)
+		if res.StatusCode != http.StatusBadRequest || said["error"] != "invalid_client_metadata" {
+			t.Errorf("%s: %d %v", body, res.StatusCode, said)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/grant"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
@@ -101,6 +103,11 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request, issuer string) 
 	given, err := flow.give(r.Context(), x)
 	if err != nil {
 		return err
+	}
+	if client.Used(c.UsedAt, at) {
+		if err := store.UseClient(r.Context(), p.DB, c.ID, at); err != nil {
+			p.Logger.WarnContext(r.Context(), "not written that a client is used", slog.String("client", c.ID), slog.Any("error", err))
+		}
 	}
 	return answer.JSON(w, http.StatusOK, given)
 }

@@ -21,6 +21,8 @@ type Client struct {
 
 	HomeRegion string
 	CreatedAt  time.Time
+	// UsedAt is when it was used last, to the day; zero for one that stays, used or not.
+	UsedAt time.Time
 	// Stored are what is stored of State.Secrets, ordered by id.
 	Stored []ClientSecret
 }
@@ -44,7 +46,7 @@ func (c Client) Method() sessionsv1.ClientAuthentication {
 }
 
 // joined are the columns of a client and of one of its secrets.
-const joined = `c.client_id, c.organization_id, c.settings, c.disabled, c.home_region, c.created_at,
+const joined = `c.client_id, c.organization_id, c.settings, c.disabled, c.home_region, c.created_at, c.used_at,
 	s.secret_id, s.hash, s.created_at, s.expires_at`
 
 // FindClient reads a client and its secrets by the primary keys, in one query.
@@ -81,7 +83,7 @@ func FindClientOf(ctx context.Context, q sqldb.Querier, organization, id string)
 func ListClients(ctx context.Context, q sqldb.Querier, organization, after string, limit int) ([]Client, error) {
 	return queryClients(ctx, q,
 		`SELECT `+joined+` FROM (
-		   SELECT client_id, organization_id, settings, disabled, home_region, created_at FROM sessions.clients
+		   SELECT client_id, organization_id, settings, disabled, home_region, created_at, used_at FROM sessions.clients
 		   WHERE organization_id = $1 AND client_id > $2 ORDER BY client_id LIMIT $3
 		 ) c LEFT JOIN sessions.client_secrets s ON s.client_id = c.client_id
 		 ORDER BY c.client_id, s.secret_id`, organization, after, limit)
@@ -92,6 +94,27 @@ func ListClients(ctx context.Context, q sqldb.Querier, organization, after strin
 func CountClients(ctx context.Context, q sqldb.Querier, organization string) (number int64, err error) {
 	err = q.QueryRow(ctx, `SELECT count(*) FROM sessions.clients WHERE organization_id = $1`, organization).Scan(&number)
 	return number, sqldb.Unavailable(err)
+}
+
+// UseClient writes that a client is used that does not stay otherwise, by the primary key.
+func UseClient(ctx context.Context, db *sqldb.DB, id string, at time.Time) error {
+	_, err := db.Pool().Exec(ctx, `UPDATE sessions.clients SET used_at = $2 WHERE client_id = $1 AND used_at < $2`, id, at)
+	return sqldb.Unavailable(err)
+}
+
+// UnusedClient is one that was not used for long, and its owner.
+type UnusedClient struct{ ID, Organization string }
+
+// ListUnusedClients reads up to limit clients at home in a region that were used last
+// at a time or before, by the index clients_used.
+func ListUnusedClients(ctx context.Context, q sqldb.Querier, region string, before time.Time, limit int) ([]UnusedClient, error) {
+	rows, err := q.Query(ctx, `SELECT client_id, organization_id FROM sessions.clients WHERE home_region = $1 AND used_at <= $2
+		ORDER BY used_at LIMIT $3`, region, before, limit)
+	if err != nil {
+		return nil, sqldb.Unavailable(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowToStructByPos[UnusedClient])
+	return out, sqldb.Unavailable(err)
 }
 
 // queryClients reads rows of joined that are ordered by client.
@@ -123,8 +146,8 @@ func scanClient(row pgx.Row) (Client, ClientSecret, error) {
 	c, s := Client{State: client.State{Settings: &eventv1.ClientSettings{}, Secrets: map[string]time.Time{}}}, ClientSecret{}
 	var settings []byte
 	var secret *string
-	var created, expires *time.Time
-	err := row.Scan(&c.ID, &c.Organization, &settings, &c.Disabled, &c.HomeRegion, &c.CreatedAt,
+	var used, created, expires *time.Time
+	err := row.Scan(&c.ID, &c.Organization, &settings, &c.Disabled, &c.HomeRegion, &c.CreatedAt, &used,
 		&secret, &s.Hash, &created, &expires)
 	if err != nil {
 		return c, s, err
@@ -132,6 +155,9 @@ func scanClient(row pgx.Row) (Client, ClientSecret, error) {
 	// What a newer version stored and this one does not know is left alone.
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(settings, c.Settings); err != nil {
 		return c, s, fmt.Errorf("settings of client %s: %w", c.ID, err)
+	}
+	if used != nil {
+		c.UsedAt = *used
 	}
 	if secret != nil {
 		s.ID, s.CreatedAt = *secret, *created

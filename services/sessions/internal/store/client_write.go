@@ -60,14 +60,15 @@ func (change ClientChange) queue(batch *pgx.Batch, c *Client, event proto.Messag
 		if err != nil {
 			return fmt.Errorf("settings of a client: %w", err)
 		}
-		batch.Queue(`INSERT INTO sessions.clients (client_id, organization_id, settings, disabled, home_region, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6)`, c.ID, c.Organization, settings, c.Disabled, c.HomeRegion, c.CreatedAt)
+		batch.Queue(`INSERT INTO sessions.clients (client_id, organization_id, settings, disabled, home_region, created_at, used_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`, c.ID, c.Organization, settings, c.Disabled, c.HomeRegion, c.CreatedAt, change.used(c))
 	case *eventv1.ClientSettingsChanged, *eventv1.ClientDisabled, *eventv1.ClientEnabled:
 		settings, err := protojson.Marshal(c.Settings)
 		if err != nil {
 			return fmt.Errorf("settings of a client: %w", err)
 		}
-		batch.Queue(`UPDATE sessions.clients SET settings = $2, disabled = $3 WHERE client_id = $1`, c.ID, settings, c.Disabled)
+		batch.Queue(`UPDATE sessions.clients SET settings = $2, disabled = $3, used_at = $4 WHERE client_id = $1`,
+			c.ID, settings, c.Disabled, change.used(c))
 	case *eventv1.ClientDeleted:
 		batch.Queue(`DELETE FROM sessions.client_secrets WHERE client_id = $1`, before)
 		batch.Queue(`DELETE FROM sessions.clients WHERE client_id = $1`, before)
@@ -76,6 +77,19 @@ func (change ClientChange) queue(batch *pgx.Batch, c *Client, event proto.Messag
 		change.queueSecret(batch, c, e)
 	}
 	return nil
+}
+
+// used is when a client was used last that does not stay otherwise: whoever says so of
+// one uses it.
+func (change ClientChange) used(c *Client) *time.Time {
+	switch {
+	case !c.Settings.GetDeleteUnused():
+		c.UsedAt = time.Time{}
+		return nil
+	case c.UsedAt.IsZero():
+		c.UsedAt = change.At
+	}
+	return &c.UsedAt
 }
 
 // queueSecret is queue for the secrets.

@@ -22,6 +22,9 @@ type Sweeper struct {
 	DB     *sqldb.DB
 	Clock  func() time.Time
 	Logger *slog.Logger
+	// Unused deletes clients of this region that nobody uses, up to so many, and says how
+	// many those were; nil: none is deleted.
+	Unused func(ctx context.Context, limit int) (deleted int, err error)
 }
 
 // Run sweeps until ctx ends. A database that is away is no error: what is old is swept
@@ -45,11 +48,17 @@ func (s *Sweeper) Run(ctx context.Context) error {
 //
 // Errors: DATABASE_UNAVAILABLE.
 func (s *Sweeper) Sweep(ctx context.Context) (deleted int64, err error) {
-	for {
-		n, more, err := store.Sweep(ctx, s.DB, s.Clock(), batch)
+	for more := true; more; {
+		var n int64
+		n, more, err = store.Sweep(ctx, s.DB, s.Clock(), batch)
 		deleted += n
-		if err != nil || !more {
+		if err != nil {
 			return deleted, err
 		}
 	}
+	if s.Unused == nil {
+		return deleted, nil
+	}
+	n, err := s.Unused(ctx, batch)
+	return deleted + int64(n), err
 }

@@ -85,7 +85,7 @@ func (m Metadata) Settings() (*sessionsv1.ClientSettings, error) {
 		Authentication: method, RedirectUris: m.RedirectURIs, PostLogoutRedirectUris: m.PostLogoutRedirectURIs, Jwks: m.JWKS,
 		IdTokenAlgorithm: m.IDTokenAlgorithm, PushedRequestsRequired: m.PushedRequestsRequired, DpopRequired: m.DPoPRequired,
 		CertificateBound: m.CertificateBound, BackchannelLogoutUri: m.LogoutURI, BackchannelLogoutSessionRequired: m.LogoutSessionRequired,
-		ConsentRequired: true,
+		ConsentRequired: true, DeleteUnused: true,
 	}
 	for _, name := range m.grantTypes() {
 		grant, known := grants[name]

@@ -19,7 +19,7 @@ func TestMetadata(t *testing.T) {
 		s := &sessionsv1.ClientSettings{
 			Name: "shop.example", Authentication: sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_SECRET_BASIC,
 			GrantTypes: []sessionsv1.GrantType{sessionsv1.GrantType_GRANT_TYPE_AUTHORIZATION_CODE}, RedirectUris: []string{callback},
-			Scopes: []string{"openid"}, ConsentRequired: true,
+			Scopes: []string{"openid"}, ConsentRequired: true, DeleteUnused: true,
 		}
 		if change != nil {
 			change(s)
@@ -52,7 +52,7 @@ func TestMetadata(t *testing.T) {
 			given: client.Metadata{GrantTypes: []string{"client_credentials"}, Authentication: "private_key_jwt", JWKS: "{}"},
 			want: &sessionsv1.ClientSettings{
 				Name: "Unnamed client", Authentication: sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT, Jwks: "{}",
-				GrantTypes: []sessionsv1.GrantType{sessionsv1.GrantType_GRANT_TYPE_CLIENT_CREDENTIALS}, ConsentRequired: true,
+				GrantTypes: []sessionsv1.GrantType{sessionsv1.GrantType_GRANT_TYPE_CLIENT_CREDENTIALS}, ConsentRequired: true, DeleteUnused: true,
 			},
 		},
 		"O19 software statement":    {given: client.Metadata{Given: []string{"software_statement"}}, field: "software_statement"},

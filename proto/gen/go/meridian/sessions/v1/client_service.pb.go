@@ -260,8 +260,11 @@ type ClientSettings struct {
 	// Whom the certificate of an authority names, for CLIENT_AUTHENTICATION_TLS: dns:, uri:,
 	// ip: or email: and an alternative name, or dn: and the subject as RFC 4514 writes it.
 	CertificateSubject string `protobuf:"bytes,23,opt,name=certificate_subject,json=certificateSubject,proto3" json:"certificate_subject,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// It is deleted when it was given no token for 30 days, or a day more. Clients that
+	// register themselves (RFC 7591) are so.
+	DeleteUnused  bool `protobuf:"varint,24,opt,name=delete_unused,json=deleteUnused,proto3" json:"delete_unused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClientSettings) Reset() {
@@ -453,6 +456,13 @@ func (x *ClientSettings) GetCertificateSubject() string {
 		return x.CertificateSubject
 	}
 	return ""
+}
+
+func (x *ClientSettings) GetDeleteUnused() bool {
+	if x != nil {
+		return x.DeleteUnused
+	}
+	return false
 }
 
 // ClientSecret describes a secret.
@@ -1441,7 +1451,7 @@ var File_meridian_sessions_v1_client_service_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\n" +
-	")meridian/sessions/v1/client_service.proto\x12\x14meridian.sessions.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xe9\v\n" +
+	")meridian/sessions/v1/client_service.proto\x12\x14meridian.sessions.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\x8e\f\n" +
 	"\x0eClientSettings\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12^\n" +
 	"\x0eauthentication\x18\x02 \x01(\x0e2*.meridian.sessions.v1.ClientAuthenticationB\n" +
@@ -1470,7 +1480,8 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\x11certificate_bound\x18\x14 \x01(\bR\x10certificateBound\x12>\n" +
 	"\x16backchannel_logout_uri\x18\x15 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x14backchannelLogoutUri\x12M\n" +
 	"#backchannel_logout_session_required\x18\x16 \x01(\bR backchannelLogoutSessionRequired\x129\n" +
-	"\x13certificate_subject\x18\x17 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x12certificateSubjectB\x18\n" +
+	"\x13certificate_subject\x18\x17 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x12certificateSubject\x12#\n" +
+	"\rdelete_unused\x18\x18 \x01(\bR\fdeleteUnusedB\x18\n" +
 	"\x16_refresh_grace_seconds\"\x94\x01\n" +
 	"\fClientSecret\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x129\n" +

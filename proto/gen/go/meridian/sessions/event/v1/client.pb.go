@@ -164,6 +164,7 @@ type ClientSettings struct {
 	BackchannelLogoutUri             string                 `protobuf:"bytes,21,opt,name=backchannel_logout_uri,json=backchannelLogoutUri,proto3" json:"backchannel_logout_uri,omitempty"`
 	BackchannelLogoutSessionRequired bool                   `protobuf:"varint,22,opt,name=backchannel_logout_session_required,json=backchannelLogoutSessionRequired,proto3" json:"backchannel_logout_session_required,omitempty"`
 	CertificateSubject               string                 `protobuf:"bytes,23,opt,name=certificate_subject,json=certificateSubject,proto3" json:"certificate_subject,omitempty"`
+	DeleteUnused                     bool                   `protobuf:"varint,24,opt,name=delete_unused,json=deleteUnused,proto3" json:"delete_unused,omitempty"`
 	unknownFields                    protoimpl.UnknownFields
 	sizeCache                        protoimpl.SizeCache
 }
@@ -357,6 +358,13 @@ func (x *ClientSettings) GetCertificateSubject() string {
 		return x.CertificateSubject
 	}
 	return ""
+}
+
+func (x *ClientSettings) GetDeleteUnused() bool {
+	if x != nil {
+		return x.DeleteUnused
+	}
+	return false
 }
 
 // ClientDisabled refuses the client and the tokens that it has.
@@ -732,7 +740,7 @@ const file_meridian_sessions_event_v1_client_proto_rawDesc = "" +
 	"\bsettings\x18\x03 \x01(\v2*.meridian.sessions.event.v1.ClientSettingsR\bsettings\"w\n" +
 	"\x15ClientSettingsChanged\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12F\n" +
-	"\bsettings\x18\x02 \x01(\v2*.meridian.sessions.event.v1.ClientSettingsR\bsettings\"\xac\b\n" +
+	"\bsettings\x18\x02 \x01(\v2*.meridian.sessions.event.v1.ClientSettingsR\bsettings\"\xd1\b\n" +
 	"\x0eClientSettings\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x0eauthentication\x18\x02 \x01(\x05R\x0eauthentication\x12\x1f\n" +
@@ -758,7 +766,8 @@ const file_meridian_sessions_event_v1_client_proto_rawDesc = "" +
 	"\x11certificate_bound\x18\x14 \x01(\bR\x10certificateBound\x124\n" +
 	"\x16backchannel_logout_uri\x18\x15 \x01(\tR\x14backchannelLogoutUri\x12M\n" +
 	"#backchannel_logout_session_required\x18\x16 \x01(\bR backchannelLogoutSessionRequired\x12/\n" +
-	"\x13certificate_subject\x18\x17 \x01(\tR\x12certificateSubjectB\x18\n" +
+	"\x13certificate_subject\x18\x17 \x01(\tR\x12certificateSubject\x12#\n" +
+	"\rdelete_unused\x18\x18 \x01(\bR\fdeleteUnusedB\x18\n" +
 	"\x16_refresh_grace_seconds\"(\n" +
 	"\x0eClientDisabled\x12\x16\n" +
 	"\x06client\x18\x01 \x01(\tR\x06client\"'\n" +
