@@ -53,32 +53,52 @@ func (s *Sessions) exists(ctx context.Context, user string) error {
 	return err
 }
 
-// ListSessions implements SessionService.
-func (s *Sessions) ListSessions(ctx context.Context, req *sessionsv1.ListSessionsRequest) (*sessionsv1.ListSessionsResponse, error) {
-	query := "sessions of " + req.GetUser()
+// ofUser is a request for what a user has, newest first.
+type ofUser interface {
+	GetUser() string
+	GetCursor() string
+	GetPageSize() uint32
+	GetAtLeast() string
+}
+
+// list reads a page of what a user has, from before an id, and the cursor of the next.
+//
+// Errors: NOT_FOUND, those of page.After and commit.Fresh.
+func list[Row any](
+	ctx context.Context, s *Sessions, what string, req ofUser, read func(before string, size int) ([]Row, error), id func(Row) string,
+) (rows []Row, next string, err error) {
+	query := what + " of " + req.GetUser()
 	before, err := page.After(query, req.GetCursor())
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if err := s.exists(ctx, req.GetUser()); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	size, now := page.Size(req.GetPageSize(), standardPage), s.Clock()
-	rows, err := store.ListSessions(ctx, s.DB.Pool(), req.GetUser(), before, now, size)
+	size := page.Size(req.GetPageSize(), standardPage)
+	if rows, err = read(before, size); err != nil || len(rows) < size {
+		return rows, "", err
+	}
+	return rows, page.Cursor(query, id(rows[size-1])), nil
+}
+
+// ListSessions implements SessionService.
+func (s *Sessions) ListSessions(ctx context.Context, req *sessionsv1.ListSessionsRequest) (*sessionsv1.ListSessionsResponse, error) {
+	now := s.Clock()
+	rows, next, err := list(ctx, s, "sessions", req, func(before string, size int) ([]store.Session, error) {
+		return store.ListSessions(ctx, s.DB.Pool(), req.GetUser(), before, now, size)
+	}, func(row store.Session) string { return row.ID })
 	if err != nil {
 		return nil, err
 	}
-	out := &sessionsv1.ListSessionsResponse{}
+	out := &sessionsv1.ListSessionsResponse{NextCursor: next}
 	for _, row := range rows {
 		if row.Live(s.Lives, now) {
 			out.Sessions = append(out.Sessions, sessionMessage(row))
 		}
-	}
-	if len(rows) == size {
-		out.NextCursor = page.Cursor(query, rows[size-1].ID)
 	}
 	return out, nil
 }
@@ -126,28 +146,15 @@ func (s *Sessions) RevokeSessions(ctx context.Context, req *sessionsv1.RevokeSes
 
 // ListGrants implements SessionService.
 func (s *Sessions) ListGrants(ctx context.Context, req *sessionsv1.ListGrantsRequest) (*sessionsv1.ListGrantsResponse, error) {
-	query := "grants of " + req.GetUser()
-	before, err := page.After(query, req.GetCursor())
+	rows, next, err := list(ctx, s, "grants", req, func(before string, size int) ([]store.Grant, error) {
+		return store.ListGrants(ctx, s.DB.Pool(), req.GetUser(), before, s.Clock(), size)
+	}, func(row store.Grant) string { return row.ID })
 	if err != nil {
 		return nil, err
 	}
-	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
-		return nil, err
-	}
-	if err := s.exists(ctx, req.GetUser()); err != nil {
-		return nil, err
-	}
-	size := page.Size(req.GetPageSize(), standardPage)
-	rows, err := store.ListGrants(ctx, s.DB.Pool(), req.GetUser(), before, s.Clock(), size)
-	if err != nil {
-		return nil, err
-	}
-	out := &sessionsv1.ListGrantsResponse{}
+	out := &sessionsv1.ListGrantsResponse{NextCursor: next}
 	for _, row := range rows {
 		out.Grants = append(out.Grants, grantMessage(row))
-	}
-	if len(rows) == size {
-		out.NextCursor = page.Cursor(query, rows[size-1].ID)
 	}
 	return out, nil
 }
@@ -209,28 +216,15 @@ func (s *Sessions) RevokeTokens(ctx context.Context, req *sessionsv1.RevokeToken
 
 // ListLogouts implements SessionService.
 func (s *Sessions) ListLogouts(ctx context.Context, req *sessionsv1.ListLogoutsRequest) (*sessionsv1.ListLogoutsResponse, error) {
-	query := "logouts of " + req.GetUser()
-	before, err := page.After(query, req.GetCursor())
+	rows, next, err := list(ctx, s, "logouts", req, func(before string, size int) ([]store.Logout, error) {
+		return store.ListLogouts(ctx, s.DB.Pool(), req.GetUser(), before, size)
+	}, func(row store.Logout) string { return row.ID })
 	if err != nil {
 		return nil, err
 	}
-	if err := commit.Fresh(ctx, s.Log, s.DB.Pool(), req); err != nil {
-		return nil, err
-	}
-	if err := s.exists(ctx, req.GetUser()); err != nil {
-		return nil, err
-	}
-	size := page.Size(req.GetPageSize(), standardPage)
-	rows, err := store.ListLogouts(ctx, s.DB.Pool(), req.GetUser(), before, size)
-	if err != nil {
-		return nil, err
-	}
-	out := &sessionsv1.ListLogoutsResponse{}
+	out := &sessionsv1.ListLogoutsResponse{NextCursor: next}
 	for _, row := range rows {
 		out.Logouts = append(out.Logouts, logoutMessage(row))
-	}
-	if len(rows) == size {
-		out.NextCursor = page.Cursor(query, rows[size-1].ID)
 	}
 	return out, nil
 }
