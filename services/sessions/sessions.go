@@ -29,6 +29,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/door"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
 	"github.com/meridian-iam/meridian/services/sessions/internal/forget"
+	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/keys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/kms"
 	"github.com/meridian-iam/meridian/services/sessions/internal/logout"
@@ -108,6 +109,10 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessions.client_authorities_file: %w", err)
 	}
+	abroad, err := o.Config.Outbound.rules(o.Config.Issuers)
+	if err != nil {
+		return nil, fmt.Errorf("sessions.outbound.%w", err)
+	}
 	shown, err := pages.New(pages.Config{})
 	if err != nil {
 		return nil, err
@@ -141,6 +146,7 @@ func New(o Options) (*Service, error) {
 		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
 		Registry: s.clients, Refusals: oidc.NewRefusals(o.Logger, o.Metrics),
+		IssuerKeys: issuerkeys.New(issuerkeys.Options{Transport: abroad, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics}),
 	}
 	s.door = &door.Door{
 		Authentications: identityv1connect.NewAuthenticationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
