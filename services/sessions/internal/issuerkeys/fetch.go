@@ -64,20 +64,25 @@ type set struct {
 func (k *Keys) fetch(ctx context.Context, from trust.Source) (set, outcome) {
 	at := from.URI
 	if at == "" {
-		said, _, out := k.get(ctx, trust.ConfigurationURI(from.Issuer))
+		text, _, out := k.get(ctx, trust.ConfigurationURI(from.Issuer))
 		if out != fetched {
 			return set{}, out
 		}
-		var ok bool
-		if at, ok = trust.KeysURI(from.Issuer, said); !ok {
+		var said trust.Configuration
+		if jose.Claims(text, &said) != nil || !said.Of(from.Issuer) {
 			return set{}, discovery
 		}
+		at = said.KeysURI
 	}
 	text, header, out := k.get(ctx, at)
 	if out != fetched {
 		return set{}, out
 	}
-	keys, err := from.Keys(text)
+	parse := jose.ParseFetched
+	if from.Bundle {
+		parse = jose.ParseFetchedBundle
+	}
+	keys, err := parse(string(text))
 	if err != nil {
 		return set{}, malformed
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/jose"
 	"github.com/meridian-iam/meridian/pkg/outbound"
+	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/trust"
 )
 
@@ -40,6 +41,16 @@ type Options struct {
 	Clock     func() time.Time
 	Logger    *slog.Logger
 	Metrics   prometheus.Registerer // nil: nobody sees
+}
+
+// Inline are the keys that a trust has in itself.
+//
+// Errors: INVALID_FIELD (the field).
+func Inline(field string, s *eventv1.TrustSettings) (jose.Keys, error) {
+	if trust.IsSPIFFE(s.GetIssuer()) {
+		return jose.ParseBundle(field, s.GetJwks())
+	}
+	return jose.ParseKeys(field, s.GetJwks())
 }
 
 // Keys are the keys of issuers. It may be used by several at once.

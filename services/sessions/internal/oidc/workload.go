@@ -157,7 +157,7 @@ func (p *Provider) keysOf(ctx context.Context, t store.Trust, kid string, fetch 
 	source, abroad := trust.SourceOf(t.Settings)
 	switch {
 	case !abroad:
-		keys, err := trust.Inline("jwks", t.Settings)
+		keys, err := issuerkeys.Inline("jwks", t.Settings)
 		if err != nil {
 			return keys, notGood() // made when other keys were taken
 		}

@@ -20,6 +20,7 @@ import (
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/trust"
+	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
@@ -196,7 +197,7 @@ func (s *Trusts) settings(ctx context.Context, organization string, given *sessi
 	if err != nil {
 		return nil, err
 	}
-	if _, err := trust.Inline("settings.jwks", settings); err != nil && settings.GetJwks() != "" {
+	if _, err := issuerkeys.Inline("settings.jwks", settings); err != nil && settings.GetJwks() != "" {
 		return nil, err
 	}
 	if err := s.Clients.open(ctx, organization); err != nil {

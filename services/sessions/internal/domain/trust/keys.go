@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
-	"github.com/meridian-iam/meridian/pkg/jose"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/uri"
 )
@@ -31,16 +30,6 @@ func keysRule(s *eventv1.TrustSettings) error {
 // fetchable says whether keys may be fetched from a URI.
 func fetchable(at string) bool {
 	return len(at) <= maxKeysURI && strings.HasPrefix(at, "https://") && uri.RedirectRule(at) == ""
-}
-
-// Inline are the keys that a trust has in itself.
-//
-// Errors: INVALID_FIELD (the field).
-func Inline(field string, s *eventv1.TrustSettings) (jose.Keys, error) {
-	if IsSPIFFE(s.GetIssuer()) {
-		return jose.ParseBundle(field, s.GetJwks())
-	}
-	return jose.ParseKeys(field, s.GetJwks())
 }
 
 // Source is where the keys of an issuer are fetched. Those of several trusts are the same
@@ -71,30 +60,19 @@ func ConfigurationURI(issuer string) string {
 	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
 }
 
-// KeysURI is where the keys of an issuer are, by what it says of itself; false where it
-// says that it is another one, or nothing that can be fetched.
+// Configuration is what an issuer says of itself.
 //
-// Source: OpenID Connect Discovery 1.0 sections 3 and 4.3.
-func KeysURI(issuer string, configuration []byte) (string, bool) {
-	var said struct {
-		Issuer string `json:"issuer"`
-		Keys   string `json:"jwks_uri"`
-	}
-	if jose.Claims(configuration, &said) != nil || said.Issuer != issuer || !fetchable(said.Keys) {
-		return "", false
-	}
-	return said.Keys, true
+// Source: OpenID Connect Discovery 1.0 section 3.
+type Configuration struct {
+	Issuer  string `json:"issuer"`
+	KeysURI string `json:"jwks_uri"`
 }
 
-// Keys reads what was fetched from a source.
+// Of says whether it is what an issuer may say: that it is the one, and where its keys can
+// be fetched.
 //
-// Errors: INVALID_FIELD.
-func (s Source) Keys(text []byte) (jose.Keys, error) {
-	if s.Bundle {
-		return jose.ParseFetchedBundle(string(text))
-	}
-	return jose.ParseFetched(string(text))
-}
+// Source: OpenID Connect Discovery 1.0 section 4.3.
+func (c Configuration) Of(issuer string) bool { return c.Issuer == issuer && fetchable(c.KeysURI) }
 
 // How long keys are kept that were fetched, and how often they are fetched.
 const (
