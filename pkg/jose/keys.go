@@ -24,9 +24,9 @@ const (
 	// MaxFetched is the size of a set that is fetched, in bytes.
 	MaxFetched     = 64 << 10
 	maxFetchedKeys = 100
-	minRSABits = 2048
-	maxRSABits = 8192
-	maxKeyID   = 256
+	minRSABits     = 2048
+	maxRSABits     = 8192
+	maxKeyID       = 256
 )
 
 // Keys are public keys that verify signatures.

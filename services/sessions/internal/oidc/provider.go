@@ -27,8 +27,8 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/grant"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
-	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
 	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
+	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
 	"github.com/meridian-iam/meridian/services/sessions/internal/people"
 )
 
