@@ -117,13 +117,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	identity := people.People{
-		Users:         identityv1connect.NewUserServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-		Members:       identityv1connect.NewMembershipServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-		Organizations: identityv1connect.NewOrganizationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-		Accounts:      identityv1connect.NewServiceAccountServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-		Credentials:   identityv1connect.NewCredentialServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-	}
+	identity := ask(o.Identity)
 	lives := session.Lives{Idle: o.Config.SessionIdle, Absolute: o.Config.SessionAbsolute}
 	s := &Service{
 		home:     o.Home,
@@ -154,6 +148,17 @@ func New(o Options) (*Service, error) {
 		Flow:            s.provider, Pages: shown,
 	}
 	return s, nil
+}
+
+// ask are the questions to identity.
+func ask(identity *dial.Client) people.People {
+	return people.People{
+		Users:         identityv1connect.NewUserServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Members:       identityv1connect.NewMembershipServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Organizations: identityv1connect.NewOrganizationServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Accounts:      identityv1connect.NewServiceAccountServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Credentials:   identityv1connect.NewCredentialServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+	}
 }
 
 // mac is a keyed hash over parts, each with its length.
