@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -61,7 +62,13 @@ type set struct {
 }
 
 // fetch fetches the keys of a source, from where its issuer says that they are.
-func (k *Keys) fetch(ctx context.Context, from trust.Source) (set, outcome) {
+func (k *Keys) fetch(ctx context.Context, from trust.Source) (got set, out outcome) {
+	defer func() { // strangers write what is read here, and no request is there to fail
+		if p := recover(); p != nil {
+			k.Logger.ErrorContext(ctx, "reading the keys of an issuer failed", slog.Any("panic", p))
+			got, out = set{}, malformed
+		}
+	}()
 	at := from.URI
 	if at == "" {
 		text, _, out := k.get(ctx, trust.ConfigurationURI(from.Issuer))
