@@ -43,6 +43,11 @@ var sessionsRequests = map[string]func(p place) proto.Message{
 		return &sessionsv1.GetTrustRequest{Organization: p.organization, Trust: p.newTrust(p.organization)}
 	},
 	"TrustService.ListTrusts": func(p place) proto.Message { return &sessionsv1.ListTrustsRequest{Organization: p.organization} },
+	"TrustService.UpdateTrust": func(p place) proto.Message {
+		return &sessionsv1.UpdateTrustRequest{
+			Organization: p.organization, Trust: p.newTrust(p.organization), Settings: trusting(p.newAccount(p.organization)), IdempotencyKey: p.key(),
+		}
+	},
 	"TrustService.DeleteTrust": func(p place) proto.Message {
 		return &sessionsv1.DeleteTrustRequest{Organization: p.organization, Trust: p.newTrust(p.organization), IdempotencyKey: p.key()}
 	},

@@ -39,6 +39,14 @@ func (p party) keys(t *testing.T) string {
 	return `{"keys":[` + string(text) + `]}`
 }
 
+// together are the keys of several sets.
+func together(sets ...string) string {
+	for i, set := range sets {
+		sets[i] = strings.TrimSuffix(strings.TrimPrefix(set, `{"keys":[`), `]}`)
+	}
+	return `{"keys":[` + strings.Join(sets, ",") + `]}`
+}
+
 // sign makes a JWT with headers beside alg and kid.
 func (p party) sign(t *testing.T, claims, headers map[string]any) string {
 	t.Helper()
@@ -74,6 +82,15 @@ func elliptical(t *testing.T, kid, use string) party {
 	return party{gojose.ES256, key, kid, use}
 }
 
+func elliptical384(t *testing.T, kid string) party {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return party{gojose.ES384, key, kid, "sig"}
+}
+
 func rivest(t *testing.T, kid string) party {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -87,6 +104,8 @@ const (
 	githubIssuer  = "https://token.actions.githubusercontent.com"
 	clusterIssuer = "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 	trustDomain   = "spiffe://example.org"
+	cloudIssuer   = "https://accounts.google.com"
+	accountIssuer = "https://a103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws"
 )
 
 // The claims that each party says, as it does.
@@ -122,12 +141,38 @@ func svid(w *workloads) map[string]any {
 	}
 }
 
+// compute is what the metadata server of Google Cloud gives, for an audience that is asked
+// for.
+func compute(w *workloads) map[string]any {
+	now := time.Now()
+	return map[string]any{
+		"aud": w.audience, "azp": "112010400000000710080", "email": "deployer@example.iam.gserviceaccount.com", "email_verified": true,
+		"exp": now.Add(time.Hour).Unix(), "iat": now.Unix(), "iss": cloudIssuer, "sub": "112010400000000710080",
+		"google": map[string]any{"compute_engine": map[string]any{"project_id": "example", "zone": "europe-west1-b", "instance_name": "build-1"}},
+	}
+}
+
+// role is what GetWebIdentityToken of AWS gives, by the issuer of an account.
+func role(w *workloads) map[string]any {
+	now := time.Now()
+	return map[string]any{
+		"aud": w.audience, "sub": "arn:aws:iam::123456789012:role/Deployer", "iss": accountIssuer, "jti": rand.Text(),
+		"iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix(),
+		"https://sts.amazonaws.com/": map[string]any{
+			"aws_account": "123456789012", "source_region": "eu-west-1", "org_id": "o-abc1234567",
+			"principal_tags":             map[string]any{"environment": "production"},
+			"lambda_source_function_arn": "arn:aws:lambda:eu-west-1:123456789012:function:deploy",
+		},
+	}
+}
+
 // workloads are those of an organization.
 type workloads struct {
 	*world
 
 	organization, account, audience string
 	cluster, github, spire          party
+	google, aws, awsRSA             party
 	// trusts are the ids of trusts, by what they are about.
 	trusts map[string]string
 }
@@ -144,7 +189,10 @@ func (w *workloads) trust(t *testing.T, s *sessionsv1.TrustSettings) string {
 
 func (w *world) workloads(t *testing.T, slug string) *workloads {
 	t.Helper()
-	out := &workloads{world: w, audience: w.issuer + "/" + slug, cluster: rivest(t, "8aL7"), github: rivest(t, "cc413527-173f"), spire: elliptical(t, "H0lJ", "jwt-svid")}
+	out := &workloads{
+		world: w, audience: w.issuer + "/" + slug, cluster: rivest(t, "8aL7"), github: rivest(t, "cc413527-173f"), spire: elliptical(t, "H0lJ", "jwt-svid"),
+		google: rivest(t, "8bb2"), aws: elliptical384(t, "EC384_0"), awsRSA: rivest(t, "RSA_0"),
+	}
 	made, err := w.Organizations.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{Slug: slug, Name: slug, IdempotencyKey: rand.Text()})
 	if err != nil {
 		t.Fatal(err)
@@ -160,9 +208,19 @@ func (w *world) workloads(t *testing.T, slug string) *workloads {
 	out.trusts = map[string]string{
 		"Kubernetes":     out.trust(t, &sessionsv1.TrustSettings{Issuer: clusterIssuer, Subject: "system:serviceaccount:production:deployer", Jwks: out.cluster.keys(t)}),
 		"GitHub Actions": out.trust(t, &sessionsv1.TrustSettings{Issuer: githubIssuer, Subject: "repo:example/app:*", Jwks: out.github.keys(t)}),
-		"SPIFFE":         out.trust(t, &sessionsv1.TrustSettings{Issuer: trustDomain, Subject: trustDomain + "/ns/production/*", Jwks: out.spire.keys(t)}),
+		"Google Cloud":   out.trust(t, &sessionsv1.TrustSettings{Issuer: cloudIssuer, Subject: "112010400000000710080", Jwks: out.google.keys(t)}),
+		"AWS": out.trust(t, &sessionsv1.TrustSettings{
+			Issuer: accountIssuer, Subject: "arn:aws:iam::123456789012:role/Deployer", Jwks: together(out.aws.keys(t), out.awsRSA.keys(t)),
+		}),
+		"SPIFFE": out.trust(t, &sessionsv1.TrustSettings{Issuer: trustDomain, Subject: trustDomain + "/ns/production/*", Jwks: out.spire.keys(t)}),
 	}
 	return out
+}
+
+// with are claims, of which one is another.
+func with(claims map[string]any, name string, value any) map[string]any {
+	claims[name] = value
+	return claims
 }
 
 // show sends what a workload was given, with some parameters changed.
@@ -201,6 +259,9 @@ func testWorkloadsGiven(t *testing.T, w *workloads) {
 	}{
 		"Kubernetes":          {"Kubernetes", w.cluster.sign(t, kubernetes(w), nil)},
 		"GitHub Actions":      {"GitHub Actions", w.github.sign(t, actions(w), map[string]any{"typ": "JWT", "x5t": "eBZ_cn3sXYAd0ch4THBKHIgOwOE"})},
+		"Google Cloud":        {"Google Cloud", w.google.sign(t, compute(w), map[string]any{"typ": "JWT"})},
+		"AWS, ES384":          {"AWS", w.aws.sign(t, role(w), map[string]any{"typ": "JWT"})},
+		"AWS, RS256":          {"AWS", w.awsRSA.sign(t, role(w), map[string]any{"typ": "JWT"})},
 		"SPIFFE":              {"SPIFFE", w.spire.sign(t, svid(w), map[string]any{"typ": "JWT"})},
 		"SPIFFE, typ JOSE":    {"SPIFFE", w.spire.sign(t, svid(w), map[string]any{"typ": "JOSE"})},
 		"SPIFFE, without typ": {"SPIFFE", w.spire.sign(t, svid(w), nil)},
@@ -332,6 +393,12 @@ func testWorkloadsRefused(t *testing.T, w, other *workloads) {
 		"of the future":          {trust, changed("iat", now.Add(time.Minute).Unix())},
 		"a cluster's":            {trust, w.cluster.sign(t, kubernetes(w), nil)},
 		"another namespace":      {w.trusts["Kubernetes"], w.cluster.sign(t, map[string]any{"iss": clusterIssuer, "sub": "system:serviceaccount:test:deployer", "aud": w.audience, "exp": now.Unix() + 60}, nil)},
+
+		"another role":         {w.trusts["AWS"], w.aws.sign(t, with(role(w), "sub", "arn:aws:iam::123456789012:role/Deployer2"), nil)},
+		"another AWS account":  {w.trusts["AWS"], w.aws.sign(t, with(role(w), "iss", "https://evil.tokens.sts.global.api.aws"), nil)},
+		"AWS's key for Google": {w.trusts["Google Cloud"], w.aws.sign(t, compute(w), nil)},
+		"an address for an id": {w.trusts["Google Cloud"], w.google.sign(t, with(compute(w), "sub", "deployer@example.iam.gserviceaccount.com"), nil)},
+		"Google without https": {w.trusts["Google Cloud"], w.google.sign(t, with(compute(w), "iss", "accounts.google.com"), nil)},
 
 		"another path":           {w.trusts["SPIFFE"], svidOf("sub", trustDomain+"/ns/test/sa/deployer")},
 		"out of the path":        {w.trusts["SPIFFE"], svidOf("sub", trustDomain+"/ns/production/../test/sa/deployer")},

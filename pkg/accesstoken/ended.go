@@ -133,7 +133,7 @@ func silentSessions(event proto.Message) bool {
 		*sessionsv1.ConsentGiven, *sessionsv1.ConsentWithdrawn,
 		*sessionsv1.ClientCreated, *sessionsv1.ClientSettingsChanged, *sessionsv1.ClientEnabled,
 		*sessionsv1.ClientSecretAdded, *sessionsv1.ClientSecretExpiryChanged, *sessionsv1.ClientSecretRevoked,
-		*sessionsv1.ThemeChanged, *sessionsv1.TrustCreated,
+		*sessionsv1.ThemeChanged, *sessionsv1.TrustCreated, *sessionsv1.TrustSettingsChanged,
 		*sessionsv1.SigningKeyCreated, *sessionsv1.SigningKeyActivated, *sessionsv1.SigningKeyDeactivated:
 		return true
 	}

@@ -87,6 +87,25 @@ func Verify(token string, keys Keys, want Expect) ([]byte, error) {
 	return payload, nil
 }
 
+// Unverified returns what a token says that nobody has verified, if it is in the form that
+// Verify takes: the kid of its header, or "", and its payload. It is for telling whether
+// it is worth to look for keys, and for nothing else.
+//
+// Errors: ErrForm, ErrHeader, ErrAlgorithm, ErrType.
+func Unverified(token string, want Expect) (kid string, payload []byte, err error) {
+	header, err := parse(token)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case !slices.Contains(want.Algorithms, header.Algorithm):
+		return "", nil, ErrAlgorithm
+	case kind(header.Type) != kind(want.Type):
+		return "", nil, ErrType
+	}
+	payload, _ = decode(strings.Split(token, ".")[1]) // which parse did, too
+	return header.KeyID, payload, nil
+}
+
 // kind is what a typ says, "" for none and for JWT.
 func kind(typ string) string {
 	bare := strings.TrimPrefix(strings.ToLower(typ), "application/")

@@ -244,3 +244,74 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// What is not verified is said in the same form, and for nothing of another kind.
+func TestUnverified(t *testing.T) {
+	t.Parallel()
+	private, _ := keyPair(t)
+	want := jose.Expect{Algorithms: every}
+	good := signed(t, private, `{"alg":"ES256","kid":"a"}`, `{"sub":"x"}`)
+	if kid, payload, err := jose.Unverified(good, want); err != nil || kid != "a" || string(payload) != `{"sub":"x"}` {
+		t.Errorf("%q, %q, %v", kid, payload, err)
+	}
+	for name, tc := range map[string]struct {
+		token string
+		want  error
+	}{
+		"none":         {encoded(`{"alg":"none"}`) + "." + encoded(`{}`) + ".", jose.ErrForm},
+		"a secret":     {encoded(`{"alg":"HS256"}`) + "." + encoded(`{}`) + ".AAAA", jose.ErrAlgorithm},
+		"another type": {signed(t, private, `{"alg":"ES256","typ":"at+jwt"}`, `{}`), jose.ErrType},
+		"crit":         {signed(t, private, `{"alg":"ES256","crit":["x"]}`, `{}`), jose.ErrHeader},
+		"too long":     {good + strings.Repeat("A", jose.MaxToken), jose.ErrForm},
+	} {
+		if kid, payload, err := jose.Unverified(tc.token, want); !errors.Is(err, tc.want) || kid != "" || payload != nil {
+			t.Errorf("%s: %q, %q, %v", name, kid, payload, err)
+		}
+	}
+}
+
+// An issuer publishes what it needs for others, too; of what is for signatures all must
+// be right.
+func TestFetchedSets(t *testing.T) {
+	t.Parallel()
+	private, _ := keyPair(t)
+	key := func(kid, use string) string {
+		encoded, err := json.Marshal(jwx.JSONWebKey{Key: private.Public(), KeyID: kid, Use: use})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(encoded)
+	}
+	set := func(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
+	others := []string{
+		key("e", "enc"), `{"kty":"EC","crv":"secp256k1","kid":"k","x":"AA","y":"AA"}`, `{"kty":"AKP","alg":"ML-DSA-44","kid":"m","pub":"AA"}`,
+		`{"kty":"OKP","crv":"X25519","kid":"x","x":"AA"}`,
+	}
+	keys, err := jose.ParseFetched(set(append(others, key("a", "sig"), key("b", ""))...))
+	if err != nil || !keys.Has("a") || !keys.Has("b") || keys.Has("e") || keys.Has("k") {
+		t.Errorf("%v, %v", keys, err)
+	}
+	secret, err := json.Marshal(jwx.JSONWebKey{Key: private, KeyID: "s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"others only": set(others...), "a private key": set(key("a", "sig"), string(secret)), "a secret": set(key("a", "sig"), `{"kty":"oct","k":"AAAA"}`),
+		"twice the same id": set(key("a", ""), key("a", "")), "too long": set(key("a", "")) + strings.Repeat(" ", jose.MaxFetched),
+		"no point": set(key("a", "sig"), `{"kty":"EC","crv":"P-256","kid":"p","x":"AA","y":"AA"}`), "no keys": set(), "a page": "<!doctype html>",
+	} {
+		if _, err := jose.ParseFetched(text); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	bundle := set(key("x", "x509-svid"), key("a", "jwt-svid"))
+	if keys, err := jose.ParseFetchedBundle(bundle); err != nil || !keys.Has("a") || keys.Has("x") {
+		t.Errorf("a bundle: %v, %v", keys, err)
+	}
+	if _, err := jose.ParseFetchedBundle(set(key("x", "x509-svid"))); err == nil {
+		t.Error("a bundle without keys for JWTs is accepted")
+	}
+	if _, err := jose.ParseFetched(bundle); err == nil {
+		t.Error("a bundle is taken for a JWK Set")
+	}
+}

@@ -21,9 +21,12 @@ const (
 	MaxKeys    = 20
 	maxOwnSet  = 64 << 10 // bytes, of our own
 	maxOwnKeys = 200
-	minRSABits = 2048
-	maxRSABits = 8192
-	maxKeyID   = 256
+	// MaxFetched is the size of a set that is fetched, in bytes.
+	MaxFetched     = 64 << 10
+	maxFetchedKeys = 100
+	minRSABits     = 2048
+	maxRSABits     = 8192
+	maxKeyID       = 256
 )
 
 // Keys are public keys that verify signatures.
@@ -57,6 +60,32 @@ func ParseBundle(field, text string) (Keys, error) {
 	keys, err := parseKeys(field, text, MaxSet, MaxKeys, ofSVIDs)
 	if err == nil && keys.None() {
 		return Keys{}, fault.Field(field, "keys", "must have a key with the use jwt-svid")
+	}
+	return keys, err
+}
+
+// ParseFetched reads a JWK Set as an issuer publishes it: 64 KiB and 100 keys at most. Keys
+// that are for something else, or of a kind that nothing here verifies, are passed over;
+// those that are for signatures must be right.
+//
+// Errors: those of ParseKeys, keys also when none is for signatures.
+//
+// Source: RFC 7517 section 5.
+func ParseFetched(text string) (Keys, error) {
+	return parseFetched(text, ofIssuers)
+}
+
+// ParseFetchedBundle is ParseBundle for a bundle as a trust domain publishes it.
+//
+// Errors: those of ParseBundle.
+func ParseFetchedBundle(text string) (Keys, error) {
+	return parseFetched(text, ofSVIDs)
+}
+
+func parseFetched(text string, pick func(json.RawMessage) (json.RawMessage, bool)) (Keys, error) {
+	keys, err := parseKeys("jwks", text, MaxFetched, maxFetchedKeys, pick)
+	if err == nil && keys.None() {
+		return Keys{}, fault.Field("jwks", "keys", "must have a key for signatures")
 	}
 	return keys, err
 }
@@ -179,6 +208,22 @@ func (m members) canonical() bool {
 }
 
 func asItIs(raw json.RawMessage) (json.RawMessage, bool) { return raw, true }
+
+// ofIssuers is a key for signatures; false for one that says that it is for something
+// else, or that no algorithm here has.
+func ofIssuers(raw json.RawMessage) (json.RawMessage, bool) {
+	var m struct {
+		Type  string `json:"kty"`
+		Curve string `json:"crv"`
+		Use   string `json:"use"`
+	}
+	if json.Unmarshal(raw, &m) != nil {
+		return raw, true // which is refused
+	}
+	known := m.Type == "RSA" || m.Type == "oct" || // of which the second is refused
+		m.Type == "EC" && slices.Contains([]string{"P-256", "P-384", "P-521"}, m.Curve) || m.Type == "OKP" && m.Curve == "Ed25519"
+	return raw, known && (m.Use == "" || m.Use == "sig")
+}
 
 // ofSVIDs is a key for JWT-SVIDs as one for signatures; false for any other.
 func ofSVIDs(raw json.RawMessage) (json.RawMessage, bool) {

@@ -22,6 +22,8 @@ type Config struct {
 	// clients may prove themselves by certificates of; absent: none. It needs
 	// server.tls.client_certificates.
 	ClientAuthoritiesFile string `yaml:"client_authorities_file"`
+	// Outbound is about what is fetched from addresses that customers choose.
+	Outbound OutboundConfig `yaml:"outbound"`
 }
 
 // authorities reads the file; nil when there is none. asked says whether clients are

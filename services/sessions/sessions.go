@@ -29,6 +29,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/door"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
 	"github.com/meridian-iam/meridian/services/sessions/internal/forget"
+	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/keys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/kms"
 	"github.com/meridian-iam/meridian/services/sessions/internal/logout"
@@ -108,17 +109,15 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessions.client_authorities_file: %w", err)
 	}
+	abroad, err := o.Config.Outbound.rules(o.Config.Issuers)
+	if err != nil {
+		return nil, fmt.Errorf("sessions.outbound.%w", err)
+	}
 	shown, err := pages.New(pages.Config{})
 	if err != nil {
 		return nil, err
 	}
-	identity := people.People{
-		Users:         identityv1connect.NewUserServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-		Members:       identityv1connect.NewMembershipServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-		Organizations: identityv1connect.NewOrganizationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-		Accounts:      identityv1connect.NewServiceAccountServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-		Credentials:   identityv1connect.NewCredentialServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
-	}
+	identity := ask(o.Identity)
 	lives := session.Lives{Idle: o.Config.SessionIdle, Absolute: o.Config.SessionAbsolute}
 	s := &Service{
 		home:     o.Home,
@@ -142,6 +141,7 @@ func New(o Options) (*Service, error) {
 		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
 		Registry: s.clients, Refusals: oidc.NewRefusals(o.Logger, o.Metrics), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
+		IssuerKeys: issuerkeys.New(issuerkeys.Options{Transport: abroad, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics}),
 	}
 	s.door = &door.Door{
 		Authentications: identityv1connect.NewAuthenticationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
@@ -149,6 +149,17 @@ func New(o Options) (*Service, error) {
 		Flow:            s.provider, Pages: shown,
 	}
 	return s, nil
+}
+
+// ask are the questions to identity.
+func ask(identity *dial.Client) people.People {
+	return people.People{
+		Users:         identityv1connect.NewUserServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Members:       identityv1connect.NewMembershipServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Organizations: identityv1connect.NewOrganizationServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Accounts:      identityv1connect.NewServiceAccountServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Credentials:   identityv1connect.NewCredentialServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+	}
 }
 
 // mac is a keyed hash over parts, each with its length.

@@ -27,6 +27,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/grant"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
+	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
 	"github.com/meridian-iam/meridian/services/sessions/internal/people"
 )
@@ -80,6 +81,8 @@ type Provider struct {
 	Certificates bool
 	// Registry makes clients; nil: programs register none.
 	Registry sessionsv1connect.ClientServiceHandler
+	// IssuerKeys are the keys of those whom trusts are about, where they are fetched.
+	IssuerKeys *issuerkeys.Keys
 
 	// anonymous counts what is kept of who may be anybody.
 	anonymous func(r *http.Request) error

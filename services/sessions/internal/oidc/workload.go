@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/trust"
+	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
@@ -56,12 +58,9 @@ func (p *Provider) workload(w http.ResponseWriter, r *http.Request, x *exchange)
 	if err != nil {
 		return tokens{}, err
 	}
-	claims, err := vouched(t.Settings, assertion)
+	claims, err := p.vouched(r.Context(), t, assertion)
 	if err != nil {
 		return tokens{}, err
-	}
-	if wrong := trust.Wrong(t.Settings, claims, p.Clock()); wrong != "" {
-		return tokens{}, answer.Refuse(answer.InvalidGrant, "the assertion is refused: "+wrong)
 	}
 	x.client = store.Client{State: client.State{
 		ID: t.ID, Organization: t.Organization, Settings: &eventv1.ClientSettings{AccessTokenSeconds: workloadSeconds},
@@ -102,30 +101,75 @@ func (p *Provider) trusted(ctx context.Context, name string) (store.Trust, error
 	return t, err
 }
 
-// vouched is what one of the keys of a trust's issuer signed.
+// vouched is what one of the keys of a trust's issuer signed, and is about one of the
+// trust's workloads. Keys are fetched for what is right but for its signature, so that
+// nobody has others called who does not know whom a trust is about. What is wrong with
+// the claims is said to whoever has them signed.
 //
-// Source: RFC 7523 section 3; JWT-SVID section 2 (typ is JWT or JOSE, or absent).
-func vouched(s *eventv1.TrustSettings, assertion string) (trust.Claims, error) {
-	parse, types := jose.ParseKeys, []string{""}
-	if trust.IsSPIFFE(s.GetIssuer()) {
-		parse, types = jose.ParseBundle, []string{"", "JOSE"}
-	}
-	keys, err := parse("jwks", s.GetJwks())
+// Source: RFC 7523 section 3.
+func (p *Provider) vouched(ctx context.Context, t store.Trust, assertion string) (trust.Claims, error) {
+	s, err := read(t.Settings, assertion)
 	if err != nil {
-		return trust.Claims{}, notGood() // made when other keys were taken
+		return trust.Claims{}, notGood()
 	}
-	for _, typ := range types {
-		payload, err := jose.Verify(assertion, keys, jose.Expect{Type: typ, Algorithms: workloadAlgorithms})
+	wrong := trust.Wrong(t.Settings, s.claims, p.Clock())
+	keys, err := p.keysOf(ctx, t, s.kid, wrong == "")
+	if err != nil {
+		return trust.Claims{}, err
+	}
+	if _, err := jose.Verify(assertion, keys, s.want); err != nil {
+		return trust.Claims{}, notGood()
+	}
+	if wrong != "" {
+		return trust.Claims{}, answer.Refuse(answer.InvalidGrant, "the assertion is refused: "+wrong)
+	}
+	return s.claims, nil
+}
+
+// shown is what a workload shows, which nobody has verified.
+type shown struct {
+	kid    string
+	claims trust.Claims
+	// want is what it is to be verified as.
+	want jose.Expect
+}
+
+// read reads what a workload shows.
+//
+// Source: JWT-SVID section 2 (typ is JWT or JOSE, or absent).
+func read(s *eventv1.TrustSettings, assertion string) (shown, error) {
+	out := shown{want: jose.Expect{Algorithms: workloadAlgorithms}}
+	kid, payload, err := jose.Unverified(assertion, out.want)
+	if errors.Is(err, jose.ErrType) && trust.IsSPIFFE(s.GetIssuer()) {
+		out.want.Type = "JOSE"
+		kid, payload, err = jose.Unverified(assertion, out.want)
+	}
+	if err != nil {
+		return out, err
+	}
+	out.kid = kid
+	return out, jose.Claims(payload, &out.claims)
+}
+
+// keysOf are the keys of a trust's issuer, for a token that names one; those that are
+// kept, unless they may be fetched.
+func (p *Provider) keysOf(ctx context.Context, t store.Trust, kid string, fetch bool) (jose.Keys, error) {
+	source, abroad := trust.SourceOf(t.Settings)
+	switch {
+	case !abroad:
+		keys, err := issuerkeys.Inline("jwks", t.Settings)
 		if err != nil {
-			continue
+			return keys, notGood() // made when other keys were taken
 		}
-		var claims trust.Claims
-		if jose.Claims(payload, &claims) != nil {
-			break
-		}
-		return claims, nil
+		return keys, nil
+	case !fetch:
+		return p.IssuerKeys.Kept(source), nil
 	}
-	return trust.Claims{}, notGood()
+	keys, err := p.IssuerKeys.Get(ctx, t.Organization, source, kid)
+	if errors.Is(err, issuerkeys.ErrUnavailable) {
+		return keys, &answer.Error{Status: http.StatusServiceUnavailable, Code: answer.Unavailable, Description: err.Error()}
+	}
+	return keys, err
 }
 
 func hasAny(form url.Values, names ...string) bool {

@@ -31,6 +31,7 @@ func TestLending(t *testing.T) {
 	plain := f.create(t, org, machine("")).GetClient()
 	lending := f.create(t, org, machine(account)).GetClient()
 	trusts := &rpc.Trusts{Clients: f.clients}
+	trusted := f.trust(t, org, account)
 	calls := map[string]func(ctx context.Context) error{
 		"CreateClient": func(ctx context.Context) error {
 			_, err := f.clients.CreateClient(ctx, &sessionsv1.CreateClientRequest{Organization: org, Settings: machine(account), IdempotencyKey: f.key()})
@@ -48,6 +49,11 @@ func TestLending(t *testing.T) {
 		},
 		"CreateTrust": func(ctx context.Context) error {
 			_, err := trusts.CreateTrust(ctx, &sessionsv1.CreateTrustRequest{Organization: org, Settings: trusting(t, account), IdempotencyKey: f.key()})
+			return err
+		},
+		"UpdateTrust": func(ctx context.Context) error {
+			settings := trusting(t, account, func(s *sessionsv1.TrustSettings) { s.Name = f.key() })
+			_, err := trusts.UpdateTrust(ctx, &sessionsv1.UpdateTrustRequest{Organization: org, Trust: trusted, Settings: settings, IdempotencyKey: f.key()})
 			return err
 		},
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/home"
 	"github.com/meridian-iam/meridian/pkg/id"
-	"github.com/meridian-iam/meridian/pkg/jose"
 	"github.com/meridian-iam/meridian/pkg/page"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/revision"
@@ -21,6 +20,7 @@ import (
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/trust"
+	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
@@ -68,30 +68,69 @@ func (s *Trusts) CreateTrust(ctx context.Context, req *sessionsv1.CreateTrustReq
 	return out, nil
 }
 
-// DeleteTrust implements TrustService.
-func (s *Trusts) DeleteTrust(ctx context.Context, req *sessionsv1.DeleteTrustRequest) (*sessionsv1.DeleteTrustResponse, error) {
-	out := &sessionsv1.DeleteTrustResponse{}
-	_, err := commit.Once(ctx, s.Clients.Log, req.GetOrganization(), sessionsv1connect.TrustServiceDeleteTrustProcedure, req, out,
+// UpdateTrust implements TrustService.
+func (s *Trusts) UpdateTrust(ctx context.Context, req *sessionsv1.UpdateTrustRequest) (*sessionsv1.UpdateTrustResponse, error) {
+	settings, err := s.settings(ctx, req.GetOrganization(), req.GetSettings())
+	if err != nil {
+		return nil, err
+	}
+	command := trust.Update{Settings: settings}
+	out := &sessionsv1.UpdateTrustResponse{}
+	_, err = commit.Once(ctx, s.Clients.Log, req.GetOrganization(), sessionsv1connect.TrustServiceUpdateTrustProcedure, req, out,
 		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) error {
-			head, err := s.Clients.lock(ctx, tx, req.GetOrganization())
+			row, rev, err := s.change(ctx, tx, req, caller, command.Decide)
 			if err != nil {
 				return err
 			}
-			row, err := store.FindTrustOf(ctx, tx, req.GetOrganization(), req.GetTrust())
-			if err != nil {
-				return err
-			}
-			events, err := trust.Delete{}.Decide(row.State)
-			if err != nil {
-				return err
-			}
-			out.Revision, err = s.record(ctx, tx, head, caller, &row, events)
+			out.Revision = rev
+			out.Trust, err = trustMessage(row)
 			return err
 		})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// DeleteTrust implements TrustService.
+func (s *Trusts) DeleteTrust(ctx context.Context, req *sessionsv1.DeleteTrustRequest) (*sessionsv1.DeleteTrustResponse, error) {
+	out := &sessionsv1.DeleteTrustResponse{}
+	_, err := commit.Once(ctx, s.Clients.Log, req.GetOrganization(), sessionsv1connect.TrustServiceDeleteTrustProcedure, req, out,
+		func(ctx context.Context, tx pgx.Tx, caller principal.Principal) (err error) {
+			_, out.Revision, err = s.change(ctx, tx, req, caller, trust.Delete{}.Decide)
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// aboutTrust is a request about a trust.
+type aboutTrust interface {
+	GetOrganization() string
+	GetTrust() string
+}
+
+// change changes a trust as a command decides.
+func (s *Trusts) change(
+	ctx context.Context, tx pgx.Tx, req aboutTrust, caller principal.Principal,
+	decide func(trust.State) ([]proto.Message, error),
+) (store.Trust, string, error) {
+	head, err := s.Clients.lock(ctx, tx, req.GetOrganization())
+	if err != nil {
+		return store.Trust{}, "", err
+	}
+	row, err := store.FindTrustOf(ctx, tx, req.GetOrganization(), req.GetTrust())
+	if err != nil {
+		return row, "", err
+	}
+	events, err := decide(row.State)
+	if err != nil {
+		return row, "", err
+	}
+	rev, err := s.record(ctx, tx, head, caller, &row, events)
+	return row, rev, err
 }
 
 // GetTrust implements TrustService.
@@ -158,11 +197,7 @@ func (s *Trusts) settings(ctx context.Context, organization string, given *sessi
 	if err != nil {
 		return nil, err
 	}
-	parse := jose.ParseKeys
-	if trust.IsSPIFFE(settings.GetIssuer()) {
-		parse = jose.ParseBundle
-	}
-	if _, err := parse("settings.jwks", settings.GetJwks()); err != nil {
+	if _, err := issuerkeys.Inline("settings.jwks", settings); err != nil && settings.GetJwks() != "" {
 		return nil, err
 	}
 	if err := s.Clients.open(ctx, organization); err != nil {
@@ -178,6 +213,9 @@ func (s *Trusts) record(
 ) (string, error) {
 	if err := store.ChangeTrust(ctx, tx, row, events, head.HomeRegion, s.Clients.now()); err != nil {
 		return "", err
+	}
+	if len(events) == 0 {
+		return revision.Token(revision.Revision{Log: head.Log, Sequence: head.Sequence})
 	}
 	rev, err := s.Clients.Log.Append(ctx, tx, eventlog.Append{
 		Log: head.Log, Expected: head.Sequence, HomeRegion: head.HomeRegion, Actor: caller.Actor(), Events: events,
@@ -213,6 +251,11 @@ func TrustsAtHome(s *Trusts, ways *home.Router) sessionsv1connect.TrustServiceHa
 // CreateTrust implements TrustService.
 func (s *trustsAtHome) CreateTrust(ctx context.Context, req *sessionsv1.CreateTrustRequest) (*sessionsv1.CreateTrustResponse, error) {
 	return home.Send(ctx, s.peers, req.GetOrganization(), req, sessionsv1connect.TrustServiceClient.CreateTrust, s.Trusts.CreateTrust)
+}
+
+// UpdateTrust implements TrustService.
+func (s *trustsAtHome) UpdateTrust(ctx context.Context, req *sessionsv1.UpdateTrustRequest) (*sessionsv1.UpdateTrustResponse, error) {
+	return home.Send(ctx, s.peers, req.GetOrganization(), req, sessionsv1connect.TrustServiceClient.UpdateTrust, s.Trusts.UpdateTrust)
 }
 
 // DeleteTrust implements TrustService.

@@ -26,6 +26,10 @@ func (f *trustFold) apply(event proto.Message) bool {
 	case *eventv1.TrustCreated:
 		f.trusts[e.GetTrust()] = &trust.State{}
 		f.trusts[e.GetTrust()].Apply(e)
+	case *eventv1.TrustSettingsChanged:
+		if t := f.trusts[e.GetTrust()]; t != nil {
+			t.Apply(e)
+		}
 	case *eventv1.TrustDeleted:
 		delete(f.trusts, e.GetTrust())
 	default:

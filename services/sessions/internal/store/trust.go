@@ -72,16 +72,17 @@ func ChangeTrust(ctx context.Context, tx pgx.Tx, t *Trust, events []proto.Messag
 	for _, event := range events {
 		before := t.ID
 		t.Apply(event)
-		var err error
+		settings, err := protojson.Marshal(t.Settings)
+		if err != nil {
+			return fmt.Errorf("settings of a trust: %w", err)
+		}
 		switch event.(type) {
 		case *eventv1.TrustCreated:
-			var settings []byte
-			if settings, err = protojson.Marshal(t.Settings); err != nil {
-				return fmt.Errorf("settings of a trust: %w", err)
-			}
 			t.HomeRegion, t.CreatedAt = region, at
 			_, err = tx.Exec(ctx, `INSERT INTO sessions.trusts (`+trustColumns+`) VALUES ($1, $2, $3, $4, $5)`,
 				t.ID, t.Organization, settings, region, at)
+		case *eventv1.TrustSettingsChanged:
+			_, err = tx.Exec(ctx, `UPDATE sessions.trusts SET settings = $2 WHERE trust_id = $1`, t.ID, settings)
 		case *eventv1.TrustDeleted:
 			_, err = tx.Exec(ctx, `DELETE FROM sessions.trusts WHERE trust_id = $1`, before)
 			*t = Trust{}

@@ -37,6 +37,7 @@ func TestTrusts(t *testing.T) {
 		}})
 	}
 	first, second := make1(), make1()
+	first = change(first, &eventv1.TrustSettingsChanged{Trust: first.ID, Settings: &eventv1.TrustSettings{Name: "b", JwksUri: "https://keys.example"}})
 	read, err := FindTrust(t.Context(), db.Pool(), first.ID)
 	if err != nil || !read.Equal(first.State) || !read.CreatedAt.Equal(at) || read.HomeRegion != region {
 		t.Errorf("read %+v, %v; made %+v", read, err, first)

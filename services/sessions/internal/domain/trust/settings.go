@@ -47,9 +47,10 @@ func Complete(given *eventv1.TrustSettings) (*eventv1.TrustSettings, error) {
 	if rule := subjectRule(s.GetIssuer(), s.GetSubject()); rule != "" {
 		return nil, fault.Field("settings.subject", rule, "must be one subject of the issuer, or some parts of one that end with / or : and a * after them")
 	}
+	if err := keysRule(s); err != nil {
+		return nil, err
+	}
 	switch {
-	case s.GetJwks() == "":
-		return nil, fault.Field("settings.jwks", "required", "are the issuer's public keys")
 	case s.GetAudience() == "":
 		return nil, fault.Field("settings.audience", "required", "is what the issuer's tokens must be for")
 	case s.GetServiceAccount() == "":
@@ -68,8 +69,8 @@ func Complete(given *eventv1.TrustSettings) (*eventv1.TrustSettings, error) {
 	return s, nil
 }
 
-// issuerRule is the rule that an issuer breaks, or "". Nothing is fetched from it; its
-// name must only be one that nobody else can have.
+// issuerRule is the rule that an issuer breaks, or "". Its name must be one that nobody
+// else can have, also where nothing is fetched from it.
 func issuerRule(issuer string) string {
 	if domain, ok := strings.CutPrefix(issuer, spiffe); ok {
 		if domain == "" || len(domain) > maxTrustDomain || strings.Trim(domain, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != "" {

@@ -29,6 +29,10 @@ func (s *State) Apply(event proto.Message) {
 	switch e := event.(type) {
 	case *eventv1.TrustCreated:
 		*s = State{ID: e.GetTrust(), Organization: e.GetOrganization(), Settings: e.GetSettings()}
+	case *eventv1.TrustSettingsChanged:
+		if e.GetTrust() == s.ID && s.ID != "" {
+			s.Settings = e.GetSettings()
+		}
 	case *eventv1.TrustDeleted:
 		if e.GetTrust() == s.ID {
 			*s = State{}
@@ -71,6 +75,31 @@ func (c Create) Decide() ([]proto.Message, error) {
 		return nil, err
 	}
 	return []proto.Message{&eventv1.TrustCreated{Trust: c.ID, Organization: c.Organization, Settings: settings}}, nil
+}
+
+// Update replaces the settings of a trust.
+type Update struct {
+	Settings *eventv1.TrustSettings
+}
+
+// Decide returns the event that changes the trust; none when everything is as it was.
+//
+// Errors: NOT_FOUND, INVALID_FIELD (settings.issuer with the rule same: another issuer is
+// another trust). None writes anything.
+func (c Update) Decide(s State) ([]proto.Message, error) {
+	if s.ID == "" {
+		return nil, NotFound()
+	}
+	settings, err := Complete(c.Settings)
+	switch {
+	case err != nil:
+		return nil, err
+	case settings.GetIssuer() != s.Settings.GetIssuer():
+		return nil, fault.Field("settings.issuer", "same", "does not change: another issuer is another trust")
+	case proto.Equal(settings, s.Settings):
+		return nil, nil
+	}
+	return []proto.Message{&eventv1.TrustSettingsChanged{Trust: s.ID, Settings: settings}}, nil
 }
 
 // Delete removes a trust for good.

@@ -22,6 +22,7 @@ const (
 	github  = "https://token.actions.githubusercontent.com"
 	cluster = "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
 	domain  = "spiffe://example.org"
+	aws     = "https://a103a2cc-b461-473d-84fe-6c4f6d45af88.tokens.sts.global.api.aws"
 )
 
 func settings(issuer, subject string) *eventv1.TrustSettings {
@@ -42,18 +43,32 @@ func TestComplete(t *testing.T) {
 		settings    *eventv1.TrustSettings
 		field, rule string
 	}{
-		"GitHub, one branch":               {settings: settings(github, "repo:example/app:ref:refs/heads/main")},
-		"GitHub, one repository":           {settings: settings(github, "repo:example/app:*")},
-		"GitHub, one owner":                {settings: settings(github, "repo:example/*")},
-		"Kubernetes, one account":          {settings: settings(cluster, "system:serviceaccount:production:deployer")},
-		"Kubernetes, one namespace":        {settings: settings(cluster, "system:serviceaccount:production:*")},
-		"SPIFFE, one workload":             {settings: settings(domain, "spiffe://example.org/ns/production/sa/deployer")},
-		"SPIFFE, some workloads":           {settings: settings(domain, "spiffe://example.org/ns/production/*")},
-		"SPIFFE, the whole domain":         {settings: settings(domain, "spiffe://example.org/*")},
-		"SVIDs of an OpenID issuer":        {settings: settings(cluster, "spiffe://example.org/ns/*")},
-		"nothing":                          {field: "settings", rule: "required"},
-		"a name of spaces":                 {with(func(s *eventv1.TrustSettings) { s.Name = " " }), "settings.name", "required"},
-		"no keys":                          {with(func(s *eventv1.TrustSettings) { s.Jwks = "" }), "settings.jwks", "required"},
+		"GitHub, one branch":          {settings: settings(github, "repo:example/app:ref:refs/heads/main")},
+		"GitHub, one repository":      {settings: settings(github, "repo:example/app:*")},
+		"GitHub, one owner":           {settings: settings(github, "repo:example/*")},
+		"Kubernetes, one account":     {settings: settings(cluster, "system:serviceaccount:production:deployer")},
+		"Kubernetes, one namespace":   {settings: settings(cluster, "system:serviceaccount:production:*")},
+		"SPIFFE, one workload":        {settings: settings(domain, "spiffe://example.org/ns/production/sa/deployer")},
+		"SPIFFE, some workloads":      {settings: settings(domain, "spiffe://example.org/ns/production/*")},
+		"SPIFFE, the whole domain":    {settings: settings(domain, "spiffe://example.org/*")},
+		"SVIDs of an OpenID issuer":   {settings: settings(cluster, "spiffe://example.org/ns/*")},
+		"nothing":                     {field: "settings", rule: "required"},
+		"a name of spaces":            {with(func(s *eventv1.TrustSettings) { s.Name = " " }), "settings.name", "required"},
+		"keys that are fetched":       {settings: with(func(s *eventv1.TrustSettings) { s.Jwks, s.JwksUri = "", "https://keys.example/a?b=c" })},
+		"keys that the issuer finds":  {settings: with(func(s *eventv1.TrustSettings) { s.Jwks = "" })},
+		"keys in two ways":            {with(func(s *eventv1.TrustSettings) { s.JwksUri = "https://keys.example" }), "settings.jwks_uri", "one_of"},
+		"keys over plain HTTP":        {with(func(s *eventv1.TrustSettings) { s.Jwks, s.JwksUri = "", "http://keys.example" }), "settings.jwks_uri", "https"},
+		"keys of this machine's HTTP": {with(func(s *eventv1.TrustSettings) { s.Jwks, s.JwksUri = "", "http://localhost" }), "settings.jwks_uri", "https"},
+		"keys by a name and password": {with(func(s *eventv1.TrustSettings) { s.Jwks, s.JwksUri = "", "https://a:b@keys.example" }), "settings.jwks_uri", "https"},
+		"keys at a fragment":          {with(func(s *eventv1.TrustSettings) { s.Jwks, s.JwksUri = "", "https://keys.example#a" }), "settings.jwks_uri", "https"},
+		"keys far away": {with(func(s *eventv1.TrustSettings) {
+			s.Jwks, s.JwksUri = "", "https://keys.example/"+strings.Repeat("a", 500)
+		}), "settings.jwks_uri", "https"},
+		"SPIFFE, a bundle elsewhere":       {settings: &eventv1.TrustSettings{Name: "a", Issuer: domain, JwksUri: "https://spire.example/bundle", Audience: "a", Subject: domain + "/a", ServiceAccount: "svc_1"}},
+		"SPIFFE, no bundle":                {&eventv1.TrustSettings{Name: "a", Issuer: domain, Audience: "a", Subject: domain + "/a", ServiceAccount: "svc_1"}, "settings.jwks_uri", "required"},
+		"AWS, one role":                    {settings: settings(aws, "arn:aws:iam::123456789012:role/Deployer")},
+		"AWS, the roles of a path":         {settings: settings(aws, "arn:aws:iam::123456789012:role/deploy/*")},
+		"Google Cloud, one account":        {settings: settings("https://accounts.google.com", "112010400000000710080")},
 		"for nobody":                       {with(func(s *eventv1.TrustSettings) { s.Audience = "" }), "settings.audience", "required"},
 		"of nobody":                        {with(func(s *eventv1.TrustSettings) { s.ServiceAccount = "" }), "settings.service_account", "required"},
 		"a person's scope":                 {with(func(s *eventv1.TrustSettings) { s.MaxScopes = append(s.MaxScopes, "openid") }), "settings.max_scopes[1]", "people"},
@@ -252,10 +267,35 @@ func TestLife(t *testing.T) {
 	if s.ID == "" {
 		t.Error("another's end counts")
 	}
+	change := trust.Update{Settings: proto.CloneOf(create.Settings)}
+	if events, err = change.Decide(s); err != nil || len(events) != 0 {
+		t.Errorf("nothing changes: %v, %v", events, err)
+	}
+	change.Settings.Jwks, change.Settings.Subject = "", "repo:example/other:*"
+	if events, err = change.Decide(s); err != nil || len(events) != 1 {
+		t.Fatalf("%v, %v", events, err)
+	}
+	s.Apply(&eventv1.TrustSettingsChanged{Trust: id.New(id.Trust), Settings: settings(cluster, "a:b")})
+	if s.Apply(events[0]); !proto.Equal(s.Settings, change.Settings) {
+		t.Errorf("changed to %v", s.Settings)
+	}
+	for field, wrong := range map[string]trust.Update{
+		"settings": {}, "settings.issuer": {settings(cluster, "repo:example/app:*")}, "settings.subject": {settings(github, "repo:*")},
+	} {
+		if _, err := wrong.Decide(s); !fault.Is(err, commonv1.Reason_INVALID_FIELD) {
+			t.Errorf("%s: %v", field, err)
+		} else if f, _ := fault.As(err); f.Meta["field"] != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
 	if events, err = (trust.Delete{}).Decide(s); err != nil || len(events) != 1 {
 		t.Fatalf("%v, %v", events, err)
 	}
 	s.Apply(events[0])
+	s.Apply(&eventv1.TrustSettingsChanged{Settings: change.Settings})
+	if _, err := change.Decide(s); !fault.Is(err, commonv1.Reason_NOT_FOUND) || s.Settings != nil {
+		t.Errorf("changed after its end: %v, %+v", err, s)
+	}
 	if _, err := (trust.Delete{}).Decide(s); !fault.Is(err, commonv1.Reason_NOT_FOUND) {
 		t.Errorf("deleted twice: %v", err)
 	}

@@ -32,7 +32,12 @@ type TrustSettings struct {
 	// Who signs: the claim iss, as https://token.actions.githubusercontent.com, or a SPIFFE
 	// trust domain, as spiffe://example.org, whose JWT-SVIDs need no iss. Compared exactly.
 	Issuer string `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
-	// Its public keys: a JWK Set (RFC 7517), or the bundle of a SPIFFE trust domain.
+	// Its public keys: a JWK Set (RFC 7517), or the bundle of a SPIFFE trust domain. With
+	// these nothing is fetched, and an issuer that takes another key needs an update.
+	// At most one of jwks and jwks_uri. With neither, the issuer says where its keys are
+	// (OpenID Connect Discovery 1.0, section 4): https://…/.well-known/openid-configuration
+	// below it must name exactly this issuer, and an https jwks_uri. A SPIFFE trust domain
+	// has no such place, and needs one of the two.
 	Jwks string `protobuf:"bytes,3,opt,name=jwks,proto3" json:"jwks,omitempty"`
 	// What its tokens must be for: the claim aud has it. Choose one that no other service
 	// takes, as the issuer of this deployment and the organization's id.
@@ -49,7 +54,16 @@ type TrustSettings struct {
 	MaxScopes []string `protobuf:"bytes,7,rep,name=max_scopes,json=maxScopes,proto3" json:"max_scopes,omitempty"`
 	// The APIs that its tokens may be for (RFC 8707). A request that names none gets the
 	// first; none: tokens are for the issuer.
-	Resources     []string `protobuf:"bytes,8,rep,name=resources,proto3" json:"resources,omitempty"`
+	Resources []string `protobuf:"bytes,8,rep,name=resources,proto3" json:"resources,omitempty"`
+	// Where its public keys are, as https://example.org/keys: a JWK Set, or the bundle of a
+	// SPIFFE trust domain, of which the keys for JWT-SVIDs count. What is fetched, here and
+	// for discovery, is at an address of the public internet, JSON by its Content-Type,
+	// 64 KiB at most, there within three seconds and without a redirect. It is kept for as
+	// long as Cache-Control: max-age says, but a minute at least and an hour at most; for five
+	// minutes where nothing is said. A key that is not among those that are kept has them
+	// fetched again, once a minute at most. When they cannot be fetched again, those that are
+	// kept go on for an hour; then workloads are answered temporarily_unavailable.
+	JwksUri       string `protobuf:"bytes,9,opt,name=jwks_uri,json=jwksUri,proto3" json:"jwks_uri,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,6 +152,13 @@ func (x *TrustSettings) GetResources() []string {
 		return x.Resources
 	}
 	return nil
+}
+
+func (x *TrustSettings) GetJwksUri() string {
+	if x != nil {
+		return x.JwksUri
+	}
+	return ""
 }
 
 // Trust is whom an organization trusts about workloads.
@@ -549,6 +570,127 @@ func (x *ListTrustsResponse) GetNextCursor() string {
 	return ""
 }
 
+type UpdateTrustRequest struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Organization string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Trust        string                 `protobuf:"bytes,2,opt,name=trust,proto3" json:"trust,omitempty"`
+	// All of them, with the issuer that there is.
+	Settings       *TrustSettings `protobuf:"bytes,3,opt,name=settings,proto3" json:"settings,omitempty"`
+	IdempotencyKey string         `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *UpdateTrustRequest) Reset() {
+	*x = UpdateTrustRequest{}
+	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTrustRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTrustRequest) ProtoMessage() {}
+
+func (x *UpdateTrustRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTrustRequest.ProtoReflect.Descriptor instead.
+func (*UpdateTrustRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_trust_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UpdateTrustRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *UpdateTrustRequest) GetTrust() string {
+	if x != nil {
+		return x.Trust
+	}
+	return ""
+}
+
+func (x *UpdateTrustRequest) GetSettings() *TrustSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *UpdateTrustRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type UpdateTrustResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Trust         *Trust                 `protobuf:"bytes,1,opt,name=trust,proto3" json:"trust,omitempty"`
+	Revision      string                 `protobuf:"bytes,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTrustResponse) Reset() {
+	*x = UpdateTrustResponse{}
+	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTrustResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTrustResponse) ProtoMessage() {}
+
+func (x *UpdateTrustResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTrustResponse.ProtoReflect.Descriptor instead.
+func (*UpdateTrustResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_trust_service_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UpdateTrustResponse) GetTrust() *Trust {
+	if x != nil {
+		return x.Trust
+	}
+	return nil
+}
+
+func (x *UpdateTrustResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
 type DeleteTrustRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Organization   string                 `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
@@ -560,7 +702,7 @@ type DeleteTrustRequest struct {
 
 func (x *DeleteTrustRequest) Reset() {
 	*x = DeleteTrustRequest{}
-	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[8]
+	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -572,7 +714,7 @@ func (x *DeleteTrustRequest) String() string {
 func (*DeleteTrustRequest) ProtoMessage() {}
 
 func (x *DeleteTrustRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[8]
+	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -585,7 +727,7 @@ func (x *DeleteTrustRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTrustRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTrustRequest) Descriptor() ([]byte, []int) {
-	return file_meridian_sessions_v1_trust_service_proto_rawDescGZIP(), []int{8}
+	return file_meridian_sessions_v1_trust_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteTrustRequest) GetOrganization() string {
@@ -618,7 +760,7 @@ type DeleteTrustResponse struct {
 
 func (x *DeleteTrustResponse) Reset() {
 	*x = DeleteTrustResponse{}
-	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[9]
+	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +772,7 @@ func (x *DeleteTrustResponse) String() string {
 func (*DeleteTrustResponse) ProtoMessage() {}
 
 func (x *DeleteTrustResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[9]
+	mi := &file_meridian_sessions_v1_trust_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +785,7 @@ func (x *DeleteTrustResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTrustResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTrustResponse) Descriptor() ([]byte, []int) {
-	return file_meridian_sessions_v1_trust_service_proto_rawDescGZIP(), []int{9}
+	return file_meridian_sessions_v1_trust_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteTrustResponse) GetRevision() string {
@@ -657,18 +799,19 @@ var File_meridian_sessions_v1_trust_service_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_v1_trust_service_proto_rawDesc = "" +
 	"\n" +
-	"(meridian/sessions/v1/trust_service.proto\x12\x14meridian.sessions.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xb7\x03\n" +
+	"(meridian/sessions/v1/trust_service.proto\x12\x14meridian.sessions.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a meridian/common/v1/options.proto\"\xda\x03\n" +
 	"\rTrustSettings\x12=\n" +
 	"\x04name\x18\x01 \x01(\tB)\xbaH&r$\x10\x01\x18d2\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12\"\n" +
 	"\x06issuer\x18\x02 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06issuer\x12\x1f\n" +
-	"\x04jwks\x18\x03 \x01(\tB\v\xbaH\br\x06\x10\x01\x18\xa0\x9c\x01R\x04jwks\x120\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xf4\x03R\x06issuer\x12\x1d\n" +
+	"\x04jwks\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x18\xa0\x9c\x01R\x04jwks\x120\n" +
 	"\baudience\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xf4\x032\b^[!-~]*$R\baudience\x12.\n" +
 	"\asubject\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\xf4\x032\b^[!-~]*$R\asubject\x12L\n" +
 	"\x0fservice_account\x18\x06 \x01(\tB#\xbaH r\x1e2\x1c^svc_[0-9a-hjkmnp-tv-z]{26}$R\x0eserviceAccount\x12?\n" +
 	"\n" +
 	"max_scopes\x18\a \x03(\tB \xbaH\x1d\x92\x01\x1a\x102\x18\x01\"\x14r\x12\x18d2\x0e^[!#-\\[\\]-~]+$R\tmaxScopes\x121\n" +
-	"\tresources\x18\b \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\ar\x05\x10\x01\x18\xf4\x03R\tresources\"\xb7\x01\n" +
+	"\tresources\x18\b \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\ar\x05\x10\x01\x18\xf4\x03R\tresources\x12#\n" +
+	"\bjwks_uri\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xf4\x03R\ajwksUri\"\xb7\x01\n" +
 	"\x05Trust\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\"\n" +
 	"\forganization\x18\x02 \x01(\tR\forganization\x12?\n" +
@@ -696,18 +839,27 @@ const file_meridian_sessions_v1_trust_service_proto_rawDesc = "" +
 	"\x12ListTrustsResponse\x123\n" +
 	"\x06trusts\x18\x01 \x03(\v2\x1b.meridian.sessions.v1.TrustR\x06trusts\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\xd7\x01\n" +
+	"nextCursor\"\xa0\x02\n" +
+	"\x12UpdateTrustRequest\x12G\n" +
+	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x129\n" +
+	"\x05trust\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^tru_[0-9a-hjkmnp-tv-z]{26}$R\x05trust\x12G\n" +
+	"\bsettings\x18\x03 \x01(\v2#.meridian.sessions.v1.TrustSettingsB\x06\xbaH\x03\xc8\x01\x01R\bsettings\x12=\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"d\n" +
+	"\x13UpdateTrustResponse\x121\n" +
+	"\x05trust\x18\x01 \x01(\v2\x1b.meridian.sessions.v1.TrustR\x05trust\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xd7\x01\n" +
 	"\x12DeleteTrustRequest\x12G\n" +
 	"\forganization\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^org_[0-9a-hjkmnp-tv-z]{26}$R\forganization\x129\n" +
 	"\x05trust\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^tru_[0-9a-hjkmnp-tv-z]{26}$R\x05trust\x12=\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"1\n" +
 	"\x13DeleteTrustResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\tR\brevision2\x94\x04\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision2\x9a\x05\n" +
 	"\fTrustService\x12\x83\x01\n" +
 	"\vCreateTrust\x12(.meridian.sessions.v1.CreateTrustRequest\x1a).meridian.sessions.v1.CreateTrustResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12x\n" +
 	"\bGetTrust\x12%.meridian.sessions.v1.GetTrustRequest\x1a&.meridian.sessions.v1.GetTrustResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_clients\x90\x02\x01\x12~\n" +
 	"\n" +
 	"ListTrusts\x12'.meridian.sessions.v1.ListTrustsRequest\x1a(.meridian.sessions.v1.ListTrustsResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_clients\x90\x02\x01\x12\x83\x01\n" +
+	"\vUpdateTrust\x12(.meridian.sessions.v1.UpdateTrustRequest\x1a).meridian.sessions.v1.UpdateTrustResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12\x83\x01\n" +
 	"\vDeleteTrust\x12(.meridian.sessions.v1.DeleteTrustRequest\x1a).meridian.sessions.v1.DeleteTrustResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02B\xee\x01\n" +
 	"\x18com.meridian.sessions.v1B\x11TrustServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1;sessionsv1\xa2\x02\x03MSX\xaa\x02\x14Meridian.Sessions.V1\xca\x02\x14Meridian\\Sessions\\V1\xe2\x02 Meridian\\Sessions\\V1\\GPBMetadata\xea\x02\x16Meridian::Sessions::V1b\x06proto3"
 
@@ -723,7 +875,7 @@ func file_meridian_sessions_v1_trust_service_proto_rawDescGZIP() []byte {
 	return file_meridian_sessions_v1_trust_service_proto_rawDescData
 }
 
-var file_meridian_sessions_v1_trust_service_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meridian_sessions_v1_trust_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_meridian_sessions_v1_trust_service_proto_goTypes = []any{
 	(*TrustSettings)(nil),         // 0: meridian.sessions.v1.TrustSettings
 	(*Trust)(nil),                 // 1: meridian.sessions.v1.Trust
@@ -733,30 +885,36 @@ var file_meridian_sessions_v1_trust_service_proto_goTypes = []any{
 	(*GetTrustResponse)(nil),      // 5: meridian.sessions.v1.GetTrustResponse
 	(*ListTrustsRequest)(nil),     // 6: meridian.sessions.v1.ListTrustsRequest
 	(*ListTrustsResponse)(nil),    // 7: meridian.sessions.v1.ListTrustsResponse
-	(*DeleteTrustRequest)(nil),    // 8: meridian.sessions.v1.DeleteTrustRequest
-	(*DeleteTrustResponse)(nil),   // 9: meridian.sessions.v1.DeleteTrustResponse
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(*UpdateTrustRequest)(nil),    // 8: meridian.sessions.v1.UpdateTrustRequest
+	(*UpdateTrustResponse)(nil),   // 9: meridian.sessions.v1.UpdateTrustResponse
+	(*DeleteTrustRequest)(nil),    // 10: meridian.sessions.v1.DeleteTrustRequest
+	(*DeleteTrustResponse)(nil),   // 11: meridian.sessions.v1.DeleteTrustResponse
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_meridian_sessions_v1_trust_service_proto_depIdxs = []int32{
 	0,  // 0: meridian.sessions.v1.Trust.settings:type_name -> meridian.sessions.v1.TrustSettings
-	10, // 1: meridian.sessions.v1.Trust.created_at:type_name -> google.protobuf.Timestamp
+	12, // 1: meridian.sessions.v1.Trust.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 2: meridian.sessions.v1.CreateTrustRequest.settings:type_name -> meridian.sessions.v1.TrustSettings
 	1,  // 3: meridian.sessions.v1.CreateTrustResponse.trust:type_name -> meridian.sessions.v1.Trust
 	1,  // 4: meridian.sessions.v1.GetTrustResponse.trust:type_name -> meridian.sessions.v1.Trust
 	1,  // 5: meridian.sessions.v1.ListTrustsResponse.trusts:type_name -> meridian.sessions.v1.Trust
-	2,  // 6: meridian.sessions.v1.TrustService.CreateTrust:input_type -> meridian.sessions.v1.CreateTrustRequest
-	4,  // 7: meridian.sessions.v1.TrustService.GetTrust:input_type -> meridian.sessions.v1.GetTrustRequest
-	6,  // 8: meridian.sessions.v1.TrustService.ListTrusts:input_type -> meridian.sessions.v1.ListTrustsRequest
-	8,  // 9: meridian.sessions.v1.TrustService.DeleteTrust:input_type -> meridian.sessions.v1.DeleteTrustRequest
-	3,  // 10: meridian.sessions.v1.TrustService.CreateTrust:output_type -> meridian.sessions.v1.CreateTrustResponse
-	5,  // 11: meridian.sessions.v1.TrustService.GetTrust:output_type -> meridian.sessions.v1.GetTrustResponse
-	7,  // 12: meridian.sessions.v1.TrustService.ListTrusts:output_type -> meridian.sessions.v1.ListTrustsResponse
-	9,  // 13: meridian.sessions.v1.TrustService.DeleteTrust:output_type -> meridian.sessions.v1.DeleteTrustResponse
-	10, // [10:14] is the sub-list for method output_type
-	6,  // [6:10] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	0,  // 6: meridian.sessions.v1.UpdateTrustRequest.settings:type_name -> meridian.sessions.v1.TrustSettings
+	1,  // 7: meridian.sessions.v1.UpdateTrustResponse.trust:type_name -> meridian.sessions.v1.Trust
+	2,  // 8: meridian.sessions.v1.TrustService.CreateTrust:input_type -> meridian.sessions.v1.CreateTrustRequest
+	4,  // 9: meridian.sessions.v1.TrustService.GetTrust:input_type -> meridian.sessions.v1.GetTrustRequest
+	6,  // 10: meridian.sessions.v1.TrustService.ListTrusts:input_type -> meridian.sessions.v1.ListTrustsRequest
+	8,  // 11: meridian.sessions.v1.TrustService.UpdateTrust:input_type -> meridian.sessions.v1.UpdateTrustRequest
+	10, // 12: meridian.sessions.v1.TrustService.DeleteTrust:input_type -> meridian.sessions.v1.DeleteTrustRequest
+	3,  // 13: meridian.sessions.v1.TrustService.CreateTrust:output_type -> meridian.sessions.v1.CreateTrustResponse
+	5,  // 14: meridian.sessions.v1.TrustService.GetTrust:output_type -> meridian.sessions.v1.GetTrustResponse
+	7,  // 15: meridian.sessions.v1.TrustService.ListTrusts:output_type -> meridian.sessions.v1.ListTrustsResponse
+	9,  // 16: meridian.sessions.v1.TrustService.UpdateTrust:output_type -> meridian.sessions.v1.UpdateTrustResponse
+	11, // 17: meridian.sessions.v1.TrustService.DeleteTrust:output_type -> meridian.sessions.v1.DeleteTrustResponse
+	13, // [13:18] is the sub-list for method output_type
+	8,  // [8:13] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_meridian_sessions_v1_trust_service_proto_init() }
@@ -770,7 +928,7 @@ func file_meridian_sessions_v1_trust_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_sessions_v1_trust_service_proto_rawDesc), len(file_meridian_sessions_v1_trust_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

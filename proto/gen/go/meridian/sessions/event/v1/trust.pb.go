@@ -94,6 +94,7 @@ type TrustSettings struct {
 	ServiceAccount string                 `protobuf:"bytes,6,opt,name=service_account,json=serviceAccount,proto3" json:"service_account,omitempty"`
 	MaxScopes      []string               `protobuf:"bytes,7,rep,name=max_scopes,json=maxScopes,proto3" json:"max_scopes,omitempty"`
 	Resources      []string               `protobuf:"bytes,8,rep,name=resources,proto3" json:"resources,omitempty"`
+	JwksUri        string                 `protobuf:"bytes,9,opt,name=jwks_uri,json=jwksUri,proto3" json:"jwks_uri,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -184,6 +185,66 @@ func (x *TrustSettings) GetResources() []string {
 	return nil
 }
 
+func (x *TrustSettings) GetJwksUri() string {
+	if x != nil {
+		return x.JwksUri
+	}
+	return ""
+}
+
+// TrustSettingsChanged has all settings. It ends no token.
+type TrustSettingsChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Trust         string                 `protobuf:"bytes,1,opt,name=trust,proto3" json:"trust,omitempty"`
+	Settings      *TrustSettings         `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrustSettingsChanged) Reset() {
+	*x = TrustSettingsChanged{}
+	mi := &file_meridian_sessions_event_v1_trust_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrustSettingsChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrustSettingsChanged) ProtoMessage() {}
+
+func (x *TrustSettingsChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_event_v1_trust_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrustSettingsChanged.ProtoReflect.Descriptor instead.
+func (*TrustSettingsChanged) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_event_v1_trust_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TrustSettingsChanged) GetTrust() string {
+	if x != nil {
+		return x.Trust
+	}
+	return ""
+}
+
+func (x *TrustSettingsChanged) GetSettings() *TrustSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
 // TrustDeleted refuses the tokens that workloads have by the trust.
 type TrustDeleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -194,7 +255,7 @@ type TrustDeleted struct {
 
 func (x *TrustDeleted) Reset() {
 	*x = TrustDeleted{}
-	mi := &file_meridian_sessions_event_v1_trust_proto_msgTypes[2]
+	mi := &file_meridian_sessions_event_v1_trust_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -206,7 +267,7 @@ func (x *TrustDeleted) String() string {
 func (*TrustDeleted) ProtoMessage() {}
 
 func (x *TrustDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_meridian_sessions_event_v1_trust_proto_msgTypes[2]
+	mi := &file_meridian_sessions_event_v1_trust_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -219,7 +280,7 @@ func (x *TrustDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TrustDeleted.ProtoReflect.Descriptor instead.
 func (*TrustDeleted) Descriptor() ([]byte, []int) {
-	return file_meridian_sessions_event_v1_trust_proto_rawDescGZIP(), []int{2}
+	return file_meridian_sessions_event_v1_trust_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *TrustDeleted) GetTrust() string {
@@ -237,7 +298,7 @@ const file_meridian_sessions_event_v1_trust_proto_rawDesc = "" +
 	"\fTrustCreated\x12\x14\n" +
 	"\x05trust\x18\x01 \x01(\tR\x05trust\x12\"\n" +
 	"\forganization\x18\x02 \x01(\tR\forganization\x12E\n" +
-	"\bsettings\x18\x03 \x01(\v2).meridian.sessions.event.v1.TrustSettingsR\bsettings\"\xeb\x01\n" +
+	"\bsettings\x18\x03 \x01(\v2).meridian.sessions.event.v1.TrustSettingsR\bsettings\"\x86\x02\n" +
 	"\rTrustSettings\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x12\n" +
@@ -247,7 +308,11 @@ const file_meridian_sessions_event_v1_trust_proto_rawDesc = "" +
 	"\x0fservice_account\x18\x06 \x01(\tR\x0eserviceAccount\x12\x1d\n" +
 	"\n" +
 	"max_scopes\x18\a \x03(\tR\tmaxScopes\x12\x1c\n" +
-	"\tresources\x18\b \x03(\tR\tresources\"$\n" +
+	"\tresources\x18\b \x03(\tR\tresources\x12\x19\n" +
+	"\bjwks_uri\x18\t \x01(\tR\ajwksUri\"s\n" +
+	"\x14TrustSettingsChanged\x12\x14\n" +
+	"\x05trust\x18\x01 \x01(\tR\x05trust\x12E\n" +
+	"\bsettings\x18\x02 \x01(\v2).meridian.sessions.event.v1.TrustSettingsR\bsettings\"$\n" +
 	"\fTrustDeleted\x12\x14\n" +
 	"\x05trust\x18\x01 \x01(\tR\x05trustB\x89\x02\n" +
 	"\x1ecom.meridian.sessions.event.v1B\n" +
@@ -265,19 +330,21 @@ func file_meridian_sessions_event_v1_trust_proto_rawDescGZIP() []byte {
 	return file_meridian_sessions_event_v1_trust_proto_rawDescData
 }
 
-var file_meridian_sessions_event_v1_trust_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_meridian_sessions_event_v1_trust_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_meridian_sessions_event_v1_trust_proto_goTypes = []any{
-	(*TrustCreated)(nil),  // 0: meridian.sessions.event.v1.TrustCreated
-	(*TrustSettings)(nil), // 1: meridian.sessions.event.v1.TrustSettings
-	(*TrustDeleted)(nil),  // 2: meridian.sessions.event.v1.TrustDeleted
+	(*TrustCreated)(nil),         // 0: meridian.sessions.event.v1.TrustCreated
+	(*TrustSettings)(nil),        // 1: meridian.sessions.event.v1.TrustSettings
+	(*TrustSettingsChanged)(nil), // 2: meridian.sessions.event.v1.TrustSettingsChanged
+	(*TrustDeleted)(nil),         // 3: meridian.sessions.event.v1.TrustDeleted
 }
 var file_meridian_sessions_event_v1_trust_proto_depIdxs = []int32{
 	1, // 0: meridian.sessions.event.v1.TrustCreated.settings:type_name -> meridian.sessions.event.v1.TrustSettings
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	1, // 1: meridian.sessions.event.v1.TrustSettingsChanged.settings:type_name -> meridian.sessions.event.v1.TrustSettings
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_meridian_sessions_event_v1_trust_proto_init() }
@@ -291,7 +358,7 @@ func file_meridian_sessions_event_v1_trust_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_sessions_event_v1_trust_proto_rawDesc), len(file_meridian_sessions_event_v1_trust_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -40,6 +40,9 @@ const (
 	TrustServiceGetTrustProcedure = "/meridian.sessions.v1.TrustService/GetTrust"
 	// TrustServiceListTrustsProcedure is the fully-qualified name of the TrustService's ListTrusts RPC.
 	TrustServiceListTrustsProcedure = "/meridian.sessions.v1.TrustService/ListTrusts"
+	// TrustServiceUpdateTrustProcedure is the fully-qualified name of the TrustService's UpdateTrust
+	// RPC.
+	TrustServiceUpdateTrustProcedure = "/meridian.sessions.v1.TrustService/UpdateTrust"
 	// TrustServiceDeleteTrustProcedure is the fully-qualified name of the TrustService's DeleteTrust
 	// RPC.
 	TrustServiceDeleteTrustProcedure = "/meridian.sessions.v1.TrustService/DeleteTrust"
@@ -47,9 +50,10 @@ const (
 
 // TrustServiceClient is a client for the meridian.sessions.v1.TrustService service.
 type TrustServiceClient interface {
-	// CreateTrust makes a trust. It cannot be changed: another one takes its place.
+	// CreateTrust makes a trust. Keys that are fetched are fetched when the first workload
+	// shows something, and not before.
 	//
-	// Errors: NOT_FOUND (organization, service account), ORGANIZATION_STATE,
+	// Errors: NOT_FOUND (organization, service account), ACCESS_DENIED, ORGANIZATION_STATE,
 	// LIMIT_REACHED, INVALID_FIELD.
 	CreateTrust(context.Context, *v1.CreateTrustRequest) (*v1.CreateTrustResponse, error)
 	// GetTrust reads a trust.
@@ -58,6 +62,14 @@ type TrustServiceClient interface {
 	GetTrust(context.Context, *v1.GetTrustRequest) (*v1.GetTrustResponse, error)
 	// ListTrusts lists the trusts of an organization, oldest first.
 	ListTrusts(context.Context, *v1.ListTrustsRequest) (*v1.ListTrustsResponse, error)
+	// UpdateTrust replaces the settings of a trust, all but the issuer: another one is
+	// another trust. They count for what is shown from then on. Tokens that workloads have
+	// by the trust go on and end by themselves, five minutes after they were given at the
+	// latest; DeleteTrust ends them at once.
+	//
+	// Errors: NOT_FOUND (trust, service account), ACCESS_DENIED, ORGANIZATION_STATE,
+	// INVALID_FIELD.
+	UpdateTrust(context.Context, *v1.UpdateTrustRequest) (*v1.UpdateTrustResponse, error)
 	// DeleteTrust removes a trust for good; the tokens that it has are refused.
 	//
 	// Errors: NOT_FOUND.
@@ -96,6 +108,13 @@ func NewTrustServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		updateTrust: connect.NewClient[v1.UpdateTrustRequest, v1.UpdateTrustResponse](
+			httpClient,
+			baseURL+TrustServiceUpdateTrustProcedure,
+			connect.WithSchema(trustServiceMethods.ByName("UpdateTrust")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 		deleteTrust: connect.NewClient[v1.DeleteTrustRequest, v1.DeleteTrustResponse](
 			httpClient,
 			baseURL+TrustServiceDeleteTrustProcedure,
@@ -111,6 +130,7 @@ type trustServiceClient struct {
 	createTrust *connect.Client[v1.CreateTrustRequest, v1.CreateTrustResponse]
 	getTrust    *connect.Client[v1.GetTrustRequest, v1.GetTrustResponse]
 	listTrusts  *connect.Client[v1.ListTrustsRequest, v1.ListTrustsResponse]
+	updateTrust *connect.Client[v1.UpdateTrustRequest, v1.UpdateTrustResponse]
 	deleteTrust *connect.Client[v1.DeleteTrustRequest, v1.DeleteTrustResponse]
 }
 
@@ -141,6 +161,15 @@ func (c *trustServiceClient) ListTrusts(ctx context.Context, req *v1.ListTrustsR
 	return nil, err
 }
 
+// UpdateTrust calls meridian.sessions.v1.TrustService.UpdateTrust.
+func (c *trustServiceClient) UpdateTrust(ctx context.Context, req *v1.UpdateTrustRequest) (*v1.UpdateTrustResponse, error) {
+	response, err := c.updateTrust.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // DeleteTrust calls meridian.sessions.v1.TrustService.DeleteTrust.
 func (c *trustServiceClient) DeleteTrust(ctx context.Context, req *v1.DeleteTrustRequest) (*v1.DeleteTrustResponse, error) {
 	response, err := c.deleteTrust.CallUnary(ctx, connect.NewRequest(req))
@@ -152,9 +181,10 @@ func (c *trustServiceClient) DeleteTrust(ctx context.Context, req *v1.DeleteTrus
 
 // TrustServiceHandler is an implementation of the meridian.sessions.v1.TrustService service.
 type TrustServiceHandler interface {
-	// CreateTrust makes a trust. It cannot be changed: another one takes its place.
+	// CreateTrust makes a trust. Keys that are fetched are fetched when the first workload
+	// shows something, and not before.
 	//
-	// Errors: NOT_FOUND (organization, service account), ORGANIZATION_STATE,
+	// Errors: NOT_FOUND (organization, service account), ACCESS_DENIED, ORGANIZATION_STATE,
 	// LIMIT_REACHED, INVALID_FIELD.
 	CreateTrust(context.Context, *v1.CreateTrustRequest) (*v1.CreateTrustResponse, error)
 	// GetTrust reads a trust.
@@ -163,6 +193,14 @@ type TrustServiceHandler interface {
 	GetTrust(context.Context, *v1.GetTrustRequest) (*v1.GetTrustResponse, error)
 	// ListTrusts lists the trusts of an organization, oldest first.
 	ListTrusts(context.Context, *v1.ListTrustsRequest) (*v1.ListTrustsResponse, error)
+	// UpdateTrust replaces the settings of a trust, all but the issuer: another one is
+	// another trust. They count for what is shown from then on. Tokens that workloads have
+	// by the trust go on and end by themselves, five minutes after they were given at the
+	// latest; DeleteTrust ends them at once.
+	//
+	// Errors: NOT_FOUND (trust, service account), ACCESS_DENIED, ORGANIZATION_STATE,
+	// INVALID_FIELD.
+	UpdateTrust(context.Context, *v1.UpdateTrustRequest) (*v1.UpdateTrustResponse, error)
 	// DeleteTrust removes a trust for good; the tokens that it has are refused.
 	//
 	// Errors: NOT_FOUND.
@@ -197,6 +235,13 @@ func NewTrustServiceHandler(svc TrustServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	trustServiceUpdateTrustHandler := connect.NewUnaryHandlerSimple(
+		TrustServiceUpdateTrustProcedure,
+		svc.UpdateTrust,
+		connect.WithSchema(trustServiceMethods.ByName("UpdateTrust")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	trustServiceDeleteTrustHandler := connect.NewUnaryHandlerSimple(
 		TrustServiceDeleteTrustProcedure,
 		svc.DeleteTrust,
@@ -212,6 +257,8 @@ func NewTrustServiceHandler(svc TrustServiceHandler, opts ...connect.HandlerOpti
 			trustServiceGetTrustHandler.ServeHTTP(w, r)
 		case TrustServiceListTrustsProcedure:
 			trustServiceListTrustsHandler.ServeHTTP(w, r)
+		case TrustServiceUpdateTrustProcedure:
+			trustServiceUpdateTrustHandler.ServeHTTP(w, r)
 		case TrustServiceDeleteTrustProcedure:
 			trustServiceDeleteTrustHandler.ServeHTTP(w, r)
 		default:
@@ -233,6 +280,10 @@ func (UnimplementedTrustServiceHandler) GetTrust(context.Context, *v1.GetTrustRe
 
 func (UnimplementedTrustServiceHandler) ListTrusts(context.Context, *v1.ListTrustsRequest) (*v1.ListTrustsResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.TrustService.ListTrusts is not implemented"))
+}
+
+func (UnimplementedTrustServiceHandler) UpdateTrust(context.Context, *v1.UpdateTrustRequest) (*v1.UpdateTrustResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.TrustService.UpdateTrust is not implemented"))
 }
 
 func (UnimplementedTrustServiceHandler) DeleteTrust(context.Context, *v1.DeleteTrustRequest) (*v1.DeleteTrustResponse, error) {
