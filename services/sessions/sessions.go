@@ -108,6 +108,10 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessions.client_authorities_file: %w", err)
 	}
+	documents, err := o.Config.documents(o.Clock)
+	if err != nil {
+		return nil, fmt.Errorf("sessions.%w", err)
+	}
 	shown, err := pages.New(pages.Config{})
 	if err != nil {
 		return nil, err
@@ -138,9 +142,9 @@ func New(o Options) (*Service, error) {
 	s.teller = logout.New(logout.Options{DB: o.DB, Keys: s.ring, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics})
 	s.provider = &oidc.Provider{
 		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: issuers, Certificates: o.Certificates, Keys: s.ring, Tokens: o.Tokens,
-		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities},
+		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities, Documents: documents},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
-		Registry: s.clients, Refusals: oidc.NewRefusals(o.Logger, o.Metrics),
+		Registry: s.clients, Documents: documents, Refusals: oidc.NewRefusals(o.Logger, o.Metrics),
 	}
 	s.door = &door.Door{
 		Authentications: identityv1connect.NewAuthenticationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),

@@ -83,7 +83,7 @@ func (p *Provider) posted(r *http.Request, issuer string) (*visit, error) {
 
 // frame is what the pages of a request have.
 func (v *visit) frame() pages.Frame {
-	out := pages.Frame{Request: v.name, Client: v.client.Settings.GetName(), Locales: v.pending.Request.Locales, Theme: v.theme}
+	out := pages.Frame{Request: v.name, Client: shown(v.client), Locales: v.pending.Request.Locales, Theme: v.theme}
 	if to := v.pending.Request.Redirect.URI; to != "" {
 		out.FormTargets = []string{target(to)}
 	}
@@ -137,6 +137,7 @@ func (p *Provider) consentPage(w http.ResponseWriter, r *http.Request, issuer st
 	view := pages.Consent{
 		Frame: v.frame(), RedirectURI: v.pending.Request.Redirect.URI, Scopes: v.pending.Request.Scopes,
 	}
+	describe(&view, v.client)
 	for _, m := range s.Memberships {
 		if m.ID == o.Organization {
 			view.Organization = m.Name

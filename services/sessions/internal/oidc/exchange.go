@@ -12,6 +12,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/secret"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/tokenexchange"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
@@ -156,7 +157,7 @@ func (p *Provider) stands(ctx context.Context, name, organization string) error 
 		return p.People.Standing(ctx, name, organization)
 	case id.Valid(id.ServiceAccount, name) && organization != "":
 		return p.People.Account(ctx, organization, name)
-	case id.Valid(id.Client, name):
+	case id.Valid(id.Client, name), client.IsDocument(name):
 		c, err := p.client(ctx, name)
 		if err == nil && (c.ID == "" || c.Disabled) {
 			return over()

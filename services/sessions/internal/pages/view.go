@@ -127,6 +127,10 @@ type Consent struct {
 	Scopes      []string
 	// Organization is whose tokens they are, as people read it; "": nobody's.
 	Organization string
+	// Host is all that is known of a client that nobody registered: Client is what it calls
+	// itself. "": somebody registered it. OnDevices: it is reached on devices only.
+	Host      string
+	OnDevices bool
 }
 
 // SignOut asks whether somebody means it. The form posts confirm, yes, and Fields.

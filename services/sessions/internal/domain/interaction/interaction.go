@@ -48,8 +48,9 @@ type Client struct {
 	// Organization owns the client: its tokens are for that one; "": the platform's.
 	Organization string
 	// OrganizationRequired: its tokens are for one organization. ConsentRequired: users
-	// are asked whether they agree.
-	OrganizationRequired, ConsentRequired bool
+	// are asked whether they agree. ConsentAlways: each time, because nobody knows that it
+	// is the same client as the last time.
+	OrganizationRequired, ConsentRequired, ConsentAlways bool
 }
 
 // Situation is a request, and what is known of the person in the browser.
@@ -190,7 +191,7 @@ func (s Situation) consent() bool {
 	if s.AgreedNow {
 		return false
 	}
-	if s.Request.Prompt.Consent {
+	if s.Request.Prompt.Consent || s.Client.ConsentAlways {
 		return true
 	}
 	return s.Client.ConsentRequired &&
