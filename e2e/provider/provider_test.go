@@ -42,9 +42,15 @@ type world struct {
 // start starts a world, whose provider is an issuer at other hosts, too.
 func start(t *testing.T, hosts ...string) *world {
 	t.Helper()
+	return startAs(t, harness.ProviderOptions{Hosts: hosts})
+}
+
+// startAs starts a world whose provider has options.
+func startAs(t *testing.T, o harness.ProviderOptions) *world {
+	t.Helper()
 	w := &world{t: t, mail: harness.StartMailServer(t)}
 	d := harness.StartDeployment(t)
-	node := d.Provider(t, "node", w.mail, harness.ProviderOptions{Hosts: hosts})
+	node := d.Provider(t, "node", w.mail, o)
 	node.Start(t)
 	w.token = secret.NewString(d.Token)
 	w.database, w.nats, w.node = d.Database, d.NATS, node
