@@ -19,6 +19,7 @@ import (
 	gojose "github.com/go-jose/go-jose/v4"
 
 	"github.com/meridian-iam/meridian/e2e/harness"
+	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 )
 
@@ -104,6 +105,7 @@ func TestPublishedClients(t *testing.T) {
 		"a public one":   func(t *testing.T) { testPublishedPublic(t, w, p, user, host) },
 		"one that signs": func(t *testing.T) { testPublishedSigning(t, w, p, user, host) },
 		"on the web":     func(t *testing.T) { testPublishedWeb(t, w, p, host) },
+		"blocked":        func(t *testing.T) { testPublishedBlocked(t, w, p) },
 		"none":           func(t *testing.T) { testPublishedNone(t, w, p) },
 	} {
 		t.Run(name, test)
@@ -227,6 +229,92 @@ func testPublishedWeb(t *testing.T, w *world, p *publisher, host string) {
 	v.open(w.authorizeURL(w.request(a, "redirect_uri", callback, "scope", "openid meridian")))
 	if !strings.Contains(v.back, "error=invalid_scope") {
 		t.Errorf("the API is asked for: %q", v.back)
+	}
+}
+
+// testPublishedBlocked: administrators refuse such a client, of an organization for that
+// one, of the platform for everybody.
+func testPublishedBlocked(t *testing.T, w *world, p *publisher) {
+	const callback, email = "https://other.example/callback", "grace@example.com"
+	user := w.user(t, email)
+	made, err := w.Organizations.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{Slug: "acme", Name: "Acme", IdempotencyKey: rand.Text()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acme := made.GetOrganization().GetId()
+	if _, err := w.Memberships.AddMember(t.Context(), &identityv1.AddMemberRequest{Organization: acme, User: user, IdempotencyKey: rand.Text()}); err != nil {
+		t.Fatal(err)
+	}
+	a := application{id: p.client("/other.json", args{"redirect_uris": []string{callback}})}
+	v := w.visitor(t)
+	inAcme := w.authorizeURL(w.request(a, "redirect_uri", callback, "organization", "acme"))
+	alone := w.authorizeURL(w.request(a, "redirect_uri", callback))
+	given := func(back string) reply {
+		u, err := url.Parse(back)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := w.redeem(t, a, u.Query().Get("code"), "redirect_uri", callback)
+		if r.status != http.StatusOK {
+			t.Fatalf("%s: %d %s", back, r.status, r.text)
+		}
+		return r
+	}
+	forAcme := given(w.asked(t, v, inAcme, email, "Acme"))
+	v.open(alone)
+	forUser := given(v.back)
+
+	block := func(organization string) {
+		for range 2 {
+			if _, err := w.Clients.BlockClient(t.Context(), &sessionsv1.BlockClientRequest{Organization: organization, Client: a.id, IdempotencyKey: rand.Text()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		list, err := w.Clients.ListBlockedClients(t.Context(), &sessionsv1.ListBlockedClientsRequest{Organization: organization})
+		if err != nil || len(list.GetClients()) != 1 || list.GetClients()[0].GetClient() != a.id {
+			t.Errorf("blocked are %v, %v", list, err)
+		}
+	}
+	unblock := func(organization string) {
+		if _, err := w.Clients.UnblockClient(t.Context(), &sessionsv1.UnblockClientRequest{Organization: organization, Client: a.id, IdempotencyKey: rand.Text()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := func(r reply) bool {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.issuer+"/oauth2/userinfo", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+r.str("access_token"))
+		return send(t, req).status == http.StatusOK
+	}
+	block(acme)
+	eventually(t, "the access token for the organization is refused", func() bool { return !good(forAcme) })
+	w.refresh(t, a, forAcme.str("refresh_token")).refused(t, http.StatusBadRequest, "invalid_grant")
+	if v.open(inAcme); !strings.Contains(v.back, "error=access_denied") {
+		t.Errorf("an organization that blocks the client: %q", v.back)
+	}
+	if r := w.refresh(t, a, forUser.str("refresh_token")); r.status != http.StatusOK || !good(forUser) {
+		t.Errorf("what is for no organization: %d %s", r.status, r.text)
+	}
+	unblock(acme)
+	v.open(inAcme)
+	forAcme = given(v.back)
+
+	block("")
+	for _, r := range []reply{forAcme, forUser} {
+		eventually(t, "the access token is refused", func() bool { return !good(r) })
+		w.refresh(t, a, r.str("refresh_token")).refused(t, http.StatusUnauthorized, "invalid_client")
+	}
+	if v.open(alone); v.back != "" || v.status != http.StatusBadRequest {
+		t.Errorf("a client that everybody blocks: %d %q", v.status, v.back)
+	}
+	unblock("")
+	if v.open(alone); v.back == "" {
+		t.Errorf("it is still blocked: %d", v.status)
+	}
+	if r, err := w.Clients.BlockClient(t.Context(), &sessionsv1.BlockClientRequest{Client: "https://agent.example", IdempotencyKey: rand.Text()}); err == nil {
+		t.Errorf("what can be no client is blocked: %v", r)
 	}
 }
 

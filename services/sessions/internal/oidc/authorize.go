@@ -241,6 +241,11 @@ func (p *Provider) next(r *http.Request, v *visit) (interaction.Situation, inter
 	if err != nil {
 		return s, o, err
 	}
+	if blocked, err := p.blockedFor(r.Context(), v.client.ID, o.Organization); err != nil {
+		return s, o, err
+	} else if blocked {
+		return s, o, &authorize.Error{Code: interaction.AccessDenied, Description: "the organization does not take the client", Redirect: v.pending.Request.Redirect}
+	}
 	s.Demands = map[string]bool{organization.GetId(): organization.GetSettings().GetRequireSecondFactor()}
 	if o, refused = interaction.Next(s); refused != nil {
 		return s, o, refused

@@ -20,7 +20,7 @@ func (p *Provider) named(ctx context.Context, clientID string) (store.Client, er
 	if !client.IsDocument(clientID) {
 		return p.client(ctx, clientID)
 	}
-	c, err := p.Documents.Client(ctx, clientID)
+	c, err := p.unblocked(ctx, clientID)
 	var refused *clientdoc.Refused
 	if errors.As(err, &refused) {
 		return c, &authorize.Error{Code: authorize.InvalidRequest, Description: refused.Error()}
@@ -31,12 +31,35 @@ func (p *Provider) named(ctx context.Context, clientID string) (store.Client, er
 // documented is a client that describes itself at the URL that is its id; the zero one:
 // there is none.
 func (p *Provider) documented(ctx context.Context, url string) (store.Client, error) {
-	c, err := p.Documents.Client(ctx, url)
+	c, err := p.unblocked(ctx, url)
 	var refused *clientdoc.Refused
 	if errors.As(err, &refused) {
 		return store.Client{}, nil
 	}
 	return c, err
+}
+
+// unblocked is a client that describes itself at a URL, unless it is blocked for
+// everybody: then there is none.
+//
+// Errors: those of clientdoc, and of the database.
+func (p *Provider) unblocked(ctx context.Context, url string) (store.Client, error) {
+	if p.Documents == nil || !client.IsDocument(url) {
+		return store.Client{}, nil
+	}
+	if blocked, err := store.Blocked(ctx, p.DB.Pool(), url); err != nil || blocked {
+		return store.Client{}, err
+	}
+	return p.Documents.Client(ctx, url)
+}
+
+// blockedFor says whether a client that nobody registered is blocked for an organization
+// or everybody.
+func (p *Provider) blockedFor(ctx context.Context, clientID, organization string) (bool, error) {
+	if !client.IsDocument(clientID) {
+		return false, nil
+	}
+	return store.Blocked(ctx, p.DB.Pool(), clientID, organization)
 }
 
 // shown is what people read of a client: of one that nobody registered the host, which is
