@@ -38,6 +38,17 @@ type Config struct {
 	ClientDocumentAuthoritiesFile string `yaml:"client_document_authorities_file"`
 }
 
+// clients are whose certificates are taken, and those that nobody registered. asked says
+// whether clients are asked for certificates.
+func (c Config) clients(asked bool, clock func() time.Time) (*x509.CertPool, *clientdoc.Documents, error) {
+	authorities, err := c.authorities(asked)
+	if err != nil {
+		return nil, nil, fmt.Errorf("client_authorities_file: %w", err)
+	}
+	documents, err := c.documents(clock)
+	return authorities, documents, err
+}
+
 // authorities reads the file; nil when there is none. asked says whether clients are
 // asked for certificates.
 func (c Config) authorities(asked bool) (*x509.CertPool, error) {

@@ -104,11 +104,7 @@ func New(o Options) (*Service, error) {
 	if o.MAC == nil && len(issuers) > 0 {
 		return nil, fmt.Errorf("sessions.issuers: codes and tokens need the key of keys.blind_file, which is absent")
 	}
-	authorities, err := o.Config.authorities(o.Certificates)
-	if err != nil {
-		return nil, fmt.Errorf("sessions.client_authorities_file: %w", err)
-	}
-	documents, err := o.Config.documents(o.Clock)
+	authorities, documents, err := o.Config.clients(o.Certificates, o.Clock)
 	if err != nil {
 		return nil, fmt.Errorf("sessions.%w", err)
 	}

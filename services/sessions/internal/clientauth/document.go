@@ -19,8 +19,7 @@ func (a *Authenticator) documented(ctx context.Context, url string) (store.Clien
 		return store.Client{}, err
 	}
 	row, err := a.Documents.Client(ctx, url)
-	var refused *clientdoc.Refused
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*clientdoc.Error](err); refused {
 		return store.Client{}, nil
 	}
 	return row, err

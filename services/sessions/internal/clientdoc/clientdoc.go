@@ -33,12 +33,12 @@ const (
 	maxHeld = 1000
 )
 
-// Refused is why there is no client at a URL. Its text is for the client's developers,
+// Error is why there is no client at a URL. Its text is for the client's developers,
 // and quotes nothing.
-type Refused struct{ Why string }
+type Error struct{ Why string }
 
 // Error implements error.
-func (e *Refused) Error() string { return "the client's document is refused: " + e.Why }
+func (e *Error) Error() string { return "the client's document is refused: " + e.Why }
 
 // Options are what Documents need. The zero Options are good ones.
 type Options struct {
@@ -80,7 +80,7 @@ func New(o Options) *Documents {
 // Client is the client that describes itself at a URL, a client of the platform; the zero
 // one where the id is no such URL.
 //
-// Errors: *Refused where no client describes itself there; SERVICE_UNAVAILABLE where that
+// Errors: *Error where no client describes itself there; SERVICE_UNAVAILABLE where that
 // is not known now.
 func (d *Documents) Client(ctx context.Context, url string) (store.Client, error) {
 	if d == nil || !client.IsDocument(url) {

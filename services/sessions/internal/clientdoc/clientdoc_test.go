@@ -97,7 +97,7 @@ const here = "127.0.0.0/8"
 func name(t *testing.T, d *clientdoc.Documents, url string) string {
 	t.Helper()
 	c, err := d.Client(t.Context(), url)
-	var refused *clientdoc.Refused
+	var refused *clientdoc.Error
 	switch f, _ := fault.As(err); {
 	case errors.As(err, &refused):
 		return "refused: " + refused.Why
@@ -333,7 +333,7 @@ func TestFetchesAreFew(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 27, 9, 0, 0, 0, time.UTC)
 	var l clientdoc.Limits
-	enter := func(host string, at time.Time) (func(), bool) { return l.Enter(host, at) }
+	enter := l.Enter
 	var leave []func()
 	count := func(host func(int) string, tries int) (entered int) {
 		for i := range tries {

@@ -47,7 +47,7 @@ func judge(networks []netip.Prefix) func(netip.Addr) error {
 
 // fetch fetches a document, and says how long it is good.
 //
-// Errors: *Refused; SERVICE_UNAVAILABLE for what may pass by itself.
+// Errors: *Error; SERVICE_UNAVAILABLE for what may pass by itself.
 //
 // Source: draft-ietf-oauth-client-id-metadata-document, Client Information Discovery.
 func (d *Documents) fetch(ctx context.Context, url string) (*eventv1.ClientSettings, time.Duration, error) {
@@ -55,7 +55,7 @@ func (d *Documents) fetch(ctx context.Context, url string) (*eventv1.ClientSetti
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, 0, &Refused{"its URL cannot be called"}
+		return nil, 0, &Error{"its URL cannot be called"}
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "Meridian")
@@ -68,11 +68,11 @@ func (d *Documents) fetch(ctx context.Context, url string) (*eventv1.ClientSetti
 	case res.StatusCode >= http.StatusInternalServerError || res.StatusCode == http.StatusTooManyRequests:
 		return nil, 0, unavailable()
 	case res.StatusCode >= http.StatusMultipleChoices && res.StatusCode < http.StatusBadRequest:
-		return nil, 0, &Refused{"its server redirects, which is not followed"}
+		return nil, 0, &Error{"its server redirects, which is not followed"}
 	case res.StatusCode != http.StatusOK:
-		return nil, 0, &Refused{"its server does not answer with the status 200"}
+		return nil, 0, &Error{"its server does not answer with the status 200"}
 	case !isJSON(res.Header):
-		return nil, 0, &Refused{"its Content-Type must be application/json, without a Content-Encoding"}
+		return nil, 0, &Error{"its Content-Type must be application/json, without a Content-Encoding"}
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
 	if err != nil {
@@ -80,7 +80,7 @@ func (d *Documents) fetch(ctx context.Context, url string) (*eventv1.ClientSetti
 	}
 	settings, err := Parse(url, body)
 	if f, ok := fault.As(err); ok {
-		return nil, 0, &Refused{strings.TrimPrefix(f.Detail, "settings.")}
+		return nil, 0, &Error{strings.TrimPrefix(f.Detail, "settings.")}
 	}
 	if err != nil {
 		return nil, 0, err
@@ -104,11 +104,11 @@ func failed(err error) error {
 	var name *net.DNSError
 	switch {
 	case errors.Is(err, outbound.ErrAddress):
-		return &Refused{"its host is none of the public internet"}
+		return &Error{"its host is none of the public internet"}
 	case errors.As(err, &certificate):
-		return &Refused{"its server has no certificate that is trusted"}
+		return &Error{"its server has no certificate that is trusted"}
 	case errors.As(err, &name) && name.IsNotFound:
-		return &Refused{"its host is not known"}
+		return &Error{"its host is not known"}
 	default:
 		return unavailable().Because(err)
 	}

@@ -1,16 +1,15 @@
 package clientdoc_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"maps"
 	"strings"
 	"testing"
 
 	"github.com/go-jose/go-jose/v4"
-
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"

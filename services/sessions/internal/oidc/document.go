@@ -21,8 +21,7 @@ func (p *Provider) named(ctx context.Context, clientID string) (store.Client, er
 		return p.client(ctx, clientID)
 	}
 	c, err := p.unblocked(ctx, clientID)
-	var refused *clientdoc.Refused
-	if errors.As(err, &refused) {
+	if refused, is := errors.AsType[*clientdoc.Error](err); is {
 		return c, &authorize.Error{Code: authorize.InvalidRequest, Description: refused.Error()}
 	}
 	return c, err
@@ -32,8 +31,7 @@ func (p *Provider) named(ctx context.Context, clientID string) (store.Client, er
 // there is none.
 func (p *Provider) documented(ctx context.Context, url string) (store.Client, error) {
 	c, err := p.unblocked(ctx, url)
-	var refused *clientdoc.Refused
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*clientdoc.Error](err); refused {
 		return store.Client{}, nil
 	}
 	return c, err

@@ -45,7 +45,7 @@ func TestDocumentURLs(t *testing.T) {
 		"https://app.example/ä":                           "characters",
 		"https://app.example\\@bank.example/c":            "characters",
 		"https://app.example/c\n":                         "characters",
-		" https://app.example/c":                          "characters",
+		"\thttps://app.example/c":                         "characters",
 		"https://app.example/<script>":                    "characters",
 	} {
 		if got := uri.DocumentRule(given); got != want {

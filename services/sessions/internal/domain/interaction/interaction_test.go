@@ -64,12 +64,17 @@ func TestNext(t *testing.T) {
 		}, interaction.Organization, "", ""},
 		"a client of an organization":                {func(s *situation) { s.Client.Organization = "org_acme"; s.Request.Organization = "other" }, interaction.Done, "org_acme", ""},
 		"a client of an organization, and no member": {func(s *situation) { s.Client.Organization = "org_third"; s.Chosen = "org_acme" }, 0, "", "access_denied"},
-		"consent":                                     {func(s *situation) { s.Client.ConsentRequired = true }, interaction.Consent, "", ""},
-		"consent to some is none to all":              {func(s *situation) { s.Client.ConsentRequired = true; s.Agreed = []string{"openid"} }, interaction.Consent, "", ""},
-		"consent earlier":                             {func(s *situation) { s.Client.ConsentRequired = true; s.Agreed = []string{"email", "openid"} }, interaction.Done, "", ""},
-		"consent earlier, and asked for again":        {func(s *situation) { s.Request.Prompt.Consent = true; s.Agreed = []string{"email", "openid"} }, interaction.Consent, "", ""},
-		"consent now":                                 {func(s *situation) { s.Client.ConsentRequired = true; s.AgreedNow = true }, interaction.Done, "", ""},
-		"consent declined":                            {func(s *situation) { s.Client.ConsentRequired = true; s.Declined = true }, 0, "", "access_denied"},
+		"consent":                              {func(s *situation) { s.Client.ConsentRequired = true }, interaction.Consent, "", ""},
+		"consent to some is none to all":       {func(s *situation) { s.Client.ConsentRequired = true; s.Agreed = []string{"openid"} }, interaction.Consent, "", ""},
+		"consent earlier":                      {func(s *situation) { s.Client.ConsentRequired = true; s.Agreed = []string{"email", "openid"} }, interaction.Done, "", ""},
+		"consent earlier, and asked for again": {func(s *situation) { s.Request.Prompt.Consent = true; s.Agreed = []string{"email", "openid"} }, interaction.Consent, "", ""},
+		"consent earlier, of a client that may be another": {func(s *situation) {
+			s.Client.ConsentRequired, s.Client.ConsentAlways = true, true
+			s.Agreed = []string{"email", "openid"}
+		}, interaction.Consent, "", ""},
+		"consent to it now": {func(s *situation) { s.Client.ConsentAlways = true; s.AgreedNow = true }, interaction.Done, "", ""},
+		"consent now":       {func(s *situation) { s.Client.ConsentRequired = true; s.AgreedNow = true }, interaction.Done, "", ""},
+		"consent declined":  {func(s *situation) { s.Client.ConsentRequired = true; s.Declined = true }, 0, "", "access_denied"},
 		"consent is needed, and nothing may be shown": {func(s *situation) { s.Client.ConsentRequired = true; s.Request.Prompt.None = true }, 0, "", "consent_required"},
 	} {
 		t.Run(name, func(t *testing.T) {
