@@ -4,11 +4,14 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meridian-iam/meridian/pkg/commit"
+	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/home"
 	"github.com/meridian-iam/meridian/pkg/principal"
+	"github.com/meridian-iam/meridian/pkg/revision"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
@@ -72,7 +75,23 @@ func (s *Clients) block(ctx context.Context, tx pgx.Tx, caller principal.Princip
 	if err != nil {
 		return "", err
 	}
-	return commit.Append(ctx, tx, s.Log, head, caller, events)
+	return s.tell(ctx, tx, head, caller, events)
+}
+
+// tell appends events to a log that is locked, or begins the platform's, and returns the
+// revision token.
+func (s *Clients) tell(ctx context.Context, tx pgx.Tx, head eventlog.Head, caller principal.Principal, events []proto.Message) (string, error) {
+	rev := revision.Revision{Log: head.Log, Sequence: head.Sequence}
+	if len(events) > 0 {
+		var err error
+		rev, err = s.Log.Append(ctx, tx, eventlog.Append{
+			Log: head.Log, Expected: head.Sequence, HomeRegion: head.HomeRegion, Actor: caller.Actor(), Events: events,
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return revision.Token(rev)
 }
 
 // ListBlockedClients implements ClientService.

@@ -200,7 +200,7 @@ func (s *Sessions) RevokeTokens(ctx context.Context, req *sessionsv1.RevokeToken
 			if err := store.PutCutoff(ctx, tx, subject, head.HomeRegion, s.Clock().UTC().Truncate(time.Microsecond)); err != nil {
 				return err
 			}
-			out.Revision, err = commit.Append(ctx, tx, s.Log, head, caller, []proto.Message{event})
+			out.Revision, err = s.Clients.tell(ctx, tx, head, caller, []proto.Message{event})
 			return err
 		})
 	if err != nil {
