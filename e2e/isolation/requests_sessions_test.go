@@ -35,6 +35,15 @@ var sessionsRequests = map[string]func(p place) proto.Message{
 			Organization: p.organization, Client: made.GetId(), Secret: made.GetSecrets()[0].GetId(), IdempotencyKey: p.key(),
 		}
 	},
+	"ClientService.BlockClient": func(p place) proto.Message {
+		return &sessionsv1.BlockClientRequest{Organization: p.organization, Client: "https://agent.example/client.json", IdempotencyKey: p.key()}
+	},
+	"ClientService.UnblockClient": func(p place) proto.Message {
+		return &sessionsv1.UnblockClientRequest{Organization: p.organization, Client: "https://agent.example/client.json", IdempotencyKey: p.key()}
+	},
+	"ClientService.ListBlockedClients": func(p place) proto.Message {
+		return &sessionsv1.ListBlockedClientsRequest{Organization: p.organization}
+	},
 
 	"TrustService.CreateTrust": func(p place) proto.Message {
 		return &sessionsv1.CreateTrustRequest{Organization: p.organization, Settings: trusting(p.newAccount(p.organization)), IdempotencyKey: p.key()}

@@ -16,8 +16,8 @@ import (
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 )
 
-// publisher is an issuer that publishes keys over HTTPS, which it may exchange.
-type publisher struct {
+// keyServer is an issuer that publishes keys over HTTPS, which it may exchange.
+type keyServer struct {
 	*httptest.Server
 
 	mu    sync.Mutex
@@ -25,9 +25,9 @@ type publisher struct {
 	asked int
 }
 
-func publishes(t *testing.T, keys string) *publisher {
+func publishes(t *testing.T, keys string) *keyServer {
 	t.Helper()
-	p := &publisher{keys: keys}
+	p := &keyServer{keys: keys}
 	p.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -46,28 +46,28 @@ func publishes(t *testing.T, keys string) *publisher {
 	return p
 }
 
-func (p *publisher) put(keys string) {
+func (p *keyServer) put(keys string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.keys = keys
 }
 
-func (p *publisher) number() int {
+func (p *keyServer) number() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.asked
 }
 
-// trusted is the YAML of a provider that fetches from this machine, by the certificate of
-// a test's server.
-func trusted(t *testing.T, p *publisher) string {
+// near is the YAML of a provider that fetches from this machine, by the certificate of a
+// test's server.
+func near(t *testing.T, p *httptest.Server) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "authority.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.Certificate().Raw})
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return "  outbound:\n    loopback: true\n    authorities_file: " + path + "\n"
+	return "  outbound:\n    networks: [\"127.0.0.0/8\", \"::1/128\"]\n    authorities_file: " + path + "\n"
 }
 
 // TestFetchedKeys: keys are where the issuer says, or elsewhere; one that it takes instead
@@ -76,7 +76,7 @@ func trusted(t *testing.T, p *publisher) string {
 func TestFetchedKeys(t *testing.T) {
 	old, next := rivest(t, "2026-01"), elliptical384(t, "2026-02")
 	p := publishes(t, old.keys(t))
-	world := startWith(t, harness.ProviderOptions{Sessions: trusted(t, p)})
+	world := startWith(t, harness.ProviderOptions{Sessions: near(t, p.Server)})
 	w := world.workloads(t, "analytical")
 	build := func(by party) string {
 		return by.sign(t, map[string]any{
@@ -132,7 +132,7 @@ func TestFetchedKeys(t *testing.T) {
 }
 
 // testChangedTrust: a change counts for what is shown next, and ends no token.
-func testChangedTrust(t *testing.T, w *workloads, p *publisher, trust string, assertion func() string) {
+func testChangedTrust(t *testing.T, w *workloads, p *keyServer, trust string, assertion func() string) {
 	api := w.api(t)
 	token := w.show(t, trust, assertion()).str("access_token")
 	there, err := w.Trusts.GetTrust(t.Context(), &sessionsv1.GetTrustRequest{Organization: w.organization, Trust: trust})

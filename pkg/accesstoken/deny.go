@@ -28,6 +28,8 @@ const (
 	Member
 	// Key is a signing key: the header's kid.
 	Key
+	// ClientFor is a client in an organization: Client and org.
+	ClientFor
 )
 
 // once says whether ids of a kind are never used for something new: what was taken
@@ -40,7 +42,7 @@ func (k Kind) once() bool { return k == Token || k == Session || k == Grant || k
 type Entry struct {
 	Kind Kind
 	ID   string
-	// Organization is that of a Member.
+	// Organization is that of a Member or a ClientFor.
 	Organization string
 	// NotBefore is when it was taken back: tokens made in that second or before are
 	// refused.
@@ -198,7 +200,7 @@ func (d *Deny) check(c *Claims, kid string) bool {
 	}
 	return d.has(Token, c.ID, "", c.IssuedAt) || d.has(Session, c.Session, "", c.IssuedAt) ||
 		d.has(Grant, c.Grant, "", c.IssuedAt) || d.has(Key, kid, "", c.IssuedAt) ||
-		d.has(Client, c.Client, "", c.IssuedAt) || d.has(Client, c.Authorized, "", c.IssuedAt) ||
+		d.client(c.Client, c) || d.client(c.Authorized, c) ||
 		d.has(Organization, c.Organization, "", c.IssuedAt) ||
 		d.subject(c.Subject, c) || d.actors(c)
 }
@@ -208,9 +210,14 @@ func (d *Deny) subject(id string, c *Claims) bool {
 	return d.has(Subject, id, "", c.IssuedAt) || c.Organization != "" && d.has(Member, id, c.Organization, c.IssuedAt)
 }
 
+// client says whether a client was taken back, everywhere or in the organization.
+func (d *Deny) client(id string, c *Claims) bool {
+	return d.has(Client, id, "", c.IssuedAt) || c.Organization != "" && d.has(ClientFor, id, c.Organization, c.IssuedAt)
+}
+
 func (d *Deny) actors(c *Claims) bool {
 	for a := c.Actor; a != nil; a = a.Actor {
-		if d.subject(a.Subject, c) || d.has(Client, a.Client, "", c.IssuedAt) {
+		if d.subject(a.Subject, c) || d.client(a.Client, c) {
 			return true
 		}
 	}

@@ -33,6 +33,11 @@ func Ended(e *logv1.Envelope, event proto.Message) (entries []Entry, known bool)
 		return one(Client, event.GetClient()), true
 	case *sessionsv1.ClientDeleted:
 		return one(Client, event.GetClient()), true
+	case *sessionsv1.ClientBlocked:
+		if event.GetOrganization() != "" {
+			return []Entry{{Kind: ClientFor, ID: event.GetClient(), Organization: event.GetOrganization(), NotBefore: at}}, true
+		}
+		return one(Client, event.GetClient()), true
 	case *sessionsv1.TokensRevoked:
 		if event.GetClient() != "" {
 			return one(Client, event.GetClient()), true
@@ -131,7 +136,7 @@ func silentSessions(event proto.Message) bool {
 	switch event.(type) {
 	case *sessionsv1.SessionStarted, *sessionsv1.SessionStrengthened, *sessionsv1.GrantGiven,
 		*sessionsv1.ConsentGiven, *sessionsv1.ConsentWithdrawn,
-		*sessionsv1.ClientCreated, *sessionsv1.ClientSettingsChanged, *sessionsv1.ClientEnabled,
+		*sessionsv1.ClientCreated, *sessionsv1.ClientSettingsChanged, *sessionsv1.ClientEnabled, *sessionsv1.ClientUnblocked,
 		*sessionsv1.ClientSecretAdded, *sessionsv1.ClientSecretExpiryChanged, *sessionsv1.ClientSecretRevoked,
 		*sessionsv1.ThemeChanged, *sessionsv1.TrustCreated, *sessionsv1.TrustSettingsChanged,
 		*sessionsv1.SigningKeyCreated, *sessionsv1.SigningKeyActivated, *sessionsv1.SigningKeyDeactivated:

@@ -21,7 +21,7 @@ var ErrAddress = errors.New("nothing is sent to the address")
 
 // Options are what a transport needs.
 type Options struct {
-	// Judge refuses addresses, by an error that wraps ErrAddress.
+	// Judge refuses addresses, by an error that wraps ErrAddress; nil means Public.
 	Judge func(netip.Addr) error
 	// Roots are whom certificates must come from; nil means those that the system trusts.
 	Roots *x509.CertPool
@@ -34,6 +34,9 @@ type Options struct {
 
 // Transport keeps to itself: no proxy of the environment sees what is sent.
 func Transport(o Options) *http.Transport {
+	if o.Judge == nil {
+		o.Judge = Public
+	}
 	dialer := &net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil {
@@ -96,4 +99,18 @@ func Public(a netip.Addr) error {
 		return fmt.Errorf("%w: it is not one of the public internet", ErrAddress)
 	}
 	return nil
+}
+
+// PublicAnd refuses all addresses but those of the public internet and of some networks,
+// and link-local ones in any case.
+func PublicAnd(networks []netip.Prefix) func(netip.Addr) error {
+	return func(a netip.Addr) error {
+		a = a.Unmap().WithZone("")
+		for _, network := range networks {
+			if network.Contains(a) {
+				return NotLinkLocal(a)
+			}
+		}
+		return Public(a)
+	}
 }

@@ -30,7 +30,7 @@ func rowTables() []string {
 		"authz.assignments", "authz.relationships", "authz.roles",
 		"sessions.clients", "sessions.client_secrets", "sessions.sessions", "sessions.grants", "sessions.consents", "sessions.requests",
 		"sessions.used", "sessions.devices", "sessions.cutoffs", "sessions.themes", "sessions.parties", "sessions.logouts",
-		"sessions.trusts",
+		"sessions.trusts", "sessions.client_blocks",
 	}
 }
 

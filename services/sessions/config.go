@@ -3,8 +3,6 @@ package sessions
 import (
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"os"
 	"time"
 )
 
@@ -24,6 +22,11 @@ type Config struct {
 	ClientAuthoritiesFile string `yaml:"client_authorities_file"`
 	// Outbound is about what is fetched from addresses that customers choose.
 	Outbound OutboundConfig `yaml:"outbound"`
+	// ClientIDMetadataDocuments takes clients that nobody registered, whose client_id is
+	// the https URL of a document in which they describe themselves; absent: it does not.
+	// With it anybody may have people asked for access in the name of a host of their own,
+	// and this node calls hosts that others choose.
+	ClientIDMetadataDocuments bool `yaml:"client_id_metadata_documents"`
 }
 
 // authorities reads the file; nil when there is none. asked says whether clients are
@@ -35,15 +38,8 @@ func (c Config) authorities(asked bool) (*x509.CertPool, error) {
 	case !asked:
 		return nil, errors.New("needs server.tls.client_certificates, which asks for certificates")
 	}
-	text, err := os.ReadFile(c.ClientAuthoritiesFile)
-	if err != nil {
-		return nil, err
-	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s has no certificate in PEM", c.ClientAuthoritiesFile)
-	}
-	return pool, nil
+	return pool, addCertificates(pool, c.ClientAuthoritiesFile)
 }
 
 func (c Config) withDefaults() Config {

@@ -24,6 +24,7 @@ import (
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
 	"github.com/meridian-iam/meridian/services/sessions/internal/clientauth"
+	"github.com/meridian-iam/meridian/services/sessions/internal/clientdoc"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/grant"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
 	"github.com/meridian-iam/meridian/services/sessions/internal/door"
@@ -113,6 +114,10 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessions.outbound.%w", err)
 	}
+	var documents *clientdoc.Documents // of nobody
+	if o.Config.ClientIDMetadataDocuments {
+		documents = clientdoc.New(clientdoc.Options{Transport: abroad, Clock: o.Clock})
+	}
 	shown, err := pages.New(pages.Config{})
 	if err != nil {
 		return nil, err
@@ -135,12 +140,12 @@ func New(o Options) (*Service, error) {
 	s.trusts = rpc.TrustsAtHome(&rpc.Trusts{Clients: here}, o.Home)
 	s.sessions.Clients, s.themes = here, &rpc.Themes{Clients: here}
 	s.signing = &rpc.Keys{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Ring: s.ring, Clock: o.Clock}
-	s.teller = logout.New(logout.Options{DB: o.DB, Keys: s.ring, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics})
+	s.teller = logout.New(logout.Options{DB: o.DB, Transport: abroad, Keys: s.ring, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics})
 	s.provider = &oidc.Provider{
 		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: issuers, Certificates: o.Certificates, Keys: s.ring, Tokens: o.Tokens,
-		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities},
+		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities, Documents: documents},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
-		Registry: s.clients, Refusals: oidc.NewRefusals(o.Logger, o.Metrics), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
+		Registry: s.clients, Documents: documents, Refusals: oidc.NewRefusals(o.Logger, o.Metrics), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
 		IssuerKeys: issuerkeys.New(issuerkeys.Options{Transport: abroad, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics}),
 	}
 	s.door = &door.Door{

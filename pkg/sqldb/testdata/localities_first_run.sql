@@ -88,6 +88,8 @@ ALTER TABLE sessions.logouts ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_
 ALTER TABLE sessions.logouts SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE sessions.trusts ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
 ALTER TABLE sessions.trusts SET LOCALITY REGIONAL BY ROW AS crdb_region;
+ALTER TABLE sessions.client_blocks ADD COLUMN IF NOT EXISTS crdb_region crdb_internal_region NOT NULL AS (CASE home_region WHEN 'europe-west1' THEN 'europe-west1' WHEN 'us-east1' THEN 'us-east1' ELSE 'asia-south1' END) STORED;
+ALTER TABLE sessions.client_blocks SET LOCALITY REGIONAL BY ROW AS crdb_region;
 ALTER TABLE authz.models SET LOCALITY GLOBAL;
 ALTER TABLE authz.rollouts SET LOCALITY GLOBAL;
 ALTER TABLE authz.rollouts_left SET LOCALITY GLOBAL;

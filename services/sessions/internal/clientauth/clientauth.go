@@ -16,6 +16,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
+	"github.com/meridian-iam/meridian/services/sessions/internal/clientdoc"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
@@ -45,6 +46,8 @@ type Authenticator struct {
 	Clock  func() time.Time
 	// Authorities are those whose certificates of clients are taken; nil: none.
 	Authorities *x509.CertPool
+	// Documents are the clients that nobody registered; nil: none.
+	Documents *clientdoc.Documents
 }
 
 // Authenticate returns the client that makes a request; client.Method() says how it
@@ -88,7 +91,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 // find reads a client; the zero Client when there is none.
 func (a *Authenticator) find(ctx context.Context, name string) (store.Client, error) {
 	if !id.Valid(id.Client, name) {
-		return store.Client{}, nil
+		return a.documented(ctx, name)
 	}
 	row, err := store.FindClient(ctx, a.DB.Pool(), name)
 	if fault.Is(err, commonv1.Reason_NOT_FOUND) {

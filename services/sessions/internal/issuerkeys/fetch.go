@@ -117,6 +117,8 @@ func (k *Keys) get(ctx context.Context, at string) ([]byte, http.Header, outcome
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, jose.MaxFetched+1))
 	switch {
+	case ctx.Err() != nil: // what ends then may be cut off where it looks whole
+		return nil, nil, missing(ctx.Err())
 	case err != nil:
 		return nil, nil, missing(err)
 	case len(body) > jose.MaxFetched:

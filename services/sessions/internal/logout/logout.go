@@ -14,6 +14,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/jose"
+	"github.com/meridian-iam/meridian/pkg/outbound"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/logout"
@@ -46,6 +47,8 @@ type Signer interface {
 type Options struct {
 	DB   *sqldb.DB
 	Keys Signer
+	// Transport says whom clients may be, but for those on this machine.
+	Transport outbound.Options
 	// Region is where this process runs: the home region of the users of whose sessions it
 	// tells.
 	Region  string
@@ -69,7 +72,7 @@ type Teller struct {
 
 // New returns a teller.
 func New(o Options) *Teller {
-	return &Teller{Options: o, client: newClient(), metrics: newMetrics(o.Metrics), timeout: timeout, slow: map[string]time.Time{}}
+	return &Teller{Options: o, client: newClient(o.Transport), metrics: newMetrics(o.Metrics), timeout: timeout, slow: map[string]time.Time{}}
 }
 
 // Run tells until ctx ends. A database that is away is no error: what is due is told

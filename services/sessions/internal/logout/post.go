@@ -22,33 +22,34 @@ const (
 	idle = 4
 )
 
-// newClient sends to the public internet, or to this machine where that is what is
-// registered. A redirect would carry the token elsewhere.
-func newClient() *http.Client {
+// newClient sends to whom it may, or to this machine where that is what is registered. A
+// redirect would carry the token elsewhere.
+func newClient(o outbound.Options) *http.Client {
+	o.MaxIdle = idle
 	return &http.Client{
 		Transport: byPlace{
 			machine: outbound.Transport(outbound.Options{Judge: outbound.Loopback, MaxIdle: idle}),
-			public:  outbound.Transport(outbound.Options{Judge: outbound.Public, MaxIdle: idle}),
+			others:  outbound.Transport(o),
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
 // byPlace sends to this machine and to others on ways with rules of their own.
-type byPlace struct{ machine, public *http.Transport }
+type byPlace struct{ machine, others *http.Transport }
 
 // RoundTrip implements http.RoundTripper.
 func (t byPlace) RoundTrip(r *http.Request) (*http.Response, error) {
 	if uri.Loopback(r.URL.String()) {
 		return t.machine.RoundTrip(r)
 	}
-	return t.public.RoundTrip(r)
+	return t.others.RoundTrip(r)
 }
 
 // CloseIdleConnections is what http.Client looks for.
 func (t byPlace) CloseIdleConnections() {
 	t.machine.CloseIdleConnections()
-	t.public.CloseIdleConnections()
+	t.others.CloseIdleConnections()
 }
 
 // post sends a logout token.
@@ -69,7 +70,8 @@ func (t *Teller) post(ctx context.Context, to, token string) logout.Answer {
 		return logout.Answer{Missing: missing(err)}
 	}
 	defer func() { _ = res.Body.Close() }() // nothing of it is looked at, and what is not read ends the connection
-	if _, err := io.CopyN(io.Discard, res.Body, maxBody); errors.Is(err, context.DeadlineExceeded) {
+	_, _ = io.CopyN(io.Discard, res.Body, maxBody)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return logout.Answer{Status: res.StatusCode, Slow: true}
 	}
 	return logout.Answer{Status: res.StatusCode}

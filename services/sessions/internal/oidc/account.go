@@ -91,11 +91,9 @@ func (p *Provider) grantItems(ctx context.Context, user string) ([]pages.Item, e
 	names := map[string]string{}
 	for _, row := range rows {
 		if _, known := names[row.Client]; !known {
-			c, err := p.client(ctx, row.Client)
-			if err != nil {
+			if names[row.Client], err = p.nameOf(ctx, row.Client); err != nil {
 				return nil, err
 			}
-			names[row.Client] = orDash(c.Settings.GetName())
 		}
 		out = append(out, pages.Item{ID: row.ID, Name: names[row.Client], Detail: strings.Join(row.Scopes, " "), At: row.IssuedAt})
 	}

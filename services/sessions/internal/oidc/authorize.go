@@ -38,9 +38,9 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, issuer stri
 	if err != nil {
 		return p.helpful(w, r, err)
 	}
-	c, err := p.client(r.Context(), parameters.ClientID())
+	c, err := p.named(r.Context(), parameters.ClientID())
 	if err != nil {
-		return err
+		return p.helpful(w, r, err)
 	}
 	if c.ID == "" || c.Disabled {
 		return p.helpful(w, r, &authorize.Error{Code: authorize.InvalidRequest, Description: "client_id is not known"})
@@ -95,7 +95,7 @@ func first(values []string) string {
 // client is a client by its id; the zero one: there is none.
 func (p *Provider) client(ctx context.Context, clientID string) (store.Client, error) {
 	if !id.Valid(id.Client, clientID) {
-		return store.Client{}, nil
+		return p.documented(ctx, clientID)
 	}
 	c, err := store.FindClient(ctx, p.DB.Pool(), clientID)
 	if fault.Is(err, commonv1.Reason_NOT_FOUND) {
@@ -202,7 +202,7 @@ func (p *Provider) situation(r *http.Request, v *visit) (interaction.Situation, 
 		Declined: v.pending.Declined, NoStepUp: v.pending.NoStepUp,
 		Client: interaction.Client{
 			Organization: v.client.Organization, OrganizationRequired: v.client.Settings.GetOrganizationRequired(),
-			ConsentRequired: v.client.Settings.GetConsentRequired(),
+			ConsentRequired: v.client.Settings.GetConsentRequired(), ConsentAlways: impersonable(v),
 		},
 	}
 	signedIn, err := p.session(ctx, r)
@@ -246,6 +246,11 @@ func (p *Provider) next(r *http.Request, v *visit) (interaction.Situation, inter
 	}
 	if err != nil {
 		return s, o, err
+	}
+	if blocked, err := p.blockedFor(r.Context(), v.client.ID, o.Organization); err != nil {
+		return s, o, err
+	} else if blocked {
+		return s, o, &authorize.Error{Code: interaction.AccessDenied, Description: "the organization does not take the client", Redirect: v.pending.Request.Redirect}
 	}
 	s.Demands = map[string]bool{organization.GetId(): organization.GetSettings().GetRequireSecondFactor()}
 	if o, refused = interaction.Next(s); refused != nil {

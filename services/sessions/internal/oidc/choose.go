@@ -83,7 +83,7 @@ func (p *Provider) posted(r *http.Request, issuer string) (*visit, error) {
 
 // frame is what the pages of a request have.
 func (v *visit) frame() pages.Frame {
-	out := pages.Frame{Request: v.name, Client: v.client.Settings.GetName(), Locales: v.pending.Request.Locales, Theme: v.theme}
+	out := pages.Frame{Request: v.name, Client: shown(v.client), Locales: v.pending.Request.Locales, Theme: v.theme}
 	if to := v.pending.Request.Redirect.URI; to != "" {
 		out.FormTargets = []string{target(to)}
 	}
@@ -140,7 +140,9 @@ func (p *Provider) consentPage(w http.ResponseWriter, r *http.Request, issuer st
 	if len(v.pending.Device) > 0 {
 		return p.deviceConfirmation(w, r, v, access)
 	}
-	return p.Pages.Write(w, r, http.StatusOK, pages.Consent{Frame: v.frame(), RedirectURI: v.pending.Request.Redirect.URI, Access: access})
+	view := pages.Consent{Frame: v.frame(), RedirectURI: v.pending.Request.Redirect.URI, Access: access}
+	describe(&view, v.client)
+	return p.Pages.Write(w, r, http.StatusOK, view)
 }
 
 // consent takes what the person said. Anything but yes is no.

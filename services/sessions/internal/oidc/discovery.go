@@ -10,7 +10,7 @@ import (
 //
 // Source: RFC 8414 section 2; OpenID Connect Discovery 1.0 section 3; RFC 9126 section
 // 5; RFC 9207 section 3; RFC 9449 section 5.1; OpenID Connect Back-Channel Logout 1.0
-// section 2.1.
+// section 2.1; draft-ietf-oauth-client-id-metadata-document, Authorization Server Metadata.
 type metadata struct {
 	Issuer                    string   `json:"issuer"`
 	Authorization             string   `json:"authorization_endpoint"`
@@ -47,6 +47,7 @@ type metadata struct {
 	ClaimsParameter           bool     `json:"claims_parameter_supported"`
 	BackChannelLogout         bool     `json:"backchannel_logout_supported"`
 	BackChannelLogoutSessions bool     `json:"backchannel_logout_session_supported"`
+	ClientDocuments           bool     `json:"client_id_metadata_document_supported"`
 }
 
 // signing are the algorithms that tokens are signed with.
@@ -69,6 +70,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request, issuer stri
 		},
 		Locales: []string{"en", "de"}, ProofAlgorithms: []string{"ES256", "ES384", "EdDSA", "RS256", "PS256"}, IssuerInResponses: true,
 		BackChannelLogout: true, BackChannelLogoutSessions: true,
+		ClientDocuments: p.Documents != nil,
 	}
 	if p.Certificates {
 		body.CertificateBound = true

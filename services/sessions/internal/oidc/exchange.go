@@ -12,6 +12,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/secret"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/tokenexchange"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
@@ -148,6 +149,14 @@ func over() error {
 	return fault.New(fault.Unauthenticated, commonv1.Reason_GRANT_REJECTED, "one of those who act may not act any more")
 }
 
+// orOver is an error, or else that it is over.
+func orOver(err error) error {
+	if err != nil {
+		return err
+	}
+	return over()
+}
+
 // stands says whether a user, a service account or a client may act, in an organization
 // if one is named.
 func (p *Provider) stands(ctx context.Context, name, organization string) error {
@@ -156,7 +165,10 @@ func (p *Provider) stands(ctx context.Context, name, organization string) error 
 		return p.People.Standing(ctx, name, organization)
 	case id.Valid(id.ServiceAccount, name) && organization != "":
 		return p.People.Account(ctx, organization, name)
-	case id.Valid(id.Client, name):
+	case id.Valid(id.Client, name), client.IsDocument(name):
+		if blocked, err := p.blockedFor(ctx, name, organization); err != nil || blocked {
+			return orOver(err)
+		}
 		c, err := p.client(ctx, name)
 		if err == nil && (c.ID == "" || c.Disabled) {
 			return over()

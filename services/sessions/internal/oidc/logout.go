@@ -59,7 +59,7 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request, issuer string)
 	}
 	asked := known && (hinted.Session == s.ID || s.ID == "")
 	if s.ID != "" && !asked && !req.confirmed {
-		view := pages.SignOut{Frame: pages.Frame{Client: c.Settings.GetName()}, Fields: req.fields()}
+		view := pages.SignOut{Frame: pages.Frame{Client: shown(c)}, Fields: req.fields()}
 		if req.redirectURI != "" {
 			view.FormTargets = []string{target(req.redirectURI)}
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/clientauth"
+	"github.com/meridian-iam/meridian/services/sessions/internal/clientdoc"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/grant"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
@@ -79,6 +80,8 @@ type Provider struct {
 	Refusals *Refusals
 	// Certificates: clients are asked for certificates of TLS.
 	Certificates bool
+	// Documents are the clients that nobody registered; nil: none.
+	Documents *clientdoc.Documents
 	// Registry makes clients; nil: programs register none.
 	Registry sessionsv1connect.ClientServiceHandler
 	// IssuerKeys are the keys of those whom trusts are about, where they are fetched.

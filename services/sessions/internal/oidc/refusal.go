@@ -8,6 +8,7 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/device"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/interaction"
 )
@@ -56,7 +57,7 @@ func named(req *http.Request) string {
 	if user, _, ok := req.BasicAuth(); ok && name == "" {
 		name = user
 	}
-	if !id.Valid(id.Client, name) && !id.Valid(id.Trust, name) {
+	if !id.Valid(id.Client, name) && !id.Valid(id.Trust, name) && !client.IsDocument(name) {
 		return ""
 	}
 	return name

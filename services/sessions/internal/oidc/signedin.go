@@ -32,7 +32,7 @@ func (p *Provider) Pending(r *http.Request) (door.Pending, error) {
 	}
 	request := v.pending.Request
 	out := door.Pending{
-		ID: v.name, Client: v.client.Settings.GetName(), Organization: v.client.Organization, Email: request.LoginHint, Locales: request.Locales,
+		ID: v.name, Client: shown(v.client), Organization: v.client.Organization, Email: request.LoginHint, Locales: request.Locales,
 		Create: request.Prompt.Create, FormTargets: v.frame().FormTargets, Theme: v.theme,
 	}
 	_, o, err := p.next(r, v)

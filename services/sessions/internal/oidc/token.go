@@ -234,6 +234,9 @@ func (p *Provider) held(ctx context.Context, x *exchange, name string, good func
 	if err != nil || !g.IssuedAt.After(cut) {
 		return g, true, err
 	}
+	if blocked, err := p.blockedFor(ctx, g.Client, g.Organization); err != nil || blocked {
+		return g, true, err
+	}
 	if g.Standalone {
 		return g, false, nil
 	}

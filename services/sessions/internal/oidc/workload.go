@@ -126,8 +126,8 @@ func (p *Provider) vouched(ctx context.Context, t store.Trust, assertion string)
 	return s.claims, nil
 }
 
-// shown is what a workload shows, which nobody has verified.
-type shown struct {
+// presented is what a workload shows, which nobody has verified.
+type presented struct {
 	kid    string
 	claims trust.Claims
 	// want is what it is to be verified as.
@@ -137,8 +137,8 @@ type shown struct {
 // read reads what a workload shows.
 //
 // Source: JWT-SVID section 2 (typ is JWT or JOSE, or absent).
-func read(s *eventv1.TrustSettings, assertion string) (shown, error) {
-	out := shown{want: jose.Expect{Algorithms: workloadAlgorithms}}
+func read(s *eventv1.TrustSettings, assertion string) (presented, error) {
+	out := presented{want: jose.Expect{Algorithms: workloadAlgorithms}}
 	kid, payload, err := jose.Unverified(assertion, out.want)
 	if errors.Is(err, jose.ErrType) && trust.IsSPIFFE(s.GetIssuer()) {
 		out.want.Type = "JOSE"

@@ -125,6 +125,10 @@ type Consent struct {
 	// RedirectURI is where the answer goes: its host is shown.
 	RedirectURI string
 	Access      Access
+	// Host is all that is known of a client that nobody registered: Client is what it calls
+	// itself. "": somebody registered it. OnDevices: it is reached on devices only.
+	Host      string
+	OnDevices bool
 }
 
 // Access is what a client asks for.

@@ -57,6 +57,8 @@ func shown() map[string]pages.View {
 		}},
 		"consent_loopback":      pages.Consent{Frame: frame, RedirectURI: "http://127.0.0.1:4711/callback", Access: pages.Access{Scopes: []string{"openid"}}},
 		"consent_private":       pages.Consent{Frame: pages.Frame{Request: "req_1", FormTargets: []string{"com.example.app:"}}, RedirectURI: "com.example.app:/callback", Access: pages.Access{Scopes: []string{hostile}, Resources: []string{hostile}}},
+		"consent_document":      pages.Consent{Frame: frame, RedirectURI: "https://shop.example/callback", Access: pages.Access{Scopes: []string{"openid"}}, Host: "apps.shop.example:8443"},
+		"consent_devices":       pages.Consent{Frame: frame, RedirectURI: "http://localhost:4711/callback", Access: pages.Access{Scopes: []string{"openid"}}, Host: "shop.example", OnDevices: true},
 		"sign_out":              pages.SignOut{Frame: frame, Fields: url.Values{"state": {"1"}, "post_logout_redirect_uri": {"https://shop.example/"}}},
 		"sign_out_nobody":       pages.SignOut{},
 		"signed_out":            pages.SignedOut{},

@@ -11,7 +11,6 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/principal"
-	"github.com/meridian-iam/meridian/pkg/revision"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
@@ -120,16 +119,9 @@ func (s *Clients) record(
 	if err := store.ChangeClient(ctx, tx, &row, change); err != nil {
 		return nil, "", err
 	}
-	rev := revision.Revision{Log: head.Log, Sequence: head.Sequence}
-	if len(change.Events) > 0 {
-		var err error
-		rev, err = s.Log.Append(ctx, tx, eventlog.Append{
-			Log: head.Log, Expected: head.Sequence, HomeRegion: head.HomeRegion, Actor: caller.Actor(), Events: change.Events,
-		})
-		if err != nil {
-			return nil, "", err
-		}
+	token, err := s.tell(ctx, tx, head, caller, change.Events)
+	if err != nil {
+		return nil, "", err
 	}
-	token, err := revision.Token(rev)
 	return clientMessage(row, change.At), token, err
 }

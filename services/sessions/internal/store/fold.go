@@ -22,9 +22,9 @@ func (Fold) Name() string { return "sessions" }
 func (Fold) Start(log string) eventlog.Folding {
 	switch {
 	case log == id.Platform:
-		return &folding{parts: []aggregate{newClientFold(""), newSigningKeyFold(), newCutoffFold()}}
+		return &folding{parts: []aggregate{newClientFold(""), newSigningKeyFold(), newCutoffFold(), newBlockFold("")}}
 	case strings.HasPrefix(log, string(id.Organization)):
-		return &folding{parts: []aggregate{newClientFold(log), newTrustFold(log), newCutoffFold(), &themeFold{organization: log}}}
+		return &folding{parts: []aggregate{newClientFold(log), newTrustFold(log), newCutoffFold(), &themeFold{organization: log}, newBlockFold(log)}}
 	case strings.HasPrefix(log, string(id.User)):
 		return &folding{parts: []aggregate{newSessionFold(log), newGrantFold(log), newConsentFold(log)}}
 	default:

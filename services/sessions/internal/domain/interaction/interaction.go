@@ -48,8 +48,9 @@ type Client struct {
 	// Organization owns the client: its tokens are for that one; "": the platform's.
 	Organization string
 	// OrganizationRequired: its tokens are for one organization. ConsentRequired: users
-	// are asked whether they agree.
-	OrganizationRequired, ConsentRequired bool
+	// are asked whether they agree. ConsentAlways: each time, because nobody knows that it
+	// is the same client as the last time.
+	OrganizationRequired, ConsentRequired, ConsentAlways bool
 }
 
 // Agreement is what a user agreed that a client may have.
@@ -202,7 +203,7 @@ func (s Situation) consent(organization string) bool {
 	if s.AgreedNow {
 		return false
 	}
-	if s.Request.Prompt.Consent {
+	if s.Request.Prompt.Consent || s.Client.ConsentAlways {
 		return true
 	}
 	return s.Client.ConsentRequired && !s.Agreed[organization].covers(s.Request.Scopes, s.Request.Resources)

@@ -97,6 +97,11 @@ func TestNext(t *testing.T) {
 			s.Client.ConsentRequired, s.Request.Resources = true, []string{"https://orders.example"}
 			s.Agreed = map[string]interaction.Agreement{"": {Scopes: []string{"email", "openid"}, Resources: []string{"https://orders.example"}}}
 		}, interaction.Done, "", ""},
+		"consent earlier, of a client that may be another": {func(s *situation) {
+			s.Client.ConsentRequired, s.Client.ConsentAlways = true, true
+			s.Agreed = agreed("", "email", "openid")
+		}, interaction.Consent, "", ""},
+		"consent to it now": {func(s *situation) { s.Client.ConsentAlways = true; s.AgreedNow = true }, interaction.Done, "", ""},
 		"consent now":      {func(s *situation) { s.Client.ConsentRequired = true; s.AgreedNow = true }, interaction.Done, "", ""},
 		"consent declined": {func(s *situation) { s.Client.ConsentRequired = true; s.Declined = true }, 0, "", "access_denied"},
 		"consent is needed, and nothing may be shown": {func(s *situation) { s.Client.ConsentRequired = true; s.Request.Prompt.None = true }, 0, "", "consent_required"},

@@ -1447,6 +1447,368 @@ func (x *RevokeClientSecretResponse) GetRevision() string {
 	return ""
 }
 
+type BlockClientRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the platform, for everybody.
+	Organization   string `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Client         string `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *BlockClientRequest) Reset() {
+	*x = BlockClientRequest{}
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockClientRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockClientRequest) ProtoMessage() {}
+
+func (x *BlockClientRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockClientRequest.ProtoReflect.Descriptor instead.
+func (*BlockClientRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_client_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *BlockClientRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *BlockClientRequest) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *BlockClientRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type BlockClientResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockClientResponse) Reset() {
+	*x = BlockClientResponse{}
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockClientResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockClientResponse) ProtoMessage() {}
+
+func (x *BlockClientResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockClientResponse.ProtoReflect.Descriptor instead.
+func (*BlockClientResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_client_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *BlockClientResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+type UnblockClientRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the platform, for everybody.
+	Organization   string `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	Client         string `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *UnblockClientRequest) Reset() {
+	*x = UnblockClientRequest{}
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockClientRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockClientRequest) ProtoMessage() {}
+
+func (x *UnblockClientRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockClientRequest.ProtoReflect.Descriptor instead.
+func (*UnblockClientRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_client_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *UnblockClientRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *UnblockClientRequest) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *UnblockClientRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type UnblockClientResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnblockClientResponse) Reset() {
+	*x = UnblockClientResponse{}
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnblockClientResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnblockClientResponse) ProtoMessage() {}
+
+func (x *UnblockClientResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnblockClientResponse.ProtoReflect.Descriptor instead.
+func (*UnblockClientResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_client_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *UnblockClientResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// BlockedClient is a client that nobody registered, and that is refused.
+type BlockedClient struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The URL of its document: the client_id.
+	Client        string                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	BlockedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=blocked_at,json=blockedAt,proto3" json:"blocked_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BlockedClient) Reset() {
+	*x = BlockedClient{}
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BlockedClient) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BlockedClient) ProtoMessage() {}
+
+func (x *BlockedClient) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BlockedClient.ProtoReflect.Descriptor instead.
+func (*BlockedClient) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_client_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BlockedClient) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *BlockedClient) GetBlockedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BlockedAt
+	}
+	return nil
+}
+
+type ListBlockedClientsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: the platform, for everybody.
+	Organization string `protobuf:"bytes,1,opt,name=organization,proto3" json:"organization,omitempty"`
+	// How fresh the answer must be at least: a revision token of an earlier write.
+	AtLeast       string `protobuf:"bytes,2,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlockedClientsRequest) Reset() {
+	*x = ListBlockedClientsRequest{}
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlockedClientsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlockedClientsRequest) ProtoMessage() {}
+
+func (x *ListBlockedClientsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlockedClientsRequest.ProtoReflect.Descriptor instead.
+func (*ListBlockedClientsRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_client_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListBlockedClientsRequest) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+func (x *ListBlockedClientsRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
+type ListBlockedClientsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Clients       []*BlockedClient       `protobuf:"bytes,1,rep,name=clients,proto3" json:"clients,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlockedClientsResponse) Reset() {
+	*x = ListBlockedClientsResponse{}
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlockedClientsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlockedClientsResponse) ProtoMessage() {}
+
+func (x *ListBlockedClientsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_v1_client_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlockedClientsResponse.ProtoReflect.Descriptor instead.
+func (*ListBlockedClientsResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_v1_client_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListBlockedClientsResponse) GetClients() []*BlockedClient {
+	if x != nil {
+		return x.Clients
+	}
+	return nil
+}
+
 var File_meridian_sessions_v1_client_service_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
@@ -1553,7 +1915,28 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"n\n" +
 	"\x1aRevokeClientSecretResponse\x124\n" +
 	"\x06client\x18\x01 \x01(\v2\x1c.meridian.sessions.v1.ClientR\x06client\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision*\xa1\x02\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"\xd6\x01\n" +
+	"\x12BlockClientRequest\x12J\n" +
+	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x125\n" +
+	"\x06client\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^https://[!-~]{1,492}$R\x06client\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"1\n" +
+	"\x13BlockClientResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\"\xd8\x01\n" +
+	"\x14UnblockClientRequest\x12J\n" +
+	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x125\n" +
+	"\x06client\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x182\x16^https://[!-~]{1,492}$R\x06client\x12=\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"3\n" +
+	"\x15UnblockClientResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\"b\n" +
+	"\rBlockedClient\x12\x16\n" +
+	"\x06client\x18\x01 \x01(\tR\x06client\x129\n" +
+	"\n" +
+	"blocked_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tblockedAt\"\x8c\x01\n" +
+	"\x19ListBlockedClientsRequest\x12J\n" +
+	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12#\n" +
+	"\bat_least\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\aatLeast\"[\n" +
+	"\x1aListBlockedClientsResponse\x12=\n" +
+	"\aclients\x18\x01 \x03(\v2#.meridian.sessions.v1.BlockedClientR\aclients*\xa1\x02\n" +
 	"\x14ClientAuthentication\x12%\n" +
 	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aCLIENT_AUTHENTICATION_NONE\x10\x01\x12&\n" +
@@ -1572,7 +1955,7 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\x0fRefreshLifetime\x12 \n" +
 	"\x1cREFRESH_LIFETIME_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REFRESH_LIFETIME_SESSION\x10\x01\x12\x1f\n" +
-	"\x1bREFRESH_LIFETIME_STANDALONE\x10\x022\xd8\a\n" +
+	"\x1bREFRESH_LIFETIME_STANDALONE\x10\x022\x83\v\n" +
 	"\rClientService\x12\x86\x01\n" +
 	"\fCreateClient\x12).meridian.sessions.v1.CreateClientRequest\x1a*.meridian.sessions.v1.CreateClientResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12{\n" +
 	"\tGetClient\x12&.meridian.sessions.v1.GetClientRequest\x1a'.meridian.sessions.v1.GetClientResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_clients\x90\x02\x01\x12\x81\x01\n" +
@@ -1580,7 +1963,10 @@ const file_meridian_sessions_v1_client_service_proto_rawDesc = "" +
 	"\fUpdateClient\x12).meridian.sessions.v1.UpdateClientRequest\x1a*.meridian.sessions.v1.UpdateClientResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12\x86\x01\n" +
 	"\fDeleteClient\x12).meridian.sessions.v1.DeleteClientRequest\x1a*.meridian.sessions.v1.DeleteClientResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12\x8f\x01\n" +
 	"\x0fAddClientSecret\x12,.meridian.sessions.v1.AddClientSecretRequest\x1a-.meridian.sessions.v1.AddClientSecretResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12\x98\x01\n" +
-	"\x12RevokeClientSecret\x12/.meridian.sessions.v1.RevokeClientSecretRequest\x1a0.meridian.sessions.v1.RevokeClientSecretResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02B\xef\x01\n" +
+	"\x12RevokeClientSecret\x12/.meridian.sessions.v1.RevokeClientSecretRequest\x1a0.meridian.sessions.v1.RevokeClientSecretResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12\x83\x01\n" +
+	"\vBlockClient\x12(.meridian.sessions.v1.BlockClientRequest\x1a).meridian.sessions.v1.BlockClientResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12\x89\x01\n" +
+	"\rUnblockClient\x12*.meridian.sessions.v1.UnblockClientRequest\x1a+.meridian.sessions.v1.UnblockClientResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_clients\x90\x02\x02\x12\x96\x01\n" +
+	"\x12ListBlockedClients\x12/.meridian.sessions.v1.ListBlockedClientsRequest\x1a0.meridian.sessions.v1.ListBlockedClientsResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_clients\x90\x02\x01B\xef\x01\n" +
 	"\x18com.meridian.sessions.v1B\x12ClientServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1;sessionsv1\xa2\x02\x03MSX\xaa\x02\x14Meridian.Sessions.V1\xca\x02\x14Meridian\\Sessions\\V1\xe2\x02 Meridian\\Sessions\\V1\\GPBMetadata\xea\x02\x16Meridian::Sessions::V1b\x06proto3"
 
 var (
@@ -1596,7 +1982,7 @@ func file_meridian_sessions_v1_client_service_proto_rawDescGZIP() []byte {
 }
 
 var file_meridian_sessions_v1_client_service_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_meridian_sessions_v1_client_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_meridian_sessions_v1_client_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_meridian_sessions_v1_client_service_proto_goTypes = []any{
 	(ClientAuthentication)(0),          // 0: meridian.sessions.v1.ClientAuthentication
 	(GrantType)(0),                     // 1: meridian.sessions.v1.GrantType
@@ -1618,16 +2004,23 @@ var file_meridian_sessions_v1_client_service_proto_goTypes = []any{
 	(*AddClientSecretResponse)(nil),    // 17: meridian.sessions.v1.AddClientSecretResponse
 	(*RevokeClientSecretRequest)(nil),  // 18: meridian.sessions.v1.RevokeClientSecretRequest
 	(*RevokeClientSecretResponse)(nil), // 19: meridian.sessions.v1.RevokeClientSecretResponse
-	(*timestamppb.Timestamp)(nil),      // 20: google.protobuf.Timestamp
+	(*BlockClientRequest)(nil),         // 20: meridian.sessions.v1.BlockClientRequest
+	(*BlockClientResponse)(nil),        // 21: meridian.sessions.v1.BlockClientResponse
+	(*UnblockClientRequest)(nil),       // 22: meridian.sessions.v1.UnblockClientRequest
+	(*UnblockClientResponse)(nil),      // 23: meridian.sessions.v1.UnblockClientResponse
+	(*BlockedClient)(nil),              // 24: meridian.sessions.v1.BlockedClient
+	(*ListBlockedClientsRequest)(nil),  // 25: meridian.sessions.v1.ListBlockedClientsRequest
+	(*ListBlockedClientsResponse)(nil), // 26: meridian.sessions.v1.ListBlockedClientsResponse
+	(*timestamppb.Timestamp)(nil),      // 27: google.protobuf.Timestamp
 }
 var file_meridian_sessions_v1_client_service_proto_depIdxs = []int32{
 	0,  // 0: meridian.sessions.v1.ClientSettings.authentication:type_name -> meridian.sessions.v1.ClientAuthentication
 	1,  // 1: meridian.sessions.v1.ClientSettings.grant_types:type_name -> meridian.sessions.v1.GrantType
 	2,  // 2: meridian.sessions.v1.ClientSettings.refresh_lifetime:type_name -> meridian.sessions.v1.RefreshLifetime
-	20, // 3: meridian.sessions.v1.ClientSecret.created_at:type_name -> google.protobuf.Timestamp
-	20, // 4: meridian.sessions.v1.ClientSecret.expires_at:type_name -> google.protobuf.Timestamp
+	27, // 3: meridian.sessions.v1.ClientSecret.created_at:type_name -> google.protobuf.Timestamp
+	27, // 4: meridian.sessions.v1.ClientSecret.expires_at:type_name -> google.protobuf.Timestamp
 	3,  // 5: meridian.sessions.v1.Client.settings:type_name -> meridian.sessions.v1.ClientSettings
-	20, // 6: meridian.sessions.v1.Client.created_at:type_name -> google.protobuf.Timestamp
+	27, // 6: meridian.sessions.v1.Client.created_at:type_name -> google.protobuf.Timestamp
 	4,  // 7: meridian.sessions.v1.Client.secrets:type_name -> meridian.sessions.v1.ClientSecret
 	3,  // 8: meridian.sessions.v1.CreateClientRequest.settings:type_name -> meridian.sessions.v1.ClientSettings
 	5,  // 9: meridian.sessions.v1.CreateClientResponse.client:type_name -> meridian.sessions.v1.Client
@@ -1637,25 +2030,33 @@ var file_meridian_sessions_v1_client_service_proto_depIdxs = []int32{
 	5,  // 13: meridian.sessions.v1.UpdateClientResponse.client:type_name -> meridian.sessions.v1.Client
 	5,  // 14: meridian.sessions.v1.AddClientSecretResponse.client:type_name -> meridian.sessions.v1.Client
 	5,  // 15: meridian.sessions.v1.RevokeClientSecretResponse.client:type_name -> meridian.sessions.v1.Client
-	6,  // 16: meridian.sessions.v1.ClientService.CreateClient:input_type -> meridian.sessions.v1.CreateClientRequest
-	8,  // 17: meridian.sessions.v1.ClientService.GetClient:input_type -> meridian.sessions.v1.GetClientRequest
-	10, // 18: meridian.sessions.v1.ClientService.ListClients:input_type -> meridian.sessions.v1.ListClientsRequest
-	12, // 19: meridian.sessions.v1.ClientService.UpdateClient:input_type -> meridian.sessions.v1.UpdateClientRequest
-	14, // 20: meridian.sessions.v1.ClientService.DeleteClient:input_type -> meridian.sessions.v1.DeleteClientRequest
-	16, // 21: meridian.sessions.v1.ClientService.AddClientSecret:input_type -> meridian.sessions.v1.AddClientSecretRequest
-	18, // 22: meridian.sessions.v1.ClientService.RevokeClientSecret:input_type -> meridian.sessions.v1.RevokeClientSecretRequest
-	7,  // 23: meridian.sessions.v1.ClientService.CreateClient:output_type -> meridian.sessions.v1.CreateClientResponse
-	9,  // 24: meridian.sessions.v1.ClientService.GetClient:output_type -> meridian.sessions.v1.GetClientResponse
-	11, // 25: meridian.sessions.v1.ClientService.ListClients:output_type -> meridian.sessions.v1.ListClientsResponse
-	13, // 26: meridian.sessions.v1.ClientService.UpdateClient:output_type -> meridian.sessions.v1.UpdateClientResponse
-	15, // 27: meridian.sessions.v1.ClientService.DeleteClient:output_type -> meridian.sessions.v1.DeleteClientResponse
-	17, // 28: meridian.sessions.v1.ClientService.AddClientSecret:output_type -> meridian.sessions.v1.AddClientSecretResponse
-	19, // 29: meridian.sessions.v1.ClientService.RevokeClientSecret:output_type -> meridian.sessions.v1.RevokeClientSecretResponse
-	23, // [23:30] is the sub-list for method output_type
-	16, // [16:23] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	27, // 16: meridian.sessions.v1.BlockedClient.blocked_at:type_name -> google.protobuf.Timestamp
+	24, // 17: meridian.sessions.v1.ListBlockedClientsResponse.clients:type_name -> meridian.sessions.v1.BlockedClient
+	6,  // 18: meridian.sessions.v1.ClientService.CreateClient:input_type -> meridian.sessions.v1.CreateClientRequest
+	8,  // 19: meridian.sessions.v1.ClientService.GetClient:input_type -> meridian.sessions.v1.GetClientRequest
+	10, // 20: meridian.sessions.v1.ClientService.ListClients:input_type -> meridian.sessions.v1.ListClientsRequest
+	12, // 21: meridian.sessions.v1.ClientService.UpdateClient:input_type -> meridian.sessions.v1.UpdateClientRequest
+	14, // 22: meridian.sessions.v1.ClientService.DeleteClient:input_type -> meridian.sessions.v1.DeleteClientRequest
+	16, // 23: meridian.sessions.v1.ClientService.AddClientSecret:input_type -> meridian.sessions.v1.AddClientSecretRequest
+	18, // 24: meridian.sessions.v1.ClientService.RevokeClientSecret:input_type -> meridian.sessions.v1.RevokeClientSecretRequest
+	20, // 25: meridian.sessions.v1.ClientService.BlockClient:input_type -> meridian.sessions.v1.BlockClientRequest
+	22, // 26: meridian.sessions.v1.ClientService.UnblockClient:input_type -> meridian.sessions.v1.UnblockClientRequest
+	25, // 27: meridian.sessions.v1.ClientService.ListBlockedClients:input_type -> meridian.sessions.v1.ListBlockedClientsRequest
+	7,  // 28: meridian.sessions.v1.ClientService.CreateClient:output_type -> meridian.sessions.v1.CreateClientResponse
+	9,  // 29: meridian.sessions.v1.ClientService.GetClient:output_type -> meridian.sessions.v1.GetClientResponse
+	11, // 30: meridian.sessions.v1.ClientService.ListClients:output_type -> meridian.sessions.v1.ListClientsResponse
+	13, // 31: meridian.sessions.v1.ClientService.UpdateClient:output_type -> meridian.sessions.v1.UpdateClientResponse
+	15, // 32: meridian.sessions.v1.ClientService.DeleteClient:output_type -> meridian.sessions.v1.DeleteClientResponse
+	17, // 33: meridian.sessions.v1.ClientService.AddClientSecret:output_type -> meridian.sessions.v1.AddClientSecretResponse
+	19, // 34: meridian.sessions.v1.ClientService.RevokeClientSecret:output_type -> meridian.sessions.v1.RevokeClientSecretResponse
+	21, // 35: meridian.sessions.v1.ClientService.BlockClient:output_type -> meridian.sessions.v1.BlockClientResponse
+	23, // 36: meridian.sessions.v1.ClientService.UnblockClient:output_type -> meridian.sessions.v1.UnblockClientResponse
+	26, // 37: meridian.sessions.v1.ClientService.ListBlockedClients:output_type -> meridian.sessions.v1.ListBlockedClientsResponse
+	28, // [28:38] is the sub-list for method output_type
+	18, // [18:28] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_meridian_sessions_v1_client_service_proto_init() }
@@ -1671,7 +2072,7 @@ func file_meridian_sessions_v1_client_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_sessions_v1_client_service_proto_rawDesc), len(file_meridian_sessions_v1_client_service_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   17,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

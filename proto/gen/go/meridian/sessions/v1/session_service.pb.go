@@ -1309,10 +1309,10 @@ const file_meridian_sessions_v1_session_service_proto_rawDesc = "" +
 	"\x05grant\x18\x02 \x01(\tB#\xbaH r\x1e2\x1c^gnt_[0-9a-hjkmnp-tv-z]{26}$R\x05grant\x12=\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"1\n" +
 	"\x13RevokeGrantResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\tR\brevision\"\xe0\x01\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision\"\xf5\x01\n" +
 	"\x13RevokeTokensRequest\x12J\n" +
-	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12>\n" +
-	"\x06client\x18\x02 \x01(\tB&\xbaH#r!2\x1f^(cli_[0-9a-hjkmnp-tv-z]{26})?$R\x06client\x12=\n" +
+	"\forganization\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(org_[0-9a-hjkmnp-tv-z]{26})?$R\forganization\x12S\n" +
+	"\x06client\x18\x02 \x01(\tB;\xbaH8r624^(cli_[0-9a-hjkmnp-tv-z]{26}|https://[!-~]{1,492})?$R\x06client\x12=\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"2\n" +
 	"\x14RevokeTokensResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\"\xfb\x02\n" +

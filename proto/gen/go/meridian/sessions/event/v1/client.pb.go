@@ -729,6 +729,114 @@ func (x *ClientTokenRevoked) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// ClientBlocked refuses a client that nobody registered, and the tokens that it has: for
+// an organization, in whose log it is, or for everybody, in the platform's.
+type ClientBlocked struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The URL of its document.
+	Client string `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	// Empty: for everybody.
+	Organization  string `protobuf:"bytes,2,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientBlocked) Reset() {
+	*x = ClientBlocked{}
+	mi := &file_meridian_sessions_event_v1_client_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientBlocked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientBlocked) ProtoMessage() {}
+
+func (x *ClientBlocked) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_event_v1_client_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientBlocked.ProtoReflect.Descriptor instead.
+func (*ClientBlocked) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_event_v1_client_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ClientBlocked) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *ClientBlocked) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
+type ClientUnblocked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Client        string                 `protobuf:"bytes,1,opt,name=client,proto3" json:"client,omitempty"`
+	Organization  string                 `protobuf:"bytes,2,opt,name=organization,proto3" json:"organization,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientUnblocked) Reset() {
+	*x = ClientUnblocked{}
+	mi := &file_meridian_sessions_event_v1_client_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientUnblocked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientUnblocked) ProtoMessage() {}
+
+func (x *ClientUnblocked) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_sessions_event_v1_client_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientUnblocked.ProtoReflect.Descriptor instead.
+func (*ClientUnblocked) Descriptor() ([]byte, []int) {
+	return file_meridian_sessions_event_v1_client_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ClientUnblocked) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *ClientUnblocked) GetOrganization() string {
+	if x != nil {
+		return x.Organization
+	}
+	return ""
+}
+
 var File_meridian_sessions_event_v1_client_proto protoreflect.FileDescriptor
 
 const file_meridian_sessions_event_v1_client_proto_rawDesc = "" +
@@ -790,7 +898,13 @@ const file_meridian_sessions_event_v1_client_proto_rawDesc = "" +
 	"\x06client\x18\x01 \x01(\tR\x06client\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x129\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAtB\x8a\x02\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"K\n" +
+	"\rClientBlocked\x12\x16\n" +
+	"\x06client\x18\x01 \x01(\tR\x06client\x12\"\n" +
+	"\forganization\x18\x02 \x01(\tR\forganization\"M\n" +
+	"\x0fClientUnblocked\x12\x16\n" +
+	"\x06client\x18\x01 \x01(\tR\x06client\x12\"\n" +
+	"\forganization\x18\x02 \x01(\tR\forganizationB\x8a\x02\n" +
 	"\x1ecom.meridian.sessions.event.v1B\vClientProtoP\x01ZPgithub.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1;eventv1\xa2\x02\x03MSE\xaa\x02\x1aMeridian.Sessions.Event.V1\xca\x02\x1aMeridian\\Sessions\\Event\\V1\xe2\x02&Meridian\\Sessions\\Event\\V1\\GPBMetadata\xea\x02\x1dMeridian::Sessions::Event::V1b\x06proto3"
 
 var (
@@ -805,7 +919,7 @@ func file_meridian_sessions_event_v1_client_proto_rawDescGZIP() []byte {
 	return file_meridian_sessions_event_v1_client_proto_rawDescData
 }
 
-var file_meridian_sessions_event_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_meridian_sessions_event_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_meridian_sessions_event_v1_client_proto_goTypes = []any{
 	(*ClientCreated)(nil),             // 0: meridian.sessions.event.v1.ClientCreated
 	(*ClientSettingsChanged)(nil),     // 1: meridian.sessions.event.v1.ClientSettingsChanged
@@ -817,13 +931,15 @@ var file_meridian_sessions_event_v1_client_proto_goTypes = []any{
 	(*ClientSecretExpiryChanged)(nil), // 7: meridian.sessions.event.v1.ClientSecretExpiryChanged
 	(*ClientSecretRevoked)(nil),       // 8: meridian.sessions.event.v1.ClientSecretRevoked
 	(*ClientTokenRevoked)(nil),        // 9: meridian.sessions.event.v1.ClientTokenRevoked
-	(*timestamppb.Timestamp)(nil),     // 10: google.protobuf.Timestamp
+	(*ClientBlocked)(nil),             // 10: meridian.sessions.event.v1.ClientBlocked
+	(*ClientUnblocked)(nil),           // 11: meridian.sessions.event.v1.ClientUnblocked
+	(*timestamppb.Timestamp)(nil),     // 12: google.protobuf.Timestamp
 }
 var file_meridian_sessions_event_v1_client_proto_depIdxs = []int32{
 	2,  // 0: meridian.sessions.event.v1.ClientCreated.settings:type_name -> meridian.sessions.event.v1.ClientSettings
 	2,  // 1: meridian.sessions.event.v1.ClientSettingsChanged.settings:type_name -> meridian.sessions.event.v1.ClientSettings
-	10, // 2: meridian.sessions.event.v1.ClientSecretExpiryChanged.expires_at:type_name -> google.protobuf.Timestamp
-	10, // 3: meridian.sessions.event.v1.ClientTokenRevoked.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 2: meridian.sessions.event.v1.ClientSecretExpiryChanged.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 3: meridian.sessions.event.v1.ClientTokenRevoked.expires_at:type_name -> google.protobuf.Timestamp
 	4,  // [4:4] is the sub-list for method output_type
 	4,  // [4:4] is the sub-list for method input_type
 	4,  // [4:4] is the sub-list for extension type_name
@@ -843,7 +959,7 @@ func file_meridian_sessions_event_v1_client_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_sessions_event_v1_client_proto_rawDesc), len(file_meridian_sessions_event_v1_client_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

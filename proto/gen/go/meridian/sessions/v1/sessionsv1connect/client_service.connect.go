@@ -53,6 +53,15 @@ const (
 	// ClientServiceRevokeClientSecretProcedure is the fully-qualified name of the ClientService's
 	// RevokeClientSecret RPC.
 	ClientServiceRevokeClientSecretProcedure = "/meridian.sessions.v1.ClientService/RevokeClientSecret"
+	// ClientServiceBlockClientProcedure is the fully-qualified name of the ClientService's BlockClient
+	// RPC.
+	ClientServiceBlockClientProcedure = "/meridian.sessions.v1.ClientService/BlockClient"
+	// ClientServiceUnblockClientProcedure is the fully-qualified name of the ClientService's
+	// UnblockClient RPC.
+	ClientServiceUnblockClientProcedure = "/meridian.sessions.v1.ClientService/UnblockClient"
+	// ClientServiceListBlockedClientsProcedure is the fully-qualified name of the ClientService's
+	// ListBlockedClients RPC.
+	ClientServiceListBlockedClientsProcedure = "/meridian.sessions.v1.ClientService/ListBlockedClients"
 )
 
 // ClientServiceClient is a client for the meridian.sessions.v1.ClientService service.
@@ -89,6 +98,24 @@ type ClientServiceClient interface {
 	//
 	// Errors: NOT_FOUND.
 	RevokeClientSecret(context.Context, *v1.RevokeClientSecretRequest) (*v1.RevokeClientSecretResponse, error)
+	// BlockClient refuses a client that nobody registered, whose id is the URL of the
+	// document in which it describes itself: for an organization or, without one, for
+	// everybody here. It gets no token, and those that it has are refused. Blocking twice
+	// is no error.
+	//
+	// Errors: NOT_FOUND (organization), INVALID_FIELD (client: no such URL), LIMIT_REACHED
+	// (1,000 of an organization, or the platform).
+	BlockClient(context.Context, *v1.BlockClientRequest) (*v1.BlockClientResponse, error)
+	// UnblockClient takes a client again that BlockClient refused, for the same
+	// organization or everybody. One that is not blocked is no error.
+	//
+	// Errors: NOT_FOUND (organization), INVALID_FIELD (client: no such URL).
+	UnblockClient(context.Context, *v1.UnblockClientRequest) (*v1.UnblockClientResponse, error)
+	// ListBlockedClients lists the clients that are blocked for an organization or, without
+	// one, for everybody, by their URLs: all of them.
+	//
+	// Errors: NOT_FOUND (organization).
+	ListBlockedClients(context.Context, *v1.ListBlockedClientsRequest) (*v1.ListBlockedClientsResponse, error)
 }
 
 // NewClientServiceClient constructs a client for the meridian.sessions.v1.ClientService service. By
@@ -151,6 +178,27 @@ func NewClientServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		blockClient: connect.NewClient[v1.BlockClientRequest, v1.BlockClientResponse](
+			httpClient,
+			baseURL+ClientServiceBlockClientProcedure,
+			connect.WithSchema(clientServiceMethods.ByName("BlockClient")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		unblockClient: connect.NewClient[v1.UnblockClientRequest, v1.UnblockClientResponse](
+			httpClient,
+			baseURL+ClientServiceUnblockClientProcedure,
+			connect.WithSchema(clientServiceMethods.ByName("UnblockClient")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
+		listBlockedClients: connect.NewClient[v1.ListBlockedClientsRequest, v1.ListBlockedClientsResponse](
+			httpClient,
+			baseURL+ClientServiceListBlockedClientsProcedure,
+			connect.WithSchema(clientServiceMethods.ByName("ListBlockedClients")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -163,6 +211,9 @@ type clientServiceClient struct {
 	deleteClient       *connect.Client[v1.DeleteClientRequest, v1.DeleteClientResponse]
 	addClientSecret    *connect.Client[v1.AddClientSecretRequest, v1.AddClientSecretResponse]
 	revokeClientSecret *connect.Client[v1.RevokeClientSecretRequest, v1.RevokeClientSecretResponse]
+	blockClient        *connect.Client[v1.BlockClientRequest, v1.BlockClientResponse]
+	unblockClient      *connect.Client[v1.UnblockClientRequest, v1.UnblockClientResponse]
+	listBlockedClients *connect.Client[v1.ListBlockedClientsRequest, v1.ListBlockedClientsResponse]
 }
 
 // CreateClient calls meridian.sessions.v1.ClientService.CreateClient.
@@ -228,6 +279,33 @@ func (c *clientServiceClient) RevokeClientSecret(ctx context.Context, req *v1.Re
 	return nil, err
 }
 
+// BlockClient calls meridian.sessions.v1.ClientService.BlockClient.
+func (c *clientServiceClient) BlockClient(ctx context.Context, req *v1.BlockClientRequest) (*v1.BlockClientResponse, error) {
+	response, err := c.blockClient.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// UnblockClient calls meridian.sessions.v1.ClientService.UnblockClient.
+func (c *clientServiceClient) UnblockClient(ctx context.Context, req *v1.UnblockClientRequest) (*v1.UnblockClientResponse, error) {
+	response, err := c.unblockClient.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListBlockedClients calls meridian.sessions.v1.ClientService.ListBlockedClients.
+func (c *clientServiceClient) ListBlockedClients(ctx context.Context, req *v1.ListBlockedClientsRequest) (*v1.ListBlockedClientsResponse, error) {
+	response, err := c.listBlockedClients.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // ClientServiceHandler is an implementation of the meridian.sessions.v1.ClientService service.
 type ClientServiceHandler interface {
 	// CreateClient makes a client, and a secret where it authenticates with one. The
@@ -262,6 +340,24 @@ type ClientServiceHandler interface {
 	//
 	// Errors: NOT_FOUND.
 	RevokeClientSecret(context.Context, *v1.RevokeClientSecretRequest) (*v1.RevokeClientSecretResponse, error)
+	// BlockClient refuses a client that nobody registered, whose id is the URL of the
+	// document in which it describes itself: for an organization or, without one, for
+	// everybody here. It gets no token, and those that it has are refused. Blocking twice
+	// is no error.
+	//
+	// Errors: NOT_FOUND (organization), INVALID_FIELD (client: no such URL), LIMIT_REACHED
+	// (1,000 of an organization, or the platform).
+	BlockClient(context.Context, *v1.BlockClientRequest) (*v1.BlockClientResponse, error)
+	// UnblockClient takes a client again that BlockClient refused, for the same
+	// organization or everybody. One that is not blocked is no error.
+	//
+	// Errors: NOT_FOUND (organization), INVALID_FIELD (client: no such URL).
+	UnblockClient(context.Context, *v1.UnblockClientRequest) (*v1.UnblockClientResponse, error)
+	// ListBlockedClients lists the clients that are blocked for an organization or, without
+	// one, for everybody, by their URLs: all of them.
+	//
+	// Errors: NOT_FOUND (organization).
+	ListBlockedClients(context.Context, *v1.ListBlockedClientsRequest) (*v1.ListBlockedClientsResponse, error)
 }
 
 // NewClientServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -320,6 +416,27 @@ func NewClientServiceHandler(svc ClientServiceHandler, opts ...connect.HandlerOp
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	clientServiceBlockClientHandler := connect.NewUnaryHandlerSimple(
+		ClientServiceBlockClientProcedure,
+		svc.BlockClient,
+		connect.WithSchema(clientServiceMethods.ByName("BlockClient")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	clientServiceUnblockClientHandler := connect.NewUnaryHandlerSimple(
+		ClientServiceUnblockClientProcedure,
+		svc.UnblockClient,
+		connect.WithSchema(clientServiceMethods.ByName("UnblockClient")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
+	clientServiceListBlockedClientsHandler := connect.NewUnaryHandlerSimple(
+		ClientServiceListBlockedClientsProcedure,
+		svc.ListBlockedClients,
+		connect.WithSchema(clientServiceMethods.ByName("ListBlockedClients")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meridian.sessions.v1.ClientService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ClientServiceCreateClientProcedure:
@@ -336,6 +453,12 @@ func NewClientServiceHandler(svc ClientServiceHandler, opts ...connect.HandlerOp
 			clientServiceAddClientSecretHandler.ServeHTTP(w, r)
 		case ClientServiceRevokeClientSecretProcedure:
 			clientServiceRevokeClientSecretHandler.ServeHTTP(w, r)
+		case ClientServiceBlockClientProcedure:
+			clientServiceBlockClientHandler.ServeHTTP(w, r)
+		case ClientServiceUnblockClientProcedure:
+			clientServiceUnblockClientHandler.ServeHTTP(w, r)
+		case ClientServiceListBlockedClientsProcedure:
+			clientServiceListBlockedClientsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -371,4 +494,16 @@ func (UnimplementedClientServiceHandler) AddClientSecret(context.Context, *v1.Ad
 
 func (UnimplementedClientServiceHandler) RevokeClientSecret(context.Context, *v1.RevokeClientSecretRequest) (*v1.RevokeClientSecretResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.ClientService.RevokeClientSecret is not implemented"))
+}
+
+func (UnimplementedClientServiceHandler) BlockClient(context.Context, *v1.BlockClientRequest) (*v1.BlockClientResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.ClientService.BlockClient is not implemented"))
+}
+
+func (UnimplementedClientServiceHandler) UnblockClient(context.Context, *v1.UnblockClientRequest) (*v1.UnblockClientResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.ClientService.UnblockClient is not implemented"))
+}
+
+func (UnimplementedClientServiceHandler) ListBlockedClients(context.Context, *v1.ListBlockedClientsRequest) (*v1.ListBlockedClientsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.sessions.v1.ClientService.ListBlockedClients is not implemented"))
 }

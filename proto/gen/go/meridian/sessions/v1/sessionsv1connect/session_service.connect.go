@@ -83,7 +83,8 @@ type SessionServiceClient interface {
 	RevokeGrant(context.Context, *v1.RevokeGrantRequest) (*v1.RevokeGrantResponse, error)
 	// RevokeTokens ends all that was given until now for an organization or, with a
 	// client of the organization's own or, without one, of the platform's, by that client:
-	// access tokens at once, refresh tokens at their next use.
+	// access tokens at once, refresh tokens at their next use. A client that nobody
+	// registered, whose id is a URL, is the platform's.
 	//
 	// Errors: NOT_FOUND (organization, client), INVALID_FIELD (neither is named).
 	RevokeTokens(context.Context, *v1.RevokeTokensRequest) (*v1.RevokeTokensResponse, error)
@@ -258,7 +259,8 @@ type SessionServiceHandler interface {
 	RevokeGrant(context.Context, *v1.RevokeGrantRequest) (*v1.RevokeGrantResponse, error)
 	// RevokeTokens ends all that was given until now for an organization or, with a
 	// client of the organization's own or, without one, of the platform's, by that client:
-	// access tokens at once, refresh tokens at their next use.
+	// access tokens at once, refresh tokens at their next use. A client that nobody
+	// registered, whose id is a URL, is the platform's.
 	//
 	// Errors: NOT_FOUND (organization, client), INVALID_FIELD (neither is named).
 	RevokeTokens(context.Context, *v1.RevokeTokensRequest) (*v1.RevokeTokensResponse, error)
