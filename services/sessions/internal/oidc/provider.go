@@ -133,6 +133,11 @@ func (p *Provider) Mount(server *serve.Server) {
 			Procedure: "/oauth2/Preflight", Audience: audience, Answer: preflight, Refuse: refuse,
 		}))
 	}
+	for pattern, answer := range p.enrolPages() {
+		server.Mount(pattern, server.Plain(serve.Plain{
+			Procedure: "/oauth2/Account", Audience: audience, Answer: p.human(answer), Refuse: p.refusePage,
+		}))
+	}
 	for pattern, e := range map[string]struct {
 		name   string
 		answer endpoint

@@ -44,6 +44,7 @@ var families = map[string][]string{
 	"factor.%s.label": {"password", "new_password", "email_code", "totp", "recovery_code"},
 	"problem.%s": {
 		"password.wrong", "password.policy", "code.wrong", "passkey.wrong", "link.wrong", "email.invalid", "name.invalid", "user_code.wrong",
+		"passkey.refused", "passkey.known", "full",
 		"ended", "limited", "suspended", "organization_state", "factor_unavailable", "unknown",
 	},
 	"way.%s":         {"password", "email_code", "email_link", "totp", "recovery_code", "passkey", "no_password", "unknown"},
