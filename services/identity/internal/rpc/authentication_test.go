@@ -311,7 +311,9 @@ func TestStepUp(t *testing.T) {
 	}
 	must(t, b.prove(text(goodText)))
 	b.result(t, user, "aal1", "pwd")
-	address := func(r *identityv1.StartAuthenticationRequest) { r.User, r.ProveAddress, r.Amr = user, true, []string{"pwd"} }
+	address := func(r *identityv1.StartAuthenticationRequest) {
+		r.User, r.ProveAddress, r.Amr = user, true, []string{"pwd"}
+	}
 	must(t, b.start(stepUp, "", address))
 	wants(t, b.prove(text(goodText)), commonv1.Reason_FACTOR_UNAVAILABLE) // a password does not stand in for it
 	must(t, b.request(byCode))

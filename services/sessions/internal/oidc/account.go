@@ -138,16 +138,7 @@ func (p *Provider) revokeItem(w http.ResponseWriter, r *http.Request, _ string) 
 	case id.Valid(id.Grant, item):
 		err = p.endOwn(r.Context(), ending.Of{User: s.User, Grants: store.GrantsOf{ID: item}, Reason: eventv1.Revocation_REVOCATION_REVOKED})
 	case id.Valid(id.Credential, item):
-		held, err := p.enrolled(r.Context(), user)
-		if err != nil {
-			return err
-		}
-		if step := enrolment.Remove(s.State, held, p.now()); step != enrolment.Allowed {
-			return p.comeBack(w, "/account", step)
-		}
-		_, err = p.People.Credentials.DeleteCredential(r.Context(), &identityv1.DeleteCredentialRequest{
-			User: s.User, Credential: item, IdempotencyKey: rand.Text(),
-		})
+		return p.removeCredential(w, r, s, user, item)
 	}
 	if err != nil && !fault.Is(err, commonv1.Reason_NOT_FOUND) {
 		return err
@@ -158,4 +149,22 @@ func (p *Provider) revokeItem(w http.ResponseWriter, r *http.Request, _ string) 
 func (p *Provider) endOwn(ctx context.Context, of ending.Of) error {
 	_, err := p.Ender.End(ctx, pagesCaller(of.User), of)
 	return err
+}
+
+// removeCredential removes one of a person's own, and comes back to the account page.
+func (p *Provider) removeCredential(w http.ResponseWriter, r *http.Request, s store.Session, user *identityv1.User, credential string) error {
+	held, err := p.enrolled(r.Context(), user)
+	if err != nil {
+		return err
+	}
+	if step := enrolment.Remove(s.State, held, p.now()); step != enrolment.Allowed {
+		return p.comeBack(w, "/account", step)
+	}
+	_, err = p.People.Credentials.DeleteCredential(r.Context(), &identityv1.DeleteCredentialRequest{
+		User: s.User, Credential: credential, IdempotencyKey: rand.Text(),
+	})
+	if err != nil && !fault.Is(err, commonv1.Reason_NOT_FOUND) {
+		return err
+	}
+	return redirect(w, "/account")
 }

@@ -68,8 +68,25 @@ func New(c Config) (*Pages, error) {
 
 // views are one of each.
 var views = []View{
-	Identifier{}, SignUp{}, Recover{}, Factor{}, Name{}, LinkArrived{}, ChooseOrganization{}, Consent{}, SignOut{}, SignedOut{}, Device{}, Account{}, Error{}, FormPost{},
-	Enrol{}, AddTOTP{}, AddPasskey{}, RecoveryCodes{}, NewPassword{},
+	Identifier{},
+	SignUp{},
+	Recover{},
+	Factor{},
+	Name{},
+	LinkArrived{},
+	ChooseOrganization{},
+	Consent{},
+	SignOut{},
+	SignedOut{},
+	Device{},
+	Account{},
+	Error{},
+	FormPost{},
+	Enrol{},
+	AddTOTP{},
+	AddPasskey{},
+	RecoveryCodes{},
+	NewPassword{},
 }
 
 // Write writes a page. Nothing is written when the page cannot be made.
