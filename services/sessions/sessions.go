@@ -118,6 +118,7 @@ func New(o Options) (*Service, error) {
 		Organizations: identityv1connect.NewOrganizationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
 		Accounts:      identityv1connect.NewServiceAccountServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
 		Credentials:   identityv1connect.NewCredentialServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
+		Invitations:   identityv1connect.NewInvitationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
 		Domains:       identityv1connect.NewDomainServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
 	}
 	lives := session.Lives{Idle: o.Config.SessionIdle, Absolute: o.Config.SessionAbsolute}

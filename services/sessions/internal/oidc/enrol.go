@@ -199,6 +199,7 @@ const returnCookie = "__Host-meridian_return"
 // returns are the pages that people come back to, by what the cookie says: no other.
 var returns = map[string]string{
 	"totp": totpPath, "passkey": passkeyPath, "codes": codesPath, "password": passwordPath, "account": "/account",
+	invitationReturn: invitationPath,
 }
 
 // comeBack sends a browser to where a person proves what is missing, from where it comes
@@ -219,8 +220,11 @@ func (p *Provider) comeBack(w http.ResponseWriter, page string, step enrolment.S
 // pendingReturn is what a browser proves something for that comes back to a page.
 func (p *Provider) pendingReturn(r *http.Request) (door.Pending, error) {
 	page, known := returns[cookie(r, returnCookie)]
-	if !known {
+	switch {
+	case !known:
 		return door.Pending{}, nil
+	case page == invitationPath:
+		return p.pendingInvitation(r)
 	}
 	s, user, err := p.somebody(r)
 	if err != nil || user == nil {

@@ -150,6 +150,8 @@ func (p *Provider) Mount(server *serve.Server) {
 		"GET /organization":      {"Organization", p.organizationPage},
 		"POST /organization":     {"Organization", p.chooseOrganization},
 		"GET /account":           {"Account", p.account},
+		"GET /invitation":        {"Invitation", p.invitationPage},
+		"POST /invitation":       {"Invitation", p.decideInvitation},
 		"POST /account/revoke":   {"Account", p.revokeItem},
 		"GET /device":            {"DevicePage", p.devicePage},
 		"POST /device":           {"DevicePage", p.typed},

@@ -73,6 +73,8 @@ func problemOf(v View) Problem {
 		return v.Problem
 	case NewPassword:
 		return v.Problem
+	case Invitation:
+		return v.Problem
 	default:
 		return ""
 	}

@@ -86,7 +86,7 @@ var views = []View{
 	AddTOTP{},
 	AddPasskey{},
 	RecoveryCodes{},
-	NewPassword{},
+	NewPassword{}, Invitation{},
 }
 
 // Write writes a page. Nothing is written when the page cannot be made.

@@ -26,6 +26,7 @@ type People struct {
 	Accounts      identityv1connect.ServiceAccountServiceClient
 	Credentials   identityv1connect.CredentialServiceClient
 	Domains       identityv1connect.DomainServiceClient
+	Invitations   identityv1connect.InvitationServiceClient
 }
 
 // User returns a user who may sign in.
