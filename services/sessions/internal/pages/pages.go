@@ -86,7 +86,8 @@ var views = []View{
 	AddTOTP{},
 	AddPasskey{},
 	RecoveryCodes{},
-	NewPassword{}, Invitation{},
+	NewPassword{},
+	Invitation{},
 }
 
 // Write writes a page. Nothing is written when the page cannot be made.
