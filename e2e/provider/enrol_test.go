@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"crypto/rand"
 	"encoding/base32"
 	"net/http"
 	"net/url"
@@ -19,6 +20,7 @@ func TestEnrolment(t *testing.T) {
 	a := w.app1(t, basic)
 	for name, test := range map[string]func(*testing.T, *world, application){
 		"account": testOwnAccount, "required": testRequired, "a first password": testRequiredWithoutPassword,
+		"an organization": testRequiredByOrganization, "not now": testNotNow,
 		"O40 a password alone": testEnrolByPassword, "O41 a second factor is there": testEnrolBeside,
 		"O42 another site's page": testEnrolAcross, "O43 another's enrolment": testEnrolOfAnother,
 	} {
@@ -100,14 +102,7 @@ func testOwnAccount(t *testing.T, w *world, _ application) {
 	p.send("#continue")
 	p.toAccount()
 
-	p.CDP("WebAuthn.enable", nil, nil)
-	var device struct {
-		ID string `json:"authenticatorId"`
-	}
-	p.CDP("WebAuthn.addVirtualAuthenticator", map[string]any{"options": map[string]any{
-		"protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
-		"isUserVerified": true, "automaticPresenceSimulation": true,
-	}}, &device)
+	device := p.addAuthenticator()
 	p.send("#add-passkey")
 	p.send("#continue")
 	p.Click("#continue")
@@ -128,7 +123,7 @@ func testOwnAccount(t *testing.T, w *world, _ application) {
 	p.toAccount()
 	p.signOut()
 
-	p.CDP("WebAuthn.removeVirtualAuthenticator", map[string]any{"authenticatorId": device.ID}, nil)
+	p.CDP("WebAuthn.removeVirtualAuthenticator", map[string]any{"authenticatorId": device}, nil)
 	p.Goto(w.issuer + "/sign-in")
 	p.signIn(email)
 	p.send("#way-recovery_code")
@@ -207,6 +202,74 @@ func testRequired(t *testing.T, w *world, a application) {
 	}
 }
 
+// testRequiredByOrganization: in a browser, a passkey is added and used because an
+// organization asks for a second factor.
+func testRequiredByOrganization(t *testing.T, w *world, a application) {
+	const email = "strict@example.com"
+	user := w.user(t, email)
+	made, err := w.Organizations.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{Slug: "strict", Name: "Strict", IdempotencyKey: rand.Text()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	organization := made.GetOrganization().GetId()
+	if _, err := w.Memberships.AddMember(t.Context(), &identityv1.AddMemberRequest{Organization: organization, User: user, IdempotencyKey: rand.Text()}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Organizations.UpdateOrganization(t.Context(), &identityv1.UpdateOrganizationRequest{
+		Organization: organization, Settings: &identityv1.OrganizationSettings{RequireSecondFactor: true}, IdempotencyKey: rand.Text(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := w.person(t)
+	p.Goto(w.authorizeURL(w.request(a, "organization", "strict")))
+	p.signIn(email)
+	p.Fill("#email_code", w.letterCode(t, email, 1))
+	p.send("#continue")
+	p.addAuthenticator()
+	p.send("#add-passkey")
+	p.send("#continue")
+	p.Click("#continue")
+	p.WaitURL(w.issuer + "/sign-in/prove")
+	p.Wait("#passkey-form")
+	p.Click("#continue")
+	back, err := url.Parse(p.arrived())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := w.redeem(t, a, back.Query().Get("code"))
+	said := w.post(t, a, "/oauth2/introspect", url.Values{"token": {r.str("access_token")}})
+	if said.str("org") != organization || said.str("acr") != "aal2" {
+		t.Errorf("the token says %s", said.text)
+	}
+	if got := p.Errors(); len(got) > 0 {
+		t.Errorf("errors of the pages: %q", got)
+	}
+}
+
+// addAuthenticator gives the page's user a device that verifies its user.
+func (p person) addAuthenticator() (device string) {
+	p.t.Helper()
+	p.CDP("WebAuthn.enable", nil, nil)
+	var made struct {
+		ID string `json:"authenticatorId"`
+	}
+	p.CDP("WebAuthn.addVirtualAuthenticator", map[string]any{"options": map[string]any{
+		"protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
+		"isUserVerified": true, "automaticPresenceSimulation": true,
+	}}, &made)
+	return made.ID
+}
+
+// testNotNow: who adds nothing goes back, and the application is told.
+func testNotNow(t *testing.T, w *world, a application) {
+	w.user(t, "later@example.com")
+	v := w.demand(t, a, "later@example.com")
+	v.send("email_code", w.letterCode(t, "later@example.com", 1))
+	v.post("/enrol", url.Values{"request": {v.at.Query().Get("request")}}, w.issuer)
+	w.told(t, v, "not now", "unmet_authentication_requirements")
+}
+
 // testRequiredWithoutPassword: who signs in by mail sets a password first.
 func testRequiredWithoutPassword(t *testing.T, w *world, a application) {
 	v := w.visitor(t)
@@ -272,11 +335,7 @@ func testEnrolBeside(t *testing.T, w *world, _ application) {
 	p.Fill("#email_code", w.letterCode(t, email, 1))
 	p.send("#continue")
 	p.WaitURL(w.issuer + "/account/passkey")
-	p.CDP("WebAuthn.enable", nil, nil)
-	p.CDP("WebAuthn.addVirtualAuthenticator", map[string]any{"options": map[string]any{
-		"protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
-		"isUserVerified": true, "automaticPresenceSimulation": true,
-	}}, nil)
+	p.addAuthenticator()
 	p.send("#continue")
 	p.Click("#continue")
 	p.toAccount()

@@ -29,6 +29,7 @@ const (
 func (p *Provider) enrolPages() map[string]endpoint {
 	return map[string]endpoint{
 		"GET " + enrolPath:     p.enrolling(p.chooseFactor),
+		"POST " + enrolPath:    p.enrolling(p.notNow),
 		"GET " + totpPath:      p.enrolling(p.totpPage),
 		"POST " + totpPath:     p.enrolling(p.addTOTP),
 		"GET " + passkeyPath:   p.enrolling(p.passkeyPage),
@@ -185,6 +186,12 @@ func (p *Provider) decided(ctx context.Context, s *interaction.Situation) (inter
 // chooseFactor lets a person choose which second factor to add.
 func (p *Provider) chooseFactor(w http.ResponseWriter, r *http.Request, e *enroller) error {
 	return p.Pages.Write(w, r, http.StatusOK, pages.Enrol{Frame: e.frame(), Password: e.held.Password})
+}
+
+// notNow goes back without a second factor: the client is told that there is none.
+func (p *Provider) notNow(w http.ResponseWriter, r *http.Request, e *enroller) error {
+	e.visit.pending.NoStepUp = true
+	return p.advance(w, r, e.visit)
 }
 
 // unmet says that there is no way to prove what is asked for.

@@ -214,7 +214,7 @@ func TestForms(t *testing.T) {
 		"invitation":           {"/invitation token=miv_1 decision=sign_in #sign-in decision=sign_up #sign-up decision=decline #decline"},
 		"invitation_own":       {"/invitation token=miv_1 decision=accept #accept decision=decline #decline"},
 		"invitation_over":      nil,
-		"enrol":                nil,
+		"enrol":                {"/enrol request=req_1 #later"},
 		"error":                nil,
 		"form_post":            {"https://shop.example/callback?a=1&b=2 code=c state=" + hostile + " submit=1 submit=2 #continue"},
 	} {
