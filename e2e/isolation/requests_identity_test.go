@@ -24,6 +24,8 @@ var unfinished = map[string]commonv1.Reason{
 	"meridian.identity.v1.CredentialService.FinishPasskey":              commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.CredentialService.FinishTotp":                 commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.InvitationService.AcceptInvitation":           commonv1.Reason_INVITATION_REJECTED,
+	"meridian.identity.v1.InvitationService.LookUpInvitation":           commonv1.Reason_INVITATION_REJECTED,
+	"meridian.identity.v1.InvitationService.DeclineInvitation":          commonv1.Reason_INVITATION_REJECTED,
 	"meridian.identity.v1.AuthenticationService.GetAuthentication":      commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.AuthenticationService.RequestChallenge":       commonv1.Reason_AUTHENTICATION_ENDED,
 	"meridian.identity.v1.AuthenticationService.ContinueAuthentication": commonv1.Reason_AUTHENTICATION_ENDED,
@@ -136,6 +138,12 @@ var identityRequests = map[string]func(p place) proto.Message{
 	},
 	"InvitationService.RevokeInvitation": func(p place) proto.Message {
 		return &identityv1.RevokeInvitationRequest{Organization: p.organization, Invitation: p.newInvitation(p.organization), IdempotencyKey: p.key()}
+	},
+	"InvitationService.LookUpInvitation": func(p place) proto.Message {
+		return &identityv1.LookUpInvitationRequest{Secret: "mii_unknown", User: p.newUser()}
+	},
+	"InvitationService.DeclineInvitation": func(p place) proto.Message {
+		return &identityv1.DeclineInvitationRequest{Secret: "mii_unknown", IdempotencyKey: p.key()}
 	},
 	"InvitationService.AcceptInvitation": func(p place) proto.Message {
 		return &identityv1.AcceptInvitationRequest{

@@ -242,7 +242,9 @@ func testPrompts(t *testing.T, w *world, a application) {
 	v.open(w.authorizeURL(w.request(a, "acr_values", "aal2", "prompt", "none")))
 	w.told(t, v, "more than was proved", "interaction_required")
 	v.open(w.authorizeURL(w.request(a, "acr_values", "aal2")))
-	w.told(t, v, "more than the user can prove", "unmet_authentication_requirements")
+	if v.back != "" || !strings.Contains(v.body, `name="email_code"`) { // then a second factor is enrolled, see TestEnrolment
+		t.Errorf("more than the user can prove: called back at %q, page %d %s", v.back, v.status, v.body)
+	}
 	v.open(w.authorizeURL(w.request(a, "response_mode", "form_post")))
 	if f := v.find("code"); f.action != w.callback() || f.fields.Get("code") == "" || f.fields.Get("iss") != w.issuer || f.fields.Get("state") != "the-state" {
 		t.Errorf("form_post: %+v", f)

@@ -3,7 +3,9 @@ package sessions
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -18,6 +20,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/home"
 	"github.com/meridian-iam/meridian/pkg/jose"
+	"github.com/meridian-iam/meridian/pkg/outbound"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/serve"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
@@ -99,24 +102,9 @@ func New(o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	o.Config = o.Config.withDefaults()
-	issuers, err := oidc.Issuers(o.Config.Issuers)
+	read, err := o.read()
 	if err != nil {
 		return nil, fmt.Errorf("sessions.%w", err)
-	}
-	if o.MAC == nil && len(issuers) > 0 {
-		return nil, fmt.Errorf("sessions.issuers: codes and tokens need the key of keys.blind_file, which is absent")
-	}
-	authorities, err := o.Config.authorities(o.Certificates)
-	if err != nil {
-		return nil, fmt.Errorf("sessions.client_authorities_file: %w", err)
-	}
-	abroad, err := o.Config.Outbound.rules(o.Config.Issuers)
-	if err != nil {
-		return nil, fmt.Errorf("sessions.outbound.%w", err)
-	}
-	var documents *clientdoc.Documents // of nobody
-	if o.Config.ClientIDMetadataDocuments {
-		documents = clientdoc.New(clientdoc.Options{Transport: abroad, Clock: o.Clock})
 	}
 	shown, err := pages.New(pages.Config{})
 	if err != nil {
@@ -140,13 +128,13 @@ func New(o Options) (*Service, error) {
 	s.trusts = rpc.TrustsAtHome(&rpc.Trusts{Clients: here}, o.Home)
 	s.sessions.Clients, s.themes = here, &rpc.Themes{Clients: here}
 	s.signing = &rpc.Keys{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Ring: s.ring, Clock: o.Clock}
-	s.teller = logout.New(logout.Options{DB: o.DB, Transport: abroad, Keys: s.ring, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics})
+	s.teller = logout.New(logout.Options{DB: o.DB, Transport: read.abroad, Keys: s.ring, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics})
 	s.provider = &oidc.Provider{
-		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: issuers, Certificates: o.Certificates, Keys: s.ring, Tokens: o.Tokens,
-		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: authorities, Documents: documents},
+		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: read.issuers, Certificates: o.Certificates, Keys: s.ring, Tokens: o.Tokens,
+		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: read.authorities, Documents: read.documents},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
-		Registry: s.clients, Documents: documents, Refusals: oidc.NewRefusals(o.Logger, o.Metrics), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
-		IssuerKeys: issuerkeys.New(issuerkeys.Options{Transport: abroad, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics}),
+		Registry: s.clients, Documents: read.documents, Refusals: oidc.NewRefusals(o.Logger, o.Metrics), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
+		IssuerKeys: issuerkeys.New(issuerkeys.Options{Transport: read.abroad, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics}),
 	}
 	s.door = &door.Door{
 		Authentications: identityv1connect.NewAuthenticationServiceClient(o.Identity.HTTP, o.Identity.BaseURL, o.Identity.Options...),
@@ -154,6 +142,34 @@ func New(o Options) (*Service, error) {
 		Flow:            s.provider, Pages: shown,
 	}
 	return s, nil
+}
+
+// configured is what the configuration says, as the parts take it.
+type configured struct {
+	issuers     map[string]string
+	authorities *x509.CertPool
+	abroad      outbound.Options
+	documents   *clientdoc.Documents // nil: of nobody
+}
+
+// read reads the configuration, and the files that it names.
+func (o Options) read() (c configured, err error) {
+	if c.issuers, err = oidc.Issuers(o.Config.Issuers); err != nil {
+		return c, err
+	}
+	if o.MAC == nil && len(c.issuers) > 0 {
+		return c, errors.New("issuers: codes and tokens need the key of keys.blind_file, which is absent")
+	}
+	if c.authorities, err = o.Config.authorities(o.Certificates); err != nil {
+		return c, fmt.Errorf("client_authorities_file: %w", err)
+	}
+	if c.abroad, err = o.Config.Outbound.rules(o.Config.Issuers); err != nil {
+		return c, fmt.Errorf("outbound.%w", err)
+	}
+	if o.Config.ClientIDMetadataDocuments {
+		c.documents = clientdoc.New(clientdoc.Options{Transport: c.abroad, Clock: o.Clock})
+	}
+	return c, nil
 }
 
 // ask are the questions to identity.
@@ -164,6 +180,8 @@ func ask(identity *dial.Client) people.People {
 		Organizations: identityv1connect.NewOrganizationServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
 		Accounts:      identityv1connect.NewServiceAccountServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
 		Credentials:   identityv1connect.NewCredentialServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Invitations:   identityv1connect.NewInvitationServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
+		Domains:       identityv1connect.NewDomainServiceClient(identity.HTTP, identity.BaseURL, identity.Options...),
 	}
 }
 

@@ -116,6 +116,7 @@ func (s *Authentications) beginning(ctx context.Context, req *identityv1.StartAu
 	c := authentication.Start{
 		ID: id.New(id.Authentication), Purpose: req.GetPurpose(), User: req.GetUser(), Organization: req.GetOrganization(),
 		Locale: req.GetLocale(), Demanded: levelOf(req.GetAcr()), Prior: req.GetAmr(), At: s.Clock(),
+		Address: req.GetProveAddress(),
 	}
 	stepUp := req.GetPurpose() == identityv1.Purpose_PURPOSE_STEP_UP
 	switch {
@@ -125,6 +126,8 @@ func (s *Authentications) beginning(ctx context.Context, req *identityv1.StartAu
 		return c, fault.Field("user", "step_up", "is given for a step-up only")
 	case !stepUp && len(req.GetAmr()) > 0:
 		return c, fault.Field("amr", "step_up", "is given for a step-up only")
+	case !stepUp && req.GetProveAddress():
+		return c, fault.Field("prove_address", "step_up", "is given for a step-up only")
 	}
 	var email address.Address
 	if req.GetEmail() != "" {

@@ -311,6 +311,15 @@ func TestStepUp(t *testing.T) {
 	}
 	must(t, b.prove(text(goodText)))
 	b.result(t, user, "aal1", "pwd")
+	address := func(r *identityv1.StartAuthenticationRequest) {
+		r.User, r.ProveAddress, r.Amr = user, true, []string{"pwd"}
+	}
+	must(t, b.start(stepUp, "", address))
+	wants(t, b.prove(text(goodText)), commonv1.Reason_FACTOR_UNAVAILABLE) // a password does not stand in for it
+	must(t, b.request(byCode))
+	must(t, b.prove(with(d.code(t, ada))))
+	b.result(t, user, "aal1", "pwd otp")
+	wants(t, b.start(signIn, ada, func(r *identityv1.StartAuthenticationRequest) { r.ProveAddress = true }), commonv1.Reason_INVALID_FIELD)
 	seed := d.addTOTP(t, ctx, user)
 	d.advance(time.Minute)
 	must(t, b.start(stepUp, "", about("aal2", "pwd")))

@@ -152,6 +152,7 @@ func credentialMessage(c store.Credential) *identityv1.Credential {
 		out.Passkey = &identityv1.Passkey{
 			RpId: c.RPID, Aaguid: c.AAGUID, Transports: c.Passkey.Transports,
 			BackupEligible: c.BackupEligible, BackedUp: c.Passkey.BackedUp, Flagged: c.Flagged,
+			UserVerified: c.Passkey.UserVerified,
 		}
 	}
 	return out

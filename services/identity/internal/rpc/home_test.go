@@ -26,7 +26,7 @@ func TestWritesAreSentHome(t *testing.T) {
 	})
 	hometest.Complete(t, identityv1connect.InvitationServiceName, func(ways *home.Router) any {
 		return rpc.InvitationsAtHome(&rpc.Invitations{}, ways)
-	}, "AcceptInvitation") // its secret says where, see TestInvitationsAbroad
+	}, "AcceptInvitation", "DeclineInvitation") // its secret says where, see TestInvitationsAbroad
 	hometest.Complete(t, identityv1connect.CredentialServiceName, func(ways *home.Router) any {
 		return rpc.CredentialsAtHome(&rpc.Credentials{}, ways)
 	})

@@ -384,3 +384,51 @@ func TestInvitationsEnd(t *testing.T) {
 	h.verify(t, globex)
 	h.verify(t, zoe)
 }
+
+// Whoever has the secret sees the invitation, and may decline it; whether it is one's own
+// the address says.
+func TestInvitationIsLookedUpAndDeclined(t *testing.T) {
+	h := newHosts(t)
+	org := h.organization(t, h.ctx, "acme")
+	verified, err := h.users.CreateUser(h.ctx, &identityv1.CreateUserRequest{Email: "zoe@example.com", EmailVerified: true, Name: "Zoe", IdempotencyKey: h.key()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	zoe, bob := verified.GetUser().GetId(), h.user(t, h.ctx, "bob@example.com", "Bob")
+	name, secret := h.invite(t, org, "Zoe@Example.com")
+	lookUp := func(secret, user string) (*identityv1.LookUpInvitationResponse, error) {
+		return h.invitations.LookUpInvitation(h.ctx, &identityv1.LookUpInvitationRequest{Secret: secret, User: user})
+	}
+	for user, addressed := range map[string]bool{"": false, zoe: true, bob: false, id.New(id.User): false} {
+		found, err := lookUp(secret, user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := found.GetInvitation(); i.GetId() != name || i.GetEmail() != "Zoe@Example.com" || found.GetOrganizationName() == "" || found.GetAddressed() != addressed {
+			t.Errorf("for %q: %v, want addressed %t", user, found, addressed)
+		}
+	}
+	other := secret[:len(secret)-8] + "00000000"
+	_, err = lookUp(other, zoe)
+	wantFault(t, err, commonv1.Reason_INVITATION_REJECTED, "")
+	decline := func(secret, key string) error {
+		_, err := h.invitations.DeclineInvitation(h.ctx, &identityv1.DeclineInvitationRequest{Secret: secret, IdempotencyKey: key})
+		return err
+	}
+	wantFault(t, decline(other, h.key()), commonv1.Reason_INVITATION_REJECTED, "")
+	key := h.key()
+	for range 2 { // a repeated call has the first outcome
+		if err := decline(secret, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantFault(t, decline(secret, h.key()), commonv1.Reason_INVITATION_REJECTED, "")
+	_, err = lookUp(secret, zoe)
+	wantFault(t, err, commonv1.Reason_INVITATION_REJECTED, "")
+	_, err = h.accept(secret, zoe)
+	wantFault(t, err, commonv1.Reason_INVITATION_REJECTED, "")
+	if i := h.state(t, org, name); i.GetState() != revoked || i.GetEmail() != "" {
+		t.Errorf("after: %v", i)
+	}
+	h.verify(t, org)
+}

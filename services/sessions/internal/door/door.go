@@ -15,13 +15,11 @@ import (
 	"strings"
 
 	"golang.org/x/text/language"
-	"golang.org/x/text/unicode/norm"
 
-	"github.com/meridian-iam/meridian/pkg/fault"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
+	"github.com/meridian-iam/meridian/services/sessions/internal/people"
 )
 
 // Pending is what a browser signs in for.
@@ -41,6 +39,8 @@ type Pending struct {
 	AMR    []string
 	// ACR is aal1, aal2 or "".
 	ACR string
+	// ProveAddress: the user must show that letters arrive, instead.
+	ProveAddress bool
 	// Create begins with signing up.
 	Create      bool
 	FormTargets []string
@@ -214,29 +214,14 @@ func (s *step) locale() string {
 }
 
 // realm is the organization whose policy holds for an address: the one of the request,
-// or the one that proved the address's domain, if it is one only. It depends on the
-// domain alone, never on whether somebody has the address.
-//
-// Compatibility forms of the @ separate as it does, as identity reads addresses: else
-// one would lead around the organization's policy.
+// or the one that proved the address's domain.
 //
 // Errors: unavailable.
 func (s *step) realm(ctx context.Context, email string) (string, error) {
-	_, domain, ok := strings.Cut(norm.NFKC.String(email), "@")
-	if s.pending.Organization != "" || !ok || len(domain) < 3 || len(domain) > 253 {
+	if s.pending.Organization != "" {
 		return s.pending.Organization, nil
 	}
-	found, err := s.Domains.LookUpDomain(ctx, &identityv1.LookUpDomainRequest{Name: domain})
-	if fault.Is(err, commonv1.Reason_INVALID_FIELD) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("look up domain: %w", err)
-	}
-	if len(found.GetOrganizations()) != 1 {
-		return "", nil
-	}
-	return found.GetOrganizations()[0].GetOrganization(), nil
+	return people.Realm(ctx, s.Domains, email)
 }
 
 // key is an idempotency key of one call.

@@ -588,6 +588,24 @@ func TestStarts(t *testing.T) {
 	}
 }
 
+// A step-up that proves the address asks for that and for no level.
+func TestStepUpProvesTheAddress(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	user := s.identity.users["ada@example.com"].id
+	for _, prove := range []bool{true, false} {
+		s.pending["app"] = door.Pending{ID: "app", StepUp: user, AMR: []string{"pwd"}, ProveAddress: prove}
+		s.browser(t).get("/sign-in?request=app")
+		requests := s.identity.requests
+		got := requests[slices.Index(s.identity.calls, "start")].(*identityv1.StartAuthenticationRequest)
+		if got.GetProveAddress() != prove || got.GetUser() != user || got.GetAcr() != "" || got.GetPurpose() != identityv1.Purpose_PURPOSE_STEP_UP {
+			t.Errorf("started %v, want it to prove the address: %t", got, prove)
+		}
+		s.identity.begin()
+		user = s.identity.users["ada@example.com"].id
+	}
+}
+
 // O24: a step-up is of the user who is signed in, with what that one has proved, and
 // reaches what is asked for.
 func TestStepUpStarts(t *testing.T) {

@@ -86,6 +86,7 @@ func (s *step) stepUp() error {
 	}
 	a, err := s.start(&identityv1.StartAuthenticationRequest{
 		Purpose: identityv1.Purpose_PURPOSE_STEP_UP, User: s.pending.StepUp, Amr: s.pending.AMR, Organization: s.pending.Organization, Acr: s.pending.ACR,
+		ProveAddress: s.pending.ProveAddress,
 	})
 	if fault.Is(err, commonv1.Reason_FACTOR_UNAVAILABLE) {
 		next, err := s.Flow.NoStepUp(s.w, s.r, s.pending)

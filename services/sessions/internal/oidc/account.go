@@ -5,24 +5,20 @@ import (
 	"crypto/rand"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/enrolment"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
-const (
-	// accountItems is how many sessions and applications the account page shows.
-	accountItems = 100
-	// recent is how long ago somebody may have signed in who removes a credential.
-	recent = 10 * time.Minute
-)
+// accountItems is how many sessions and applications the account page shows.
+const accountItems = 100
 
 // account shows a person what is signed in, and what was given away.
 func (p *Provider) account(w http.ResponseWriter, r *http.Request, _ string) error {
@@ -43,6 +39,7 @@ func (p *Provider) account(w http.ResponseWriter, r *http.Request, _ string) err
 	if view.Credentials, err = p.credentialItems(r.Context(), s.User); err != nil {
 		return err
 	}
+	forgetCookie(w, r, returnCookie)
 	return p.Pages.Write(w, r, http.StatusOK, view)
 }
 
@@ -138,12 +135,8 @@ func (p *Provider) revokeItem(w http.ResponseWriter, r *http.Request, _ string) 
 		err = p.endOwn(r.Context(), ending.Of{User: s.User, Session: item, Reason: eventv1.Revocation_REVOCATION_REVOKED})
 	case id.Valid(id.Grant, item):
 		err = p.endOwn(r.Context(), ending.Of{User: s.User, Grants: store.GrantsOf{ID: item}, Withdraw: true, Reason: eventv1.Revocation_REVOCATION_REVOKED})
-	case id.Valid(id.Credential, item) && p.Clock().Sub(s.AuthenticatedAt) > recent:
-		return redirect(w, "/sign-in")
 	case id.Valid(id.Credential, item):
-		_, err = p.People.Credentials.DeleteCredential(r.Context(), &identityv1.DeleteCredentialRequest{
-			User: s.User, Credential: item, IdempotencyKey: rand.Text(),
-		})
+		return p.removeCredential(w, r, s, user, item)
 	}
 	if err != nil && !fault.Is(err, commonv1.Reason_NOT_FOUND) {
 		return err
@@ -154,4 +147,22 @@ func (p *Provider) revokeItem(w http.ResponseWriter, r *http.Request, _ string) 
 func (p *Provider) endOwn(ctx context.Context, of ending.Of) error {
 	_, err := p.Ender.End(ctx, pagesCaller(of.User), of)
 	return err
+}
+
+// removeCredential removes one of a person's own, and comes back to the account page.
+func (p *Provider) removeCredential(w http.ResponseWriter, r *http.Request, s store.Session, user *identityv1.User, credential string) error {
+	held, err := p.enrolled(r.Context(), user)
+	if err != nil {
+		return err
+	}
+	if step := enrolment.Remove(s.State, held, p.now()); step != enrolment.Allowed {
+		return p.comeBack(w, "/account", step)
+	}
+	_, err = p.People.Credentials.DeleteCredential(r.Context(), &identityv1.DeleteCredentialRequest{
+		User: s.User, Credential: credential, IdempotencyKey: rand.Text(),
+	})
+	if err != nil && !fault.Is(err, commonv1.Reason_NOT_FOUND) {
+		return err
+	}
+	return redirect(w, "/account")
 }

@@ -233,12 +233,9 @@ func (p *Provider) next(r *http.Request, v *visit) (interaction.Situation, inter
 	if err != nil {
 		return s, interaction.Outcome{}, err
 	}
-	o, refused := interaction.Next(s)
-	if refused != nil {
-		return s, o, refused
-	}
-	if o.Organization == "" {
-		return s, o, nil
+	o, err := p.decided(r.Context(), &s)
+	if err != nil || o.Organization == "" {
+		return s, o, err
 	}
 	organization, err := p.People.Organization(r.Context(), o.Organization)
 	if _, ok := asAnswer(err); ok {
@@ -253,10 +250,8 @@ func (p *Provider) next(r *http.Request, v *visit) (interaction.Situation, inter
 		return s, o, &authorize.Error{Code: interaction.AccessDenied, Description: "the organization does not take the client", Redirect: v.pending.Request.Redirect}
 	}
 	s.Demands = map[string]bool{organization.GetId(): organization.GetSettings().GetRequireSecondFactor()}
-	if o, refused = interaction.Next(s); refused != nil {
-		return s, o, refused
-	}
-	return s, o, nil
+	o, err = p.decided(r.Context(), &s)
+	return s, o, err
 }
 
 // advance answers a request, or sends the browser to the page that asks what is missing.
@@ -275,7 +270,7 @@ func (p *Provider) advance(w http.ResponseWriter, r *http.Request, v *visit) err
 		return err
 	}
 	page := map[interaction.Step]string{
-		interaction.SignIn: "/sign-in", interaction.StepUp: "/sign-in",
+		interaction.SignIn: "/sign-in", interaction.StepUp: "/sign-in", interaction.ProveAddress: "/sign-in", interaction.Enrol: enrolPath,
 		interaction.Organization: "/organization", interaction.Consent: "/consent",
 	}[o.Step]
 	return redirect(w, requestURL(page, v.name))

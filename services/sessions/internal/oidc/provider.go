@@ -148,6 +148,11 @@ func (p *Provider) Mount(server *serve.Server) {
 			Procedure: "/oauth2/Preflight", Audience: audience, Answer: preflight, Refuse: refuse,
 		}))
 	}
+	for pattern, answer := range p.enrolPages() {
+		server.Mount(pattern, server.Plain(serve.Plain{
+			Procedure: "/oauth2/Account", Audience: audience, Answer: p.human(answer), Refuse: p.refusePage,
+		}))
+	}
 	for pattern, e := range map[string]struct {
 		name   string
 		answer endpoint
@@ -160,6 +165,8 @@ func (p *Provider) Mount(server *serve.Server) {
 		"GET /organization":      {"Organization", p.organizationPage},
 		"POST /organization":     {"Organization", p.chooseOrganization},
 		"GET /account":           {"Account", p.account},
+		"GET /invitation":        {"Invitation", p.invitationPage},
+		"POST /invitation":       {"Invitation", p.decideInvitation},
 		"POST /account/revoke":   {"Account", p.revokeItem},
 		"GET /device":            {"DevicePage", p.devicePage},
 		"POST /device":           {"DevicePage", p.typed},

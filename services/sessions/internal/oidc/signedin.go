@@ -24,7 +24,7 @@ import (
 func (p *Provider) Pending(r *http.Request) (door.Pending, error) {
 	issuer, _ := p.issuer(r)
 	if r.URL.Query().Get("request") == "" && r.PostFormValue("request") == "" {
-		return door.Pending{}, nil
+		return p.pendingReturn(r)
 	}
 	v, err := p.pendingOf(r, issuer)
 	if err != nil {
@@ -36,12 +36,15 @@ func (p *Provider) Pending(r *http.Request) (door.Pending, error) {
 		Create: request.Prompt.Create, FormTargets: v.frame().FormTargets, Theme: v.theme,
 	}
 	_, o, err := p.next(r, v)
-	if o.Step == interaction.StepUp && err == nil {
+	if (o.Step == interaction.StepUp || o.Step == interaction.ProveAddress) && err == nil {
 		s, err := p.session(r.Context(), r)
 		if err != nil {
 			return door.Pending{}, err
 		}
 		out.StepUp, out.AMR, out.ACR, out.Organization = s.User, s.AMR, o.ACR, o.Organization
+		if o.Step == interaction.ProveAddress {
+			out.ACR, out.ProveAddress = "", true
+		}
 	}
 	if out.Organization != "" {
 		if organization, err := p.People.Organization(r.Context(), out.Organization); err == nil {
@@ -72,13 +75,16 @@ func (p *Provider) SignedIn(
 		return "", err
 	}
 	if pending.ID == "" {
-		return "/account", nil
+		return p.returned(w, r), nil
 	}
 	return requestURL("/continue", pending.ID), nil
 }
 
 // NoStepUp implements door.Flow: the client is told that the user cannot prove more.
 func (p *Provider) NoStepUp(_ http.ResponseWriter, r *http.Request, pending door.Pending) (next string, err error) {
+	if pending.ID == "" {
+		return unmetPath, nil
+	}
 	issuer, _ := p.issuer(r)
 	v, err := p.pendingOf(r, issuer)
 	if err != nil {

@@ -14,10 +14,13 @@ var assetFiles embed.FS
 
 // assetTypes are the assets, and what they are.
 var assetTypes = map[string]string{
-	"style.css": cssType, "passkey.js": "text/javascript; charset=utf-8", "form_post.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
+	"style.css": cssType, "passkey.js": jsType, "passkey_new.js": jsType, "form_post.js": jsType, "icon.svg": "image/svg+xml",
 }
 
-const cssType = "text/css; charset=utf-8"
+const (
+	cssType = "text/css; charset=utf-8"
+	jsType  = "text/javascript; charset=utf-8"
+)
 
 // asset is a file, and the version that its address names.
 type asset struct {

@@ -44,7 +44,7 @@ func TestAssets(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 6 { // style, two themes, icon, two scripts
+	if len(seen) != 7 { // style, two themes, icon, three scripts
 		t.Errorf("pages load %v", seen)
 	}
 }

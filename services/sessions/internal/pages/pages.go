@@ -68,7 +68,26 @@ func New(c Config) (*Pages, error) {
 
 // views are one of each.
 var views = []View{
-	Identifier{}, SignUp{}, Recover{}, Factor{}, Name{}, LinkArrived{}, ChooseOrganization{}, Consent{}, SignOut{}, SignedOut{}, Device{}, Account{}, Error{}, FormPost{},
+	Identifier{},
+	SignUp{},
+	Recover{},
+	Factor{},
+	Name{},
+	LinkArrived{},
+	ChooseOrganization{},
+	Consent{},
+	SignOut{},
+	SignedOut{},
+	Device{},
+	Account{},
+	Error{},
+	FormPost{},
+	Enrol{},
+	AddTOTP{},
+	AddPasskey{},
+	RecoveryCodes{},
+	NewPassword{},
+	Invitation{},
 }
 
 // Write writes a page. Nothing is written when the page cannot be made.
@@ -131,6 +150,10 @@ func (p *Pages) sheet(v View) (sheet, error) {
 		s.Input = typed
 		if v.Kind == "passkey" {
 			s.Script = p.assets.path("passkey.js")
+		}
+	case AddPasskey:
+		if v.Enrolment != "" {
+			s.Script = p.assets.path("passkey_new.js")
 		}
 	case Consent:
 		s.Destination = destinationOf(v.RedirectURI)
@@ -199,7 +222,7 @@ func (s sheet) Problem() Problem {
 	case Device:
 		return v.Problem
 	default:
-		return ""
+		return problemOf(v)
 	}
 }
 

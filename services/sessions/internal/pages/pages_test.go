@@ -204,8 +204,19 @@ func TestForms(t *testing.T) {
 			"/account/revoke request=req_1 id=crd_1 #revoke-crd_1", "/account/revoke request=req_1 id=crd_2 #revoke-crd_2",
 			"/account/revoke request=req_1 id=gnt_1 #revoke-gnt_1", "/account/revoke request=req_1 id=gnt_2 #revoke-gnt_2",
 		},
-		"error":     nil,
-		"form_post": {"https://shop.example/callback?a=1&b=2 code=c state=" + hostile + " submit=1 submit=2 #continue"},
+		"add_totp":             {"/account/totp request=req_1 #continue"},
+		"add_totp_begun":       {"/account/totp enrolment=enr_1 totp= #continue"},
+		"add_passkey":          {"/account/passkey #continue"},
+		"add_passkey_begun":    {"/account/passkey request=req_1 enrolment=enr_1 passkey= #continue"},
+		"recovery_codes":       {"/account/recovery-codes #continue"},
+		"recovery_codes_shown": nil,
+		"new_password":         {"/account/password new_password= #continue"},
+		"invitation":           {"/invitation token=miv_1 decision=sign_in #sign-in decision=sign_up #sign-up decision=decline #decline"},
+		"invitation_own":       {"/invitation token=miv_1 decision=accept #accept decision=decline #decline"},
+		"invitation_over":      nil,
+		"enrol":                {"/enrol request=req_1 #later"},
+		"error":                nil,
+		"form_post":            {"https://shop.example/callback?a=1&b=2 code=c state=" + hostile + " submit=1 submit=2 #continue"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(want, forms(t, write(t, p, views[name], "en").Body.String())); diff != "" {

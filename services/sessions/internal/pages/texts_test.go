@@ -44,13 +44,15 @@ var families = map[string][]string{
 	"factor.%s.label": {"password", "new_password", "email_code", "totp", "recovery_code"},
 	"problem.%s": {
 		"password.wrong", "password.policy", "code.wrong", "passkey.wrong", "link.wrong", "email.invalid", "name.invalid", "user_code.wrong",
+		"passkey.refused", "passkey.known", "full",
 		"ended", "limited", "suspended", "organization_state", "factor_unavailable", "unknown",
 	},
-	"way.%s":         {"password", "email_code", "email_link", "totp", "recovery_code", "passkey", "no_password", "unknown"},
-	"scope.%s":       {"openid", "profile", "email", "offline_access", "unknown"},
-	"error.%s.title": errorTexts,
-	"error.%s.text":  errorTexts,
-	"month.%s":       {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"},
+	"way.%s":             {"password", "email_code", "email_link", "totp", "recovery_code", "passkey", "no_password", "unknown"},
+	"invitation.role.%s": {"member", "admin", "unknown"},
+	"scope.%s":           {"openid", "profile", "email", "offline_access", "unknown"},
+	"error.%s.title":     errorTexts,
+	"error.%s.text":      errorTexts,
+	"month.%s":           {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"},
 }
 
 var errorTexts = []string{

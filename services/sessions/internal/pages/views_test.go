@@ -4,10 +4,16 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
 )
 
 const passkeyOptions = `{"challenge":"AAECAwQFBgcICQoLDA0ODw","rpId":"localhost","userVerification":"required","timeout":60000}`
+
+const creationOptions = `{"challenge":"AAECAwQFBgcICQoLDA0ODw","rp":{"id":"localhost","name":"Meridian"},"user":{"id":"YWxpY2U","name":"alice","displayName":"Alice"},` +
+	`"pubKeyCredParams":[{"type":"public-key","alg":-7}],"authenticatorSelection":{"residentKey":"required","userVerification":"required"},"timeout":60000}`
+
+const otpauth = "otpauth://totp/Meridian:alice%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Meridian"
 
 var at = time.Date(2026, time.November, 3, 14, 5, 0, 0, time.FixedZone("", 3600))
 
@@ -71,11 +77,30 @@ func shown() map[string]pages.View {
 		"account": pages.Account{
 			Frame: pages.Frame{Request: "req_1"}, Name: "Alice", Email: "alice@example.com", Sessions: items("ses"), Credentials: items("crd"), Grants: items("gnt"),
 		},
-		"account_empty": pages.Account{},
-		"error":         pages.Error{Frame: frame, Code: "invalid_scope", Detail: "the client may not ask for one of the scopes", Trace: "4bf92f3577b34da6a3ce929d0e0e4736"},
-		"error_over":    pages.Error{Code: "request_over"},
-		"error_unknown": pages.Error{Code: hostile, Detail: hostile, Trace: hostile},
-		"error_nothing": pages.Error{},
-		"form_post":     pages.FormPost{Frame: frame, Action: "https://shop.example/callback?a=1&b=2", Fields: url.Values{"code": {"c"}, "state": {hostile}, "submit": {"1", "2"}}},
+		"account_empty":        pages.Account{},
+		"enrol":                pages.Enrol{Frame: frame, Password: true},
+		"enrol_no_password":    pages.Enrol{Frame: pages.Frame{Request: "req_1"}},
+		"add_totp":             pages.AddTOTP{Frame: frame},
+		"add_totp_full":        pages.AddTOTP{Problem: "full"},
+		"add_totp_begun":       pages.AddTOTP{Enrolment: "enr_1", URI: secret.NewString(otpauth), Secret: secret.NewString("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")},
+		"add_totp_problem":     pages.AddTOTP{Frame: frame, Problem: "code.wrong", Enrolment: hostile, URI: secret.NewString(hostile), Secret: secret.NewString(hostile)},
+		"add_passkey":          pages.AddPasskey{},
+		"add_passkey_begun":    pages.AddPasskey{Frame: frame, Enrolment: "enr_1", Options: creationOptions},
+		"add_passkey_problem":  pages.AddPasskey{Problem: "passkey.refused", Enrolment: "enr_1", Options: creationOptions},
+		"recovery_codes":       pages.RecoveryCodes{},
+		"recovery_codes_shown": pages.RecoveryCodes{Codes: []secret.String{secret.NewString("abcd-efgh"), secret.NewString("ijkl-mnop")}},
+		"invitation":           pages.Invitation{Token: "miv_1", Organization: "Acme", Role: "member", Email: "alice@example.com"},
+		"invitation_own":       pages.Invitation{Frame: pages.Frame{Theme: pages.Theme{Name: "Acme", Color: "FFCC00"}}, Token: "miv_1", Organization: "شركة", Role: "admin", Email: "alice@example.com", User: "Alice@example.com", Addressed: true},
+		"invitation_another":   pages.Invitation{Token: hostile, Organization: hostile, Role: hostile, Email: hostile, User: hostile, Problem: "suspended"},
+		"invitation_over":      pages.Invitation{Over: true},
+		"invitation_joined":    pages.Invitation{Joined: true, Organization: "Acme"},
+		"invitation_declined":  pages.Invitation{Declined: true, Organization: "Acme"},
+		"new_password":         pages.NewPassword{Email: "alice@example.com"},
+		"new_password_problem": pages.NewPassword{Frame: frame, Problem: "password.policy"},
+		"error":                pages.Error{Frame: frame, Code: "invalid_scope", Detail: "the client may not ask for one of the scopes", Trace: "4bf92f3577b34da6a3ce929d0e0e4736"},
+		"error_over":           pages.Error{Code: "request_over"},
+		"error_unknown":        pages.Error{Code: hostile, Detail: hostile, Trace: hostile},
+		"error_nothing":        pages.Error{},
+		"form_post":            pages.FormPost{Frame: frame, Action: "https://shop.example/callback?a=1&b=2", Fields: url.Values{"code": {"c"}, "state": {hostile}, "submit": {"1", "2"}}},
 	}
 }

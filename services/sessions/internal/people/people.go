@@ -25,6 +25,8 @@ type People struct {
 	Organizations identityv1connect.OrganizationServiceClient
 	Accounts      identityv1connect.ServiceAccountServiceClient
 	Credentials   identityv1connect.CredentialServiceClient
+	Domains       identityv1connect.DomainServiceClient
+	Invitations   identityv1connect.InvitationServiceClient
 }
 
 // User returns a user who may sign in.

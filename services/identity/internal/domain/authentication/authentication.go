@@ -112,6 +112,8 @@ type State struct {
 	Policy       Policy `json:"policy"`
 	// Demanded is what the caller needs at least.
 	Demanded Level `json:"demanded,omitempty"`
+	// Address: a step-up is to prove the user's address, and nothing else.
+	Address bool `json:"address,omitempty"`
 	// Prior is what the session that steps up has proved, as amr.
 	Prior      []string                        `json:"prior,omitempty"`
 	Done       []Step                          `json:"done,omitempty"`
@@ -146,6 +148,7 @@ type Start struct {
 	User, Email, Realm, Organization, Locale string
 	Policy                                   Policy
 	Demanded                                 Level
+	Address                                  bool
 	Prior                                    []string
 	Has                                      Enrolled
 	At                                       time.Time
@@ -169,7 +172,7 @@ func (c Start) Decide() (State, error) {
 	}
 	s := State{
 		ID: c.ID, Purpose: c.Purpose, User: c.User, Email: c.Email, Realm: c.Realm, Organization: c.Organization,
-		Locale: c.Locale, Policy: c.Policy, Demanded: c.Demanded, Prior: slices.Clone(c.Prior),
+		Locale: c.Locale, Policy: c.Policy, Demanded: c.Demanded, Address: c.Address, Prior: slices.Clone(c.Prior),
 		ExpiresAt: c.At.Add(Life), Seen: c.At, Has: c.Has,
 	}
 	if len(s.Left()) == 0 || c.Purpose == identityv1.Purpose_PURPOSE_RECOVERY && !c.Policy.Password {

@@ -185,6 +185,11 @@ func TestSteps(t *testing.T) {
 			start: authentication.Start{Purpose: stepUp, Policy: all}, has: authentication.Enrolled{Password: true, Email: true},
 			left: []string{"password code link", ""}, steps: []string{"password"}, level: 1, amr: "pwd",
 		},
+		"step-up that proves the address, and nothing else": {
+			start: authentication.Start{Purpose: stepUp, Policy: authentication.Policy{Password: true, Letters: true}, Prior: []string{"pwd"}, Address: true},
+			has:   authentication.Enrolled{Password: true, Email: true},
+			left:  []string{"code link", ""}, steps: []string{"code"}, level: 1, amr: "pwd otp",
+		},
 		"step-up of a user with a second factor": {
 			start: authentication.Start{Purpose: stepUp, Policy: all}, has: both,
 			left: []string{"totp password", "password", ""}, steps: []string{"totp", "password"}, level: 2, amr: "pwd otp mfa",

@@ -184,6 +184,9 @@ func (s *State) target(p proved) Level {
 // stepUp are the factors of a user who is signed in. One is asked for even where
 // the session has proved enough.
 func (s *State) stepUp(p proved) []identityv1.Factor {
+	if s.Address {
+		return s.address(p)
+	}
 	target := s.target(p)
 	switch {
 	case target > p.level():
@@ -205,6 +208,14 @@ func (s *State) stepUp(p proved) []identityv1.Factor {
 		out = append(out, code, link)
 	}
 	return out
+}
+
+// address are the factors that prove the address of a user who is signed in.
+func (s *State) address(p proved) []identityv1.Factor {
+	if p.mail || !s.Has.Email || !s.Policy.Letters {
+		return nil
+	}
+	return []identityv1.Factor{code, link}
 }
 
 // byMail are the factors of a sign-up or a recovery: the address, a second factor
@@ -240,6 +251,9 @@ func (s *State) Complete() bool {
 	case identityv1.Purpose_PURPOSE_RECOVERY:
 		return s.NewPassword && len(s.Left()) == 0
 	case identityv1.Purpose_PURPOSE_STEP_UP:
+		if s.Address {
+			return p.mail
+		}
 		return p.level() >= s.target(p) && len(s.Left()) == 0
 	default:
 		return len(s.Left()) == 0

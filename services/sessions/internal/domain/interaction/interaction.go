@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/authorize"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/enrolment"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
 )
 
@@ -25,6 +26,10 @@ const (
 	Organization
 	// Consent: agree to what the client asks for.
 	Consent
+	// ProveAddress: show that letters to the user's address arrive, before Enrol.
+	ProveAddress
+	// Enrol: add the second factor that the user does not have.
+	Enrol
 )
 
 // Codes of errors beside those of package authorize.
@@ -85,6 +90,8 @@ type Situation struct {
 	AgreedNow, Declined bool
 	// NoStepUp: the user has no way to prove more.
 	NoStepUp bool
+	// Held is what the user has to prove more with; nil: that is not known.
+	Held *enrolment.Held
 }
 
 // Outcome is what comes next. At the end it says whom the tokens are for.
@@ -116,15 +123,25 @@ func Next(s Situation) (Outcome, *authorize.Error) {
 		return s.ask(Outcome{Step: Organization}, InteractionRequired, "the user must choose an organization")
 	}
 	if !s.strong(organization) {
-		if s.NoStepUp {
-			return Outcome{}, s.refuse(Unmet, "the user cannot prove what acr_values or the organization asks for")
-		}
-		return s.ask(Outcome{Step: StepUp, Organization: organization, ACR: session.AAL2}, InteractionRequired, "the user must prove more")
+		return s.more(organization)
 	}
 	if s.consent(organization) {
 		return s.ask(Outcome{Step: Consent, Organization: organization}, ConsentRequired, "the user must agree")
 	}
 	return Outcome{Step: Done, Organization: organization}, nil
+}
+
+// more is how the user proves more: with the second factor that there is, and else with
+// one that is enrolled first. Who has one enrols none here.
+func (s Situation) more(organization string) (Outcome, *authorize.Error) {
+	step := StepUp
+	if s.Held != nil && !s.Held.Second() {
+		step = map[enrolment.Step]Step{enrolment.Allowed: Enrol, enrolment.ProveAddress: ProveAddress}[enrolment.Add(s.Session, *s.Held, s.At)]
+	}
+	if s.NoStepUp || step == Done {
+		return Outcome{}, s.refuse(Unmet, "the user cannot prove what acr_values or the organization asks for")
+	}
+	return s.ask(Outcome{Step: step, Organization: organization, ACR: session.AAL2}, InteractionRequired, "the user must prove more")
 }
 
 func (s Situation) refuse(code, description string) *authorize.Error {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/authorize"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/enrolment"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/interaction"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
 )
@@ -48,6 +49,39 @@ func TestNext(t *testing.T) {
 		"more was proved than asked for":              {func(s *situation) { s.Request.Levels = []string{"aal1"}; s.Session.ACR = "aal2" }, interaction.Done, "", ""},
 		"more is asked for, and nothing may be shown": {func(s *situation) { s.Request.Levels = []string{"aal2"}; s.Request.Prompt.None = true }, 0, "", "interaction_required"},
 		"more is asked for, and there is no way":      {func(s *situation) { s.Request.Levels = []string{"aal2"}; s.NoStepUp = true }, 0, "", "unmet_authentication_requirements"},
+		"more is asked for, there is no second factor, and a password alone": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Held = &enrolment.Held{Password: true, Address: true}
+		}, interaction.ProveAddress, "", ""},
+		"more is asked for, there is no second factor, and the address is proved": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Session.AMR, s.Session.AuthenticatedAt, s.Held = []string{"pwd", "otp"}, now, &enrolment.Held{Password: true, Address: true}
+		}, interaction.Enrol, "", ""},
+		"more is asked for, there is no second factor, and the address was proved long ago": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Session.AMR, s.Held = []string{"pwd", "otp"}, &enrolment.Held{Password: true, Address: true}
+		}, interaction.ProveAddress, "", ""},
+		"more is asked for, there is no second factor, and no address": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Held = &enrolment.Held{Password: true}
+		}, 0, "", "unmet_authentication_requirements"},
+		"more is asked for, there is no second factor, and letters cannot be sent": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Held, s.NoStepUp = &enrolment.Held{Password: true, Address: true}, true
+		}, 0, "", "unmet_authentication_requirements"},
+		"more is asked for, there is no second factor, and nothing may be shown": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Request.Prompt.None = true
+			s.Session.AMR, s.Session.AuthenticatedAt, s.Held = []string{"otp"}, now, &enrolment.Held{Address: true}
+		}, 0, "", "interaction_required"},
+		"more is asked for, and there is a second factor that was not proved": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Session.AMR, s.Session.AuthenticatedAt, s.Held = []string{"pwd", "otp"}, now, &enrolment.Held{Password: true, TOTP: true, Address: true}
+		}, interaction.StepUp, "", ""},
+		"more is asked for, and a recovery code stood in": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Session.AMR, s.Session.AuthenticatedAt, s.Held = []string{"pwd", "recovery"}, now, &enrolment.Held{Password: true, TOTP: true, Address: true}
+		}, interaction.StepUp, "", ""},
 		"the organization asks for more": {func(s *situation) {
 			s.Client.OrganizationRequired = true
 			s.Memberships = s.Memberships[:1]
@@ -102,8 +136,8 @@ func TestNext(t *testing.T) {
 			s.Agreed = agreed("", "email", "openid")
 		}, interaction.Consent, "", ""},
 		"consent to it now": {func(s *situation) { s.Client.ConsentAlways = true; s.AgreedNow = true }, interaction.Done, "", ""},
-		"consent now":      {func(s *situation) { s.Client.ConsentRequired = true; s.AgreedNow = true }, interaction.Done, "", ""},
-		"consent declined": {func(s *situation) { s.Client.ConsentRequired = true; s.Declined = true }, 0, "", "access_denied"},
+		"consent now":       {func(s *situation) { s.Client.ConsentRequired = true; s.AgreedNow = true }, interaction.Done, "", ""},
+		"consent declined":  {func(s *situation) { s.Client.ConsentRequired = true; s.Declined = true }, 0, "", "access_denied"},
 		"consent is needed, and nothing may be shown": {func(s *situation) { s.Client.ConsentRequired = true; s.Request.Prompt.None = true }, 0, "", "consent_required"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -367,7 +367,11 @@ type StartAuthenticationRequest struct {
 	// What the session that steps up has proved already, as FinishAuthentication gave
 	// it: with a password there, a TOTP is enough for aal2. One factor is asked for in
 	// any case.
-	Amr           []string `protobuf:"bytes,9,rep,name=amr,proto3" json:"amr,omitempty"`
+	Amr []string `protobuf:"bytes,9,rep,name=amr,proto3" json:"amr,omitempty"`
+	// For a step-up: the user's address is proved, by a letter, and nothing else,
+	// whatever the ways in are. It says that whoever is signed in with a password alone
+	// is who owns the account, before a first second factor is enrolled.
+	ProveAddress  bool `protobuf:"varint,10,opt,name=prove_address,json=proveAddress,proto3" json:"prove_address,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -463,6 +467,13 @@ func (x *StartAuthenticationRequest) GetAmr() []string {
 		return x.Amr
 	}
 	return nil
+}
+
+func (x *StartAuthenticationRequest) GetProveAddress() bool {
+	if x != nil {
+		return x.ProveAddress
+	}
+	return false
 }
 
 type StartAuthenticationResponse struct {
@@ -1173,7 +1184,7 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"H\n" +
 	"\x06Client\x12\x19\n" +
 	"\x02ip\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18-R\x02ip\x12#\n" +
-	"\x06device\x18\x02 \x01(\tB\v\xbaH\x05r\x03\x18\x80\x04\x80\x01\x01R\x06device\"\xc3\x04\n" +
+	"\x06device\x18\x02 \x01(\tB\v\xbaH\x05r\x03\x18\x80\x04\x80\x01\x01R\x06device\"\xe8\x04\n" +
 	"\x1aStartAuthenticationRequest\x12C\n" +
 	"\apurpose\x18\x01 \x01(\x0e2\x1d.meridian.identity.v1.PurposeB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\apurpose\x12\x1e\n" +
@@ -1184,7 +1195,9 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"\x06locale\x18\x06 \x01(\tB1\xbaH.r,2*^([a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,4})?$R\x06locale\x12<\n" +
 	"\x06client\x18\a \x01(\v2\x1c.meridian.identity.v1.ClientB\x06\xbaH\x03\xc8\x01\x01R\x06client\x12=\n" +
 	"\x0fidempotency_key\x18\b \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\x12I\n" +
-	"\x03amr\x18\t \x03(\tB7\xbaH4\x92\x011\x10\b\x18\x01\"+r)R\x03pwdR\x03otpR\x03hwkR\x03swkR\x04userR\x03mfaR\brecoveryR\x03amr\"\x88\x01\n" +
+	"\x03amr\x18\t \x03(\tB7\xbaH4\x92\x011\x10\b\x18\x01\"+r)R\x03pwdR\x03otpR\x03hwkR\x03swkR\x04userR\x03mfaR\brecoveryR\x03amr\x12#\n" +
+	"\rprove_address\x18\n" +
+	" \x01(\bR\fproveAddress\"\x88\x01\n" +
 	"\x1bStartAuthenticationResponse\x12L\n" +
 	"\x0eauthentication\x18\x01 \x01(\v2$.meridian.identity.v1.AuthenticationR\x0eauthentication\x12\x1b\n" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"\x8e\x01\n" +

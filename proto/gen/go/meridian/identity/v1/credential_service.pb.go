@@ -198,7 +198,10 @@ type Passkey struct {
 	BackupEligible bool `protobuf:"varint,4,opt,name=backup_eligible,json=backupEligible,proto3" json:"backup_eligible,omitempty"`
 	BackedUp       bool `protobuf:"varint,5,opt,name=backed_up,json=backedUp,proto3" json:"backed_up,omitempty"`
 	// Its counter went back: somebody may have cloned it. It is refused.
-	Flagged       bool `protobuf:"varint,6,opt,name=flagged,proto3" json:"flagged,omitempty"`
+	Flagged bool `protobuf:"varint,6,opt,name=flagged,proto3" json:"flagged,omitempty"`
+	// It verified its user when it was registered: it is a way in by itself. Else it is
+	// a second factor, which is asked for at every sign-in.
+	UserVerified  bool `protobuf:"varint,7,opt,name=user_verified,json=userVerified,proto3" json:"user_verified,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -271,6 +274,13 @@ func (x *Passkey) GetBackedUp() bool {
 func (x *Passkey) GetFlagged() bool {
 	if x != nil {
 		return x.Flagged
+	}
+	return false
+}
+
+func (x *Passkey) GetUserVerified() bool {
+	if x != nil {
+		return x.UserVerified
 	}
 	return false
 }
@@ -1355,7 +1365,7 @@ const file_meridian_identity_v1_credential_service_proto_rawDesc = "" +
 	"\flast_used_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"lastUsedAt\x127\n" +
 	"\apasskey\x18\a \x01(\v2\x1d.meridian.identity.v1.PasskeyR\apasskey\x12\x12\n" +
-	"\x04left\x18\b \x01(\rR\x04left\"\xb6\x01\n" +
+	"\x04left\x18\b \x01(\rR\x04left\"\xdb\x01\n" +
 	"\aPasskey\x12\x13\n" +
 	"\x05rp_id\x18\x01 \x01(\tR\x04rpId\x12\x16\n" +
 	"\x06aaguid\x18\x02 \x01(\fR\x06aaguid\x12\x1e\n" +
@@ -1364,7 +1374,8 @@ const file_meridian_identity_v1_credential_service_proto_rawDesc = "" +
 	"transports\x12'\n" +
 	"\x0fbackup_eligible\x18\x04 \x01(\bR\x0ebackupEligible\x12\x1b\n" +
 	"\tbacked_up\x18\x05 \x01(\bR\bbackedUp\x12\x18\n" +
-	"\aflagged\x18\x06 \x01(\bR\aflagged\"Q\n" +
+	"\aflagged\x18\x06 \x01(\bR\aflagged\x12#\n" +
+	"\ruser_verified\x18\a \x01(\bR\fuserVerified\"Q\n" +
 	"\x16ListCredentialsRequest\x127\n" +
 	"\x04user\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^usr_[0-9a-hjkmnp-tv-z]{26}$R\x04user\"]\n" +
 	"\x17ListCredentialsResponse\x12B\n" +

@@ -1048,6 +1048,219 @@ func (x *AcceptInvitationResponse) GetRevision() string {
 	return ""
 }
 
+type LookUpInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The secret of the letter.
+	Secret string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	// A user who is signed in; empty: nobody is.
+	User          string `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookUpInvitationRequest) Reset() {
+	*x = LookUpInvitationRequest{}
+	mi := &file_meridian_identity_v1_invitation_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookUpInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookUpInvitationRequest) ProtoMessage() {}
+
+func (x *LookUpInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_invitation_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookUpInvitationRequest.ProtoReflect.Descriptor instead.
+func (*LookUpInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_invitation_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LookUpInvitationRequest) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *LookUpInvitationRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+type LookUpInvitationResponse struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Invitation *Invitation            `protobuf:"bytes,1,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	// The organization's, as people read it.
+	OrganizationName string `protobuf:"bytes,2,opt,name=organization_name,json=organizationName,proto3" json:"organization_name,omitempty"`
+	// The invitation is for the user's own address, which is verified.
+	Addressed     bool `protobuf:"varint,3,opt,name=addressed,proto3" json:"addressed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookUpInvitationResponse) Reset() {
+	*x = LookUpInvitationResponse{}
+	mi := &file_meridian_identity_v1_invitation_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookUpInvitationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookUpInvitationResponse) ProtoMessage() {}
+
+func (x *LookUpInvitationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_invitation_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookUpInvitationResponse.ProtoReflect.Descriptor instead.
+func (*LookUpInvitationResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_invitation_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *LookUpInvitationResponse) GetInvitation() *Invitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+func (x *LookUpInvitationResponse) GetOrganizationName() string {
+	if x != nil {
+		return x.OrganizationName
+	}
+	return ""
+}
+
+func (x *LookUpInvitationResponse) GetAddressed() bool {
+	if x != nil {
+		return x.Addressed
+	}
+	return false
+}
+
+type DeclineInvitationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The secret of the letter.
+	Secret         string `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	IdempotencyKey string `protobuf:"bytes,2,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *DeclineInvitationRequest) Reset() {
+	*x = DeclineInvitationRequest{}
+	mi := &file_meridian_identity_v1_invitation_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclineInvitationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclineInvitationRequest) ProtoMessage() {}
+
+func (x *DeclineInvitationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_invitation_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclineInvitationRequest.ProtoReflect.Descriptor instead.
+func (*DeclineInvitationRequest) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_invitation_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *DeclineInvitationRequest) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *DeclineInvitationRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type DeclineInvitationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      string                 `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeclineInvitationResponse) Reset() {
+	*x = DeclineInvitationResponse{}
+	mi := &file_meridian_identity_v1_invitation_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeclineInvitationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeclineInvitationResponse) ProtoMessage() {}
+
+func (x *DeclineInvitationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_meridian_identity_v1_invitation_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeclineInvitationResponse.ProtoReflect.Descriptor instead.
+func (*DeclineInvitationResponse) Descriptor() ([]byte, []int) {
+	return file_meridian_identity_v1_invitation_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *DeclineInvitationResponse) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
 var File_meridian_identity_v1_invitation_service_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_v1_invitation_service_proto_rawDesc = "" +
@@ -1140,20 +1353,36 @@ const file_meridian_identity_v1_invitation_service_proto_rawDesc = "" +
 	"\n" +
 	"membership\x18\x01 \x01(\v2 .meridian.identity.v1.MembershipR\n" +
 	"membership\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\tR\brevision*\xac\x01\n" +
+	"\brevision\x18\x02 \x01(\tR\brevision\"|\n" +
+	"\x17LookUpInvitationRequest\x12%\n" +
+	"\x06secret\x18\x01 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\x02\x80\x01\x01R\x06secret\x12:\n" +
+	"\x04user\x18\x02 \x01(\tB&\xbaH#r!2\x1f^(usr_[0-9a-hjkmnp-tv-z]{26})?$R\x04user\"\xa7\x01\n" +
+	"\x18LookUpInvitationResponse\x12@\n" +
+	"\n" +
+	"invitation\x18\x01 \x01(\v2 .meridian.identity.v1.InvitationR\n" +
+	"invitation\x12+\n" +
+	"\x11organization_name\x18\x02 \x01(\tR\x10organizationName\x12\x1c\n" +
+	"\taddressed\x18\x03 \x01(\bR\taddressed\"\x80\x01\n" +
+	"\x18DeclineInvitationRequest\x12%\n" +
+	"\x06secret\x18\x01 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\x02\x80\x01\x01R\x06secret\x12=\n" +
+	"\x0fidempotency_key\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"7\n" +
+	"\x19DeclineInvitationResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\tR\brevision*\xac\x01\n" +
 	"\x0fInvitationState\x12 \n" +
 	"\x1cINVITATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18INVITATION_STATE_PENDING\x10\x01\x12\x1d\n" +
 	"\x19INVITATION_STATE_ACCEPTED\x10\x02\x12\x1c\n" +
 	"\x18INVITATION_STATE_REVOKED\x10\x03\x12\x1c\n" +
-	"\x18INVITATION_STATE_EXPIRED\x10\x042\xef\x06\n" +
+	"\x18INVITATION_STATE_EXPIRED\x10\x042\xf8\b\n" +
 	"\x11InvitationService\x12\x92\x01\n" +
 	"\x10CreateInvitation\x12-.meridian.identity.v1.CreateInvitationRequest\x1a..meridian.identity.v1.CreateInvitationResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_members\x90\x02\x02\x12\x87\x01\n" +
 	"\rGetInvitation\x12*.meridian.identity.v1.GetInvitationRequest\x1a+.meridian.identity.v1.GetInvitationResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01\x12\x8d\x01\n" +
 	"\x0fListInvitations\x12,.meridian.identity.v1.ListInvitationsRequest\x1a-.meridian.identity.v1.ListInvitationsResponse\"\x1d\x8a\xb5\x18\x16\b\x02\x10\x01\x1a\x10can_view_members\x90\x02\x01\x12\x92\x01\n" +
 	"\x10ResendInvitation\x12-.meridian.identity.v1.ResendInvitationRequest\x1a..meridian.identity.v1.ResendInvitationResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_members\x90\x02\x02\x12\x92\x01\n" +
 	"\x10RevokeInvitation\x12-.meridian.identity.v1.RevokeInvitationRequest\x1a..meridian.identity.v1.RevokeInvitationResponse\"\x1f\x8a\xb5\x18\x18\b\x02\x10\x03\x1a\x12can_manage_members\x90\x02\x02\x12\x80\x01\n" +
-	"\x10AcceptInvitation\x12-.meridian.identity.v1.AcceptInvitationRequest\x1a..meridian.identity.v1.AcceptInvitationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x02B\xf3\x01\n" +
+	"\x10AcceptInvitation\x12-.meridian.identity.v1.AcceptInvitationRequest\x1a..meridian.identity.v1.AcceptInvitationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x02\x12\x80\x01\n" +
+	"\x10LookUpInvitation\x12-.meridian.identity.v1.LookUpInvitationRequest\x1a..meridian.identity.v1.LookUpInvitationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x01\x12\x83\x01\n" +
+	"\x11DeclineInvitation\x12..meridian.identity.v1.DeclineInvitationRequest\x1a/.meridian.identity.v1.DeclineInvitationResponse\"\r\x8a\xb5\x18\x06\b\x01\x10\x03 \x01\x90\x02\x02B\xf3\x01\n" +
 	"\x18com.meridian.identity.v1B\x16InvitationServiceProtoP\x01ZMgithub.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1;identityv1\xa2\x02\x03MIX\xaa\x02\x14Meridian.Identity.V1\xca\x02\x14Meridian\\Identity\\V1\xe2\x02 Meridian\\Identity\\V1\\GPBMetadata\xea\x02\x16Meridian::Identity::V1b\x06proto3"
 
 var (
@@ -1169,33 +1398,37 @@ func file_meridian_identity_v1_invitation_service_proto_rawDescGZIP() []byte {
 }
 
 var file_meridian_identity_v1_invitation_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_meridian_identity_v1_invitation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_meridian_identity_v1_invitation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_meridian_identity_v1_invitation_service_proto_goTypes = []any{
-	(InvitationState)(0),             // 0: meridian.identity.v1.InvitationState
-	(*Invitation)(nil),               // 1: meridian.identity.v1.Invitation
-	(*CreateInvitationRequest)(nil),  // 2: meridian.identity.v1.CreateInvitationRequest
-	(*CreateInvitationResponse)(nil), // 3: meridian.identity.v1.CreateInvitationResponse
-	(*GetInvitationRequest)(nil),     // 4: meridian.identity.v1.GetInvitationRequest
-	(*GetInvitationResponse)(nil),    // 5: meridian.identity.v1.GetInvitationResponse
-	(*ListInvitationsRequest)(nil),   // 6: meridian.identity.v1.ListInvitationsRequest
-	(*ListInvitationsResponse)(nil),  // 7: meridian.identity.v1.ListInvitationsResponse
-	(*ResendInvitationRequest)(nil),  // 8: meridian.identity.v1.ResendInvitationRequest
-	(*ResendInvitationResponse)(nil), // 9: meridian.identity.v1.ResendInvitationResponse
-	(*RevokeInvitationRequest)(nil),  // 10: meridian.identity.v1.RevokeInvitationRequest
-	(*RevokeInvitationResponse)(nil), // 11: meridian.identity.v1.RevokeInvitationResponse
-	(*AcceptInvitationRequest)(nil),  // 12: meridian.identity.v1.AcceptInvitationRequest
-	(*NewUser)(nil),                  // 13: meridian.identity.v1.NewUser
-	(*AcceptInvitationResponse)(nil), // 14: meridian.identity.v1.AcceptInvitationResponse
-	(MembershipRole)(0),              // 15: meridian.identity.v1.MembershipRole
-	(*timestamppb.Timestamp)(nil),    // 16: google.protobuf.Timestamp
-	(*Membership)(nil),               // 17: meridian.identity.v1.Membership
+	(InvitationState)(0),              // 0: meridian.identity.v1.InvitationState
+	(*Invitation)(nil),                // 1: meridian.identity.v1.Invitation
+	(*CreateInvitationRequest)(nil),   // 2: meridian.identity.v1.CreateInvitationRequest
+	(*CreateInvitationResponse)(nil),  // 3: meridian.identity.v1.CreateInvitationResponse
+	(*GetInvitationRequest)(nil),      // 4: meridian.identity.v1.GetInvitationRequest
+	(*GetInvitationResponse)(nil),     // 5: meridian.identity.v1.GetInvitationResponse
+	(*ListInvitationsRequest)(nil),    // 6: meridian.identity.v1.ListInvitationsRequest
+	(*ListInvitationsResponse)(nil),   // 7: meridian.identity.v1.ListInvitationsResponse
+	(*ResendInvitationRequest)(nil),   // 8: meridian.identity.v1.ResendInvitationRequest
+	(*ResendInvitationResponse)(nil),  // 9: meridian.identity.v1.ResendInvitationResponse
+	(*RevokeInvitationRequest)(nil),   // 10: meridian.identity.v1.RevokeInvitationRequest
+	(*RevokeInvitationResponse)(nil),  // 11: meridian.identity.v1.RevokeInvitationResponse
+	(*AcceptInvitationRequest)(nil),   // 12: meridian.identity.v1.AcceptInvitationRequest
+	(*NewUser)(nil),                   // 13: meridian.identity.v1.NewUser
+	(*AcceptInvitationResponse)(nil),  // 14: meridian.identity.v1.AcceptInvitationResponse
+	(*LookUpInvitationRequest)(nil),   // 15: meridian.identity.v1.LookUpInvitationRequest
+	(*LookUpInvitationResponse)(nil),  // 16: meridian.identity.v1.LookUpInvitationResponse
+	(*DeclineInvitationRequest)(nil),  // 17: meridian.identity.v1.DeclineInvitationRequest
+	(*DeclineInvitationResponse)(nil), // 18: meridian.identity.v1.DeclineInvitationResponse
+	(MembershipRole)(0),               // 19: meridian.identity.v1.MembershipRole
+	(*timestamppb.Timestamp)(nil),     // 20: google.protobuf.Timestamp
+	(*Membership)(nil),                // 21: meridian.identity.v1.Membership
 }
 var file_meridian_identity_v1_invitation_service_proto_depIdxs = []int32{
-	15, // 0: meridian.identity.v1.Invitation.role:type_name -> meridian.identity.v1.MembershipRole
+	19, // 0: meridian.identity.v1.Invitation.role:type_name -> meridian.identity.v1.MembershipRole
 	0,  // 1: meridian.identity.v1.Invitation.state:type_name -> meridian.identity.v1.InvitationState
-	16, // 2: meridian.identity.v1.Invitation.created_at:type_name -> google.protobuf.Timestamp
-	16, // 3: meridian.identity.v1.Invitation.expires_at:type_name -> google.protobuf.Timestamp
-	15, // 4: meridian.identity.v1.CreateInvitationRequest.role:type_name -> meridian.identity.v1.MembershipRole
+	20, // 2: meridian.identity.v1.Invitation.created_at:type_name -> google.protobuf.Timestamp
+	20, // 3: meridian.identity.v1.Invitation.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 4: meridian.identity.v1.CreateInvitationRequest.role:type_name -> meridian.identity.v1.MembershipRole
 	1,  // 5: meridian.identity.v1.CreateInvitationResponse.invitation:type_name -> meridian.identity.v1.Invitation
 	1,  // 6: meridian.identity.v1.GetInvitationResponse.invitation:type_name -> meridian.identity.v1.Invitation
 	0,  // 7: meridian.identity.v1.ListInvitationsRequest.state:type_name -> meridian.identity.v1.InvitationState
@@ -1203,24 +1436,29 @@ var file_meridian_identity_v1_invitation_service_proto_depIdxs = []int32{
 	1,  // 9: meridian.identity.v1.ResendInvitationResponse.invitation:type_name -> meridian.identity.v1.Invitation
 	1,  // 10: meridian.identity.v1.RevokeInvitationResponse.invitation:type_name -> meridian.identity.v1.Invitation
 	13, // 11: meridian.identity.v1.AcceptInvitationRequest.new_user:type_name -> meridian.identity.v1.NewUser
-	17, // 12: meridian.identity.v1.AcceptInvitationResponse.membership:type_name -> meridian.identity.v1.Membership
-	2,  // 13: meridian.identity.v1.InvitationService.CreateInvitation:input_type -> meridian.identity.v1.CreateInvitationRequest
-	4,  // 14: meridian.identity.v1.InvitationService.GetInvitation:input_type -> meridian.identity.v1.GetInvitationRequest
-	6,  // 15: meridian.identity.v1.InvitationService.ListInvitations:input_type -> meridian.identity.v1.ListInvitationsRequest
-	8,  // 16: meridian.identity.v1.InvitationService.ResendInvitation:input_type -> meridian.identity.v1.ResendInvitationRequest
-	10, // 17: meridian.identity.v1.InvitationService.RevokeInvitation:input_type -> meridian.identity.v1.RevokeInvitationRequest
-	12, // 18: meridian.identity.v1.InvitationService.AcceptInvitation:input_type -> meridian.identity.v1.AcceptInvitationRequest
-	3,  // 19: meridian.identity.v1.InvitationService.CreateInvitation:output_type -> meridian.identity.v1.CreateInvitationResponse
-	5,  // 20: meridian.identity.v1.InvitationService.GetInvitation:output_type -> meridian.identity.v1.GetInvitationResponse
-	7,  // 21: meridian.identity.v1.InvitationService.ListInvitations:output_type -> meridian.identity.v1.ListInvitationsResponse
-	9,  // 22: meridian.identity.v1.InvitationService.ResendInvitation:output_type -> meridian.identity.v1.ResendInvitationResponse
-	11, // 23: meridian.identity.v1.InvitationService.RevokeInvitation:output_type -> meridian.identity.v1.RevokeInvitationResponse
-	14, // 24: meridian.identity.v1.InvitationService.AcceptInvitation:output_type -> meridian.identity.v1.AcceptInvitationResponse
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	21, // 12: meridian.identity.v1.AcceptInvitationResponse.membership:type_name -> meridian.identity.v1.Membership
+	1,  // 13: meridian.identity.v1.LookUpInvitationResponse.invitation:type_name -> meridian.identity.v1.Invitation
+	2,  // 14: meridian.identity.v1.InvitationService.CreateInvitation:input_type -> meridian.identity.v1.CreateInvitationRequest
+	4,  // 15: meridian.identity.v1.InvitationService.GetInvitation:input_type -> meridian.identity.v1.GetInvitationRequest
+	6,  // 16: meridian.identity.v1.InvitationService.ListInvitations:input_type -> meridian.identity.v1.ListInvitationsRequest
+	8,  // 17: meridian.identity.v1.InvitationService.ResendInvitation:input_type -> meridian.identity.v1.ResendInvitationRequest
+	10, // 18: meridian.identity.v1.InvitationService.RevokeInvitation:input_type -> meridian.identity.v1.RevokeInvitationRequest
+	12, // 19: meridian.identity.v1.InvitationService.AcceptInvitation:input_type -> meridian.identity.v1.AcceptInvitationRequest
+	15, // 20: meridian.identity.v1.InvitationService.LookUpInvitation:input_type -> meridian.identity.v1.LookUpInvitationRequest
+	17, // 21: meridian.identity.v1.InvitationService.DeclineInvitation:input_type -> meridian.identity.v1.DeclineInvitationRequest
+	3,  // 22: meridian.identity.v1.InvitationService.CreateInvitation:output_type -> meridian.identity.v1.CreateInvitationResponse
+	5,  // 23: meridian.identity.v1.InvitationService.GetInvitation:output_type -> meridian.identity.v1.GetInvitationResponse
+	7,  // 24: meridian.identity.v1.InvitationService.ListInvitations:output_type -> meridian.identity.v1.ListInvitationsResponse
+	9,  // 25: meridian.identity.v1.InvitationService.ResendInvitation:output_type -> meridian.identity.v1.ResendInvitationResponse
+	11, // 26: meridian.identity.v1.InvitationService.RevokeInvitation:output_type -> meridian.identity.v1.RevokeInvitationResponse
+	14, // 27: meridian.identity.v1.InvitationService.AcceptInvitation:output_type -> meridian.identity.v1.AcceptInvitationResponse
+	16, // 28: meridian.identity.v1.InvitationService.LookUpInvitation:output_type -> meridian.identity.v1.LookUpInvitationResponse
+	18, // 29: meridian.identity.v1.InvitationService.DeclineInvitation:output_type -> meridian.identity.v1.DeclineInvitationResponse
+	22, // [22:30] is the sub-list for method output_type
+	14, // [14:22] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_meridian_identity_v1_invitation_service_proto_init() }
@@ -1239,7 +1477,7 @@ func file_meridian_identity_v1_invitation_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_meridian_identity_v1_invitation_service_proto_rawDesc), len(file_meridian_identity_v1_invitation_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   14,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

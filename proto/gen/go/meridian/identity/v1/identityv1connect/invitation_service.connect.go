@@ -51,6 +51,12 @@ const (
 	// InvitationServiceAcceptInvitationProcedure is the fully-qualified name of the InvitationService's
 	// AcceptInvitation RPC.
 	InvitationServiceAcceptInvitationProcedure = "/meridian.identity.v1.InvitationService/AcceptInvitation"
+	// InvitationServiceLookUpInvitationProcedure is the fully-qualified name of the InvitationService's
+	// LookUpInvitation RPC.
+	InvitationServiceLookUpInvitationProcedure = "/meridian.identity.v1.InvitationService/LookUpInvitation"
+	// InvitationServiceDeclineInvitationProcedure is the fully-qualified name of the
+	// InvitationService's DeclineInvitation RPC.
+	InvitationServiceDeclineInvitationProcedure = "/meridian.identity.v1.InvitationService/DeclineInvitation"
 )
 
 // InvitationServiceClient is a client for the meridian.identity.v1.InvitationService service.
@@ -86,6 +92,16 @@ type InvitationServiceClient interface {
 	// all alike), ALREADY_EXISTS (field "user": a member already; field "email": the
 	// address has a user, who must sign in), USER_SUSPENDED, LIMIT_REACHED.
 	AcceptInvitation(context.Context, *v1.AcceptInvitationRequest) (*v1.AcceptInvitationResponse, error)
+	// LookUpInvitation reads an invitation that waits, for whoever has its secret. It
+	// changes nothing: programs open links ahead.
+	//
+	// Errors: INVITATION_REJECTED, as AcceptInvitation.
+	LookUpInvitation(context.Context, *v1.LookUpInvitationRequest) (*v1.LookUpInvitationResponse, error)
+	// DeclineInvitation ends an invitation that waits, for whoever has its secret: it is
+	// revoked.
+	//
+	// Errors: INVITATION_REJECTED, as AcceptInvitation.
+	DeclineInvitation(context.Context, *v1.DeclineInvitationRequest) (*v1.DeclineInvitationResponse, error)
 }
 
 // NewInvitationServiceClient constructs a client for the meridian.identity.v1.InvitationService
@@ -141,17 +157,33 @@ func NewInvitationServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithIdempotency(connect.IdempotencyIdempotent),
 			connect.WithClientOptions(opts...),
 		),
+		lookUpInvitation: connect.NewClient[v1.LookUpInvitationRequest, v1.LookUpInvitationResponse](
+			httpClient,
+			baseURL+InvitationServiceLookUpInvitationProcedure,
+			connect.WithSchema(invitationServiceMethods.ByName("LookUpInvitation")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		declineInvitation: connect.NewClient[v1.DeclineInvitationRequest, v1.DeclineInvitationResponse](
+			httpClient,
+			baseURL+InvitationServiceDeclineInvitationProcedure,
+			connect.WithSchema(invitationServiceMethods.ByName("DeclineInvitation")),
+			connect.WithIdempotency(connect.IdempotencyIdempotent),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // invitationServiceClient implements InvitationServiceClient.
 type invitationServiceClient struct {
-	createInvitation *connect.Client[v1.CreateInvitationRequest, v1.CreateInvitationResponse]
-	getInvitation    *connect.Client[v1.GetInvitationRequest, v1.GetInvitationResponse]
-	listInvitations  *connect.Client[v1.ListInvitationsRequest, v1.ListInvitationsResponse]
-	resendInvitation *connect.Client[v1.ResendInvitationRequest, v1.ResendInvitationResponse]
-	revokeInvitation *connect.Client[v1.RevokeInvitationRequest, v1.RevokeInvitationResponse]
-	acceptInvitation *connect.Client[v1.AcceptInvitationRequest, v1.AcceptInvitationResponse]
+	createInvitation  *connect.Client[v1.CreateInvitationRequest, v1.CreateInvitationResponse]
+	getInvitation     *connect.Client[v1.GetInvitationRequest, v1.GetInvitationResponse]
+	listInvitations   *connect.Client[v1.ListInvitationsRequest, v1.ListInvitationsResponse]
+	resendInvitation  *connect.Client[v1.ResendInvitationRequest, v1.ResendInvitationResponse]
+	revokeInvitation  *connect.Client[v1.RevokeInvitationRequest, v1.RevokeInvitationResponse]
+	acceptInvitation  *connect.Client[v1.AcceptInvitationRequest, v1.AcceptInvitationResponse]
+	lookUpInvitation  *connect.Client[v1.LookUpInvitationRequest, v1.LookUpInvitationResponse]
+	declineInvitation *connect.Client[v1.DeclineInvitationRequest, v1.DeclineInvitationResponse]
 }
 
 // CreateInvitation calls meridian.identity.v1.InvitationService.CreateInvitation.
@@ -208,6 +240,24 @@ func (c *invitationServiceClient) AcceptInvitation(ctx context.Context, req *v1.
 	return nil, err
 }
 
+// LookUpInvitation calls meridian.identity.v1.InvitationService.LookUpInvitation.
+func (c *invitationServiceClient) LookUpInvitation(ctx context.Context, req *v1.LookUpInvitationRequest) (*v1.LookUpInvitationResponse, error) {
+	response, err := c.lookUpInvitation.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// DeclineInvitation calls meridian.identity.v1.InvitationService.DeclineInvitation.
+func (c *invitationServiceClient) DeclineInvitation(ctx context.Context, req *v1.DeclineInvitationRequest) (*v1.DeclineInvitationResponse, error) {
+	response, err := c.declineInvitation.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // InvitationServiceHandler is an implementation of the meridian.identity.v1.InvitationService
 // service.
 type InvitationServiceHandler interface {
@@ -242,6 +292,16 @@ type InvitationServiceHandler interface {
 	// all alike), ALREADY_EXISTS (field "user": a member already; field "email": the
 	// address has a user, who must sign in), USER_SUSPENDED, LIMIT_REACHED.
 	AcceptInvitation(context.Context, *v1.AcceptInvitationRequest) (*v1.AcceptInvitationResponse, error)
+	// LookUpInvitation reads an invitation that waits, for whoever has its secret. It
+	// changes nothing: programs open links ahead.
+	//
+	// Errors: INVITATION_REJECTED, as AcceptInvitation.
+	LookUpInvitation(context.Context, *v1.LookUpInvitationRequest) (*v1.LookUpInvitationResponse, error)
+	// DeclineInvitation ends an invitation that waits, for whoever has its secret: it is
+	// revoked.
+	//
+	// Errors: INVITATION_REJECTED, as AcceptInvitation.
+	DeclineInvitation(context.Context, *v1.DeclineInvitationRequest) (*v1.DeclineInvitationResponse, error)
 }
 
 // NewInvitationServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -293,6 +353,20 @@ func NewInvitationServiceHandler(svc InvitationServiceHandler, opts ...connect.H
 		connect.WithIdempotency(connect.IdempotencyIdempotent),
 		connect.WithHandlerOptions(opts...),
 	)
+	invitationServiceLookUpInvitationHandler := connect.NewUnaryHandlerSimple(
+		InvitationServiceLookUpInvitationProcedure,
+		svc.LookUpInvitation,
+		connect.WithSchema(invitationServiceMethods.ByName("LookUpInvitation")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	invitationServiceDeclineInvitationHandler := connect.NewUnaryHandlerSimple(
+		InvitationServiceDeclineInvitationProcedure,
+		svc.DeclineInvitation,
+		connect.WithSchema(invitationServiceMethods.ByName("DeclineInvitation")),
+		connect.WithIdempotency(connect.IdempotencyIdempotent),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/meridian.identity.v1.InvitationService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case InvitationServiceCreateInvitationProcedure:
@@ -307,6 +381,10 @@ func NewInvitationServiceHandler(svc InvitationServiceHandler, opts ...connect.H
 			invitationServiceRevokeInvitationHandler.ServeHTTP(w, r)
 		case InvitationServiceAcceptInvitationProcedure:
 			invitationServiceAcceptInvitationHandler.ServeHTTP(w, r)
+		case InvitationServiceLookUpInvitationProcedure:
+			invitationServiceLookUpInvitationHandler.ServeHTTP(w, r)
+		case InvitationServiceDeclineInvitationProcedure:
+			invitationServiceDeclineInvitationHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -338,4 +416,12 @@ func (UnimplementedInvitationServiceHandler) RevokeInvitation(context.Context, *
 
 func (UnimplementedInvitationServiceHandler) AcceptInvitation(context.Context, *v1.AcceptInvitationRequest) (*v1.AcceptInvitationResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.InvitationService.AcceptInvitation is not implemented"))
+}
+
+func (UnimplementedInvitationServiceHandler) LookUpInvitation(context.Context, *v1.LookUpInvitationRequest) (*v1.LookUpInvitationResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.InvitationService.LookUpInvitation is not implemented"))
+}
+
+func (UnimplementedInvitationServiceHandler) DeclineInvitation(context.Context, *v1.DeclineInvitationRequest) (*v1.DeclineInvitationResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("meridian.identity.v1.InvitationService.DeclineInvitation is not implemented"))
 }
