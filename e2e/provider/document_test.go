@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -65,7 +66,7 @@ func (p *publisher) client(path string, changes args) string {
 func startPublished(t *testing.T) (*world, *publisher) {
 	t.Helper()
 	p := publish(t)
-	return startWith(t, harness.ProviderOptions{Sessions: "  client_id_metadata_documents: true\n" + near(t, p.Server)}), p
+	return startWith(t, harness.ProviderOptions{Sessions: "  client_id_metadata_documents: {enabled: true, resources: [\"https://mcp.example\"], scopes: [\"mcp:tools\"]}\n" + near(t, p.Server)}), p
 }
 
 // asked signs somebody in, looks at the page that asks for consent, and agrees.
@@ -96,6 +97,7 @@ func TestPublishedClients(t *testing.T) {
 		"a public one":   func(t *testing.T) { testPublishedPublic(t, w, p, user, host) },
 		"one that signs": func(t *testing.T) { testPublishedSigning(t, w, p, user, host) },
 		"on the web":     func(t *testing.T) { testPublishedWeb(t, w, p, host) },
+		"for an API":     func(t *testing.T) { testPublishedAPI(t, w, p, host) },
 		"blocked":        func(t *testing.T) { testPublishedBlocked(t, w, p) },
 		"none":           func(t *testing.T) { testPublishedNone(t, w, p) },
 	} {
@@ -192,6 +194,45 @@ func testPublishedSigning(t *testing.T, w *world, p *publisher, user, host strin
 	eventually(t, "the token is refused", func() bool { return !is(rp.do(t, "introspect", args{"token": second["access_token"]}), "active") })
 }
 
+// testPublishedAPI: such a client gets tokens for an API that is offered to all of them, if
+// the person agrees to that one. It is no API itself.
+func testPublishedAPI(t *testing.T, w *world, p *publisher, host string) {
+	const mcp = "https://mcp.example"
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwk := gojose.JSONWebKey{Key: key, KeyID: "1", Algorithm: "ES256"}
+	a := application{id: p.client("/mcp.json", args{
+		"redirect_uris": []string{w.callback()}, "token_endpoint_auth_method": "private_key_jwt", "jwks": gojose.JSONWebKeySet{Keys: []gojose.JSONWebKey{jwk.Public()}},
+	})}
+	rp := openRelyingParty(t)
+	rp.do(t, "discover", args{"issuer": w.issuer, "client": a.id, "auth": "private_key_jwt", "key": jwk})
+	v := w.visitor(t)
+	begin := rp.do(t, "start", args{"redirect": w.callback(), "scope": "openid mcp:tools", "more": args{"resource": mcp}})
+	given := rp.do(t, "callback", args{"url": w.asked(t, v, text(t, begin, "url"), "ada@example.com", host, "mcp:tools", mcp)})
+	if said := claims(t, text(t, given, "access_token")); fmt.Sprint(said["aud"]) != "["+mcp+"]" || said["scope"] != "openid mcp:tools" {
+		t.Errorf("the token says %v", said)
+	}
+	v.open(w.authorizeURL(w.request(a, "resource", "https://other.example")))
+	w.told(t, v, "an API that is not offered", "invalid_target")
+	v.open(w.authorizeURL(w.request(a, "scope", "openid meridian")))
+	w.told(t, v, "this API", "invalid_scope")
+
+	// Another's token for that API is none of its business.
+	s := w.settings(basic)
+	s.Resources = []string{mcp}
+	id, secret := w.client(t, s)
+	app := application{id, secret}
+	others := w.redeem(t, app, w.code(t, v, w.request(app), "ada@example.com"))
+	if !w.active(t, app, others.str("access_token")) {
+		t.Fatal("the control is not active")
+	}
+	if is(rp.do(t, "introspect", args{"token": others.str("access_token")}), "active") {
+		t.Error("a client that nobody registered introspects another's token")
+	}
+}
+
 func testPublishedWeb(t *testing.T, w *world, p *publisher, host string) {
 	const callback = "https://agent.example/callback"
 	a := application{id: p.client("/web.json", args{"redirect_uris": []string{callback}, "client_name": "Bank"})}
@@ -252,8 +293,7 @@ func testPublishedBlocked(t *testing.T, w *world, p *publisher) {
 		return r
 	}
 	forAcme := given(w.asked(t, v, inAcme, email, "Acme"))
-	v.open(alone)
-	forUser := given(v.back)
+	forUser := given(w.asked(t, v, alone, email))
 
 	block := func(organization string) {
 		for range 2 {
@@ -327,7 +367,7 @@ func testPublishedNone(t *testing.T, w *world, p *publisher) {
 		w.redeem(t, application{id: id}, "mco_x").refused(t, http.StatusUnauthorized, "invalid_client")
 	}
 	for _, id := range []string{
-		p.URL + "/nothing.json", strings.Replace(p.URL, "127.0.0.1", "localhost", 1) + "/agent.json", "https://10.0.0.1/agent.json", "https://[::1]/agent.json",
+		p.URL + "/nothing.json", strings.Replace(p.URL, "127.0.0.1", "localhost", 1) + "/agent.json", "https://10.0.0.1/agent.json", "https://[fd00::1]/agent.json",
 		p.URL + "/agent.json?a=1", p.URL, "http://127.0.0.1/agent.json",
 	} {
 		v.open(w.authorizeURL(w.request(application{id: id})))

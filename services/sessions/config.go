@@ -4,6 +4,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"time"
+
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 )
 
 // Config is the service's part of the configuration file.
@@ -26,7 +28,26 @@ type Config struct {
 	// the https URL of a document in which they describe themselves; absent: it does not.
 	// With it anybody may have people asked for access in the name of a host of their own,
 	// and this node calls hosts that others choose.
-	ClientIDMetadataDocuments bool `yaml:"client_id_metadata_documents"`
+	ClientIDMetadataDocuments DocumentsConfig `yaml:"client_id_metadata_documents"`
+}
+
+// DocumentsConfig is about clients that nobody registered.
+type DocumentsConfig struct {
+	// Enabled takes them.
+	Enabled bool `yaml:"enabled"`
+	// Resources are the APIs that they may ask tokens for, as https://mcp.example.com, with
+	// the users' consent; absent: none, their tokens say who somebody is.
+	Resources []string `yaml:"resources"`
+	// Scopes are those of the APIs that they may ask for; absent: none.
+	Scopes []string `yaml:"scopes"`
+}
+
+func (c DocumentsConfig) offer() (client.Offer, error) {
+	o := client.Offer{Resources: c.Resources, Scopes: c.Scopes}
+	if !c.Enabled && len(c.Resources)+len(c.Scopes) > 0 {
+		return o, errors.New("enabled: is off, and something is offered")
+	}
+	return o, o.Valid()
 }
 
 // authorities reads the file; nil when there is none. asked says whether clients are

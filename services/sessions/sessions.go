@@ -166,8 +166,12 @@ func (o Options) read() (c configured, err error) {
 	if c.abroad, err = o.Config.Outbound.rules(o.Config.Issuers); err != nil {
 		return c, fmt.Errorf("outbound.%w", err)
 	}
-	if o.Config.ClientIDMetadataDocuments {
-		c.documents = clientdoc.New(clientdoc.Options{Transport: c.abroad, Clock: o.Clock})
+	offered, err := o.Config.ClientIDMetadataDocuments.offer()
+	if err != nil {
+		return c, fmt.Errorf("client_id_metadata_documents.%w", err)
+	}
+	if o.Config.ClientIDMetadataDocuments.Enabled {
+		c.documents = clientdoc.New(clientdoc.Options{Transport: c.abroad, Offered: offered, Clock: o.Clock})
 	}
 	return c, nil
 }

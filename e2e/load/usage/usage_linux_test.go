@@ -3,6 +3,7 @@ package usage_test
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -65,7 +66,12 @@ func TestChildren(t *testing.T) {
 	if !slices.Contains(usage.Children(os.Getpid()), child.Process.Pid) {
 		t.Errorf("the child %d is none of %v", child.Process.Pid, usage.Children(os.Getpid()))
 	}
-	if got := usage.Command(child.Process.Pid); !slices.Equal(got, []string{"sleep", "60"}) {
+	got := usage.Command(child.Process.Pid)
+	for len(got) == 0 && t.Context().Err() == nil { // the kernel is about to write what it was started with
+		runtime.Gosched()
+		got = usage.Command(child.Process.Pid)
+	}
+	if !slices.Equal(got, []string{"sleep", "60"}) {
 		t.Errorf("its command is %q", got)
 	}
 }

@@ -43,7 +43,9 @@ func (e *Error) Error() string { return "the client's document is refused: " + e
 type Options struct {
 	// Transport says whom documents may be fetched from.
 	Transport outbound.Options
-	Clock     func() time.Time // nil means time.Now
+	// Offered is what all such clients may ask for beside who somebody is.
+	Offered client.Offer
+	Clock   func() time.Time // nil means time.Now
 }
 
 // Documents are the clients that describe themselves. Its methods may be called from many
@@ -52,6 +54,7 @@ type Documents struct {
 	clock   func() time.Time
 	http    *http.Client
 	timeout time.Duration
+	offered client.Offer
 	flights singleflight.Group
 	limits  limits
 
@@ -71,7 +74,7 @@ func New(o Options) *Documents {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	return &Documents{clock: o.Clock, http: newHTTP(o.Transport), timeout: timeout, held: map[string]held{}}
+	return &Documents{clock: o.Clock, http: newHTTP(o.Transport), timeout: timeout, offered: o.Offered, held: map[string]held{}}
 }
 
 // Client is the client that describes itself at a URL, a client of the platform; the zero

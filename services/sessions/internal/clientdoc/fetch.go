@@ -69,7 +69,7 @@ func (d *Documents) fetch(ctx context.Context, url string) (*eventv1.ClientSetti
 	if err != nil {
 		return nil, 0, failed(err)
 	}
-	settings, err := Parse(url, body)
+	settings, err := Parse(url, body, d.offered)
 	if f, ok := fault.As(err); ok {
 		return nil, 0, &Error{strings.TrimPrefix(f.Detail, "settings.")}
 	}

@@ -15,11 +15,12 @@ import (
 // ID Metadata Documents.
 const maxBody = 5 << 10
 
-// Parse reads the document of a client that was found at a URL. Names are compared as
+// Parse reads the document of a client that was found at a URL, which gets what is offered
+// to all such clients. Names are compared as
 // they are written; what is null is absent.
 //
 // Errors: INVALID_FIELD, with the name in the metadata; it quotes nothing.
-func Parse(url string, body []byte) (*eventv1.ClientSettings, error) {
+func Parse(url string, body []byte, offered client.Offer) (*eventv1.ClientSettings, error) {
 	if len(body) > maxBody {
 		return nil, fault.Field("document", "length", "has more than 5 KiB")
 	}
@@ -46,7 +47,7 @@ func Parse(url string, body []byte) (*eventv1.ClientSettings, error) {
 		}
 	}
 	d.JWKS = string(members["jwks"])
-	settings, err := d.Settings(url)
+	settings, err := d.Settings(url, offered)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,14 +110,14 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			settings, err := clientdoc.Parse(at, []byte(tc.text))
+			settings, err := clientdoc.Parse(at, []byte(tc.text), client.Offer{})
 			f, ok := fault.As(err)
 			if settings != nil || !ok || f.Reason != commonv1.Reason_INVALID_FIELD || f.Meta["field"] != tc.field || f.Meta["rule"] != tc.rule {
 				t.Errorf("%v, %v", settings, err)
 			}
 		})
 	}
-	if _, err := clientdoc.Parse("http://app.example/client.json", []byte(document(t, object{"client_id": "http://app.example/client.json"}))); err == nil {
+	if _, err := clientdoc.Parse("http://app.example/client.json", []byte(document(t, object{"client_id": "http://app.example/client.json"})), client.Offer{}); err == nil {
 		t.Error("a document of http is taken")
 	}
 }
@@ -151,7 +152,7 @@ func TestDocumentsThatAreTaken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := clientdoc.Parse(at, []byte(padded(document(t, tc.changes), 5<<10)))
+			s, err := clientdoc.Parse(at, []byte(padded(document(t, tc.changes), 5<<10)), client.Offer{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,6 +168,47 @@ func TestDocumentsThatAreTaken(t *testing.T) {
 	}
 }
 
+// What is offered to all clients that nobody registered, each gets that asks for it, or for
+// nothing in particular.
+func TestOffered(t *testing.T) {
+	t.Parallel()
+	offered := client.Offer{Resources: []string{"https://mcp.example"}, Scopes: []string{"mcp:tools", "mcp:files"}}
+	for scope, want := range map[string]string{
+		"":                          "openid profile email offline_access mcp:tools mcp:files",
+		"openid mcp:files mcp:root": "openid mcp:files",
+		"meridian":                  "",
+	} {
+		changes := object{}
+		if scope != "" {
+			changes["scope"] = scope
+		}
+		s, err := clientdoc.Parse(at, []byte(document(t, changes)), offered)
+		if err != nil || strings.Join(s.GetScopes(), " ") != want || !slices.Equal(s.GetResources(), offered.Resources) {
+			t.Errorf("%q: %v, %v", scope, s, err)
+		}
+	}
+	for name, tc := range map[string]struct {
+		offer client.Offer
+		field string
+	}{
+		"nothing":           {client.Offer{}, ""},
+		"an API":            {offered, ""},
+		"a fragment":        {client.Offer{Resources: []string{"https://a.example", "https://mcp.example#a"}}, "resources[1]"},
+		"no URI":            {client.Offer{Resources: []string{"mcp"}}, "resources[0]"},
+		"all of this API":   {client.Offer{Scopes: []string{"meridian"}}, "scopes[0]"},
+		"some of this API":  {client.Offer{Scopes: []string{"a", "meridian.sessions.v1.ClientService"}}, "scopes[1]"},
+		"who somebody is":   {client.Offer{Scopes: []string{"email"}}, "scopes[0]"},
+		"two scopes in one": {client.Offer{Scopes: []string{"a b"}}, "scopes[0]"},
+		"an empty scope":    {client.Offer{Scopes: []string{""}}, "scopes[0]"},
+		"too many":          {client.Offer{Scopes: slices.Repeat([]string{"a"}, 41)}, "scopes"},
+	} {
+		f, _ := fault.As(tc.offer.Valid())
+		if (f != nil) != (tc.field != "") || f != nil && f.Meta["field"] != tc.field {
+			t.Errorf("%s: %v", name, f)
+		}
+	}
+}
+
 // FuzzParse: what is taken is a client with the least rights, and nothing panics.
 func FuzzParse(f *testing.F) {
 	public, _ := keys(f)
@@ -175,7 +217,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add("https://app.example/a", []byte(`{"client_id":"https://app.example/a"}`))
 	f.Fuzz(func(t *testing.T, url string, body []byte) {
-		s, err := clientdoc.Parse(url, body)
+		s, err := clientdoc.Parse(url, body, client.Offer{})
 		if (s == nil) == (err == nil) {
 			t.Fatalf("%v, %v", s, err)
 		}

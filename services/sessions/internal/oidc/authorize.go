@@ -110,7 +110,7 @@ func known(c store.Client) authorize.Client {
 		ID:         c.ID,
 		Registered: func(given string) bool { return uri.MatchesRedirect(c.Settings.GetRedirectUris(), given) },
 		Codes:      may(c.State, sessionsv1.GrantType_GRANT_TYPE_AUTHORIZATION_CODE),
-		Scopes:     c.Settings.GetScopes(), Resources: c.Settings.GetResources(),
+		Scopes:     c.Settings.GetScopes(), Resources: c.Settings.GetResources(), Named: client.IsDocument(c.ID),
 	}
 }
 

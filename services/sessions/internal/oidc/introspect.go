@@ -11,6 +11,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/secret"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
+	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/grant"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
@@ -76,7 +77,7 @@ func (p *Provider) said(ctx context.Context, c store.Client, token secret.String
 	if err != nil {
 		return introspection{}, err
 	}
-	own := claims.Client == c.ID || slices.ContainsFunc(claims.Audience, func(aud string) bool { return slices.Contains(c.Settings.GetResources(), aud) })
+	own := claims.Client == c.ID || slices.ContainsFunc(claims.Audience, func(aud string) bool { return answersFor(c, aud) })
 	others := c.Organization != "" && claims.Organization != c.Organization && claims.Client != c.ID
 	if !own || others || claims.Issuer != issuer {
 		return introspection{}, nil
@@ -90,6 +91,12 @@ func (p *Provider) said(ctx context.Context, c store.Client, token secret.String
 		Audience: claims.Audience, Issuer: claims.Issuer, ID: claims.ID, Session: claims.Session, Organization: claims.Organization,
 		AuthTime: claims.AuthenticatedAt, ACR: claims.Context, Confirmation: claims.Confirmation, Actor: claims.Actor,
 	}, nil
+}
+
+// answersFor says whether a client is an API. One that nobody registered may call those
+// that are offered to all such clients, and is none.
+func answersFor(c store.Client, api string) bool {
+	return !client.IsDocument(c.ID) && slices.Contains(c.Settings.GetResources(), api)
 }
 
 // saidOfRefresh is what a client is told of its own refresh token, if it is the current

@@ -64,8 +64,10 @@ type Client struct {
 	Codes bool
 	// Scopes are those that it may ask for.
 	Scopes []string
-	// Resources are the APIs that its tokens may be for; the first is for who names none.
+	// Resources are the APIs that its tokens may be for; the first is for who names none,
+	// unless they must be named: then its tokens are for the provider.
 	Resources []string
+	Named     bool
 }
 
 // Prompt says what a person must be asked.
@@ -252,7 +254,7 @@ func (r *Request) aims(p Parameters, c Client) *Error {
 			return &Error{Code: InvalidTarget, Description: "the client's tokens are not for one of the resources"}
 		}
 	}
-	if len(r.Resources) == 0 && len(c.Resources) > 0 {
+	if len(r.Resources) == 0 && len(c.Resources) > 0 && !c.Named {
 		r.Resources = c.Resources[:1:1]
 	}
 	return nil

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -24,14 +25,44 @@ const (
 	maxName = 100
 	maxURIs = 20
 	maxURI  = 1000
+	// maxScope and maxScopes are those of an offer.
+	maxScope, maxScopes = 100, 40
+	// ownScopes begin the scopes of this API.
+	ownScopes = "meridian"
 )
 
-// documentScopes are what such a client may ask for: what says who somebody is. Scopes
-// beside them are of APIs that somebody here registers clients for, or of this one.
+// documentScopes are what such a client may ask for: what says who somebody is. Others
+// are of APIs, for which it is only what is offered to all such clients.
 var documentScopes = []string{standardScope, "profile", "email", "offline_access"}
 
 // documentAlgorithms sign ID tokens.
 var documentAlgorithms = []string{"", "ES256", "RS256", "EdDSA"}
+
+// Offer is what clients that nobody registered may ask for beside who somebody is: APIs,
+// and their scopes. The zero Offer is nothing.
+type Offer struct{ Resources, Scopes []string }
+
+// Valid says what is wrong with an offer. This API is for no such client, whatever its
+// users agree to.
+//
+// Errors: INVALID_FIELD (resources or scopes, and the rule).
+func (o Offer) Valid() error {
+	for i, r := range o.Resources {
+		if rule := uri.ResourceRule(r); rule != "" {
+			return fault.Field(fmt.Sprintf("resources[%d]", i), rule, "is no name of an API")
+		}
+	}
+	for i, s := range o.Scopes {
+		of := strings.HasPrefix(s, ownScopes) || slices.Contains(documentScopes, s)
+		if of || s == "" || len(s) > maxScope || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }) {
+			return fault.Field(fmt.Sprintf("scopes[%d]", i), "scope", "is no scope of another API")
+		}
+	}
+	if len(o.Resources) > maxURIs || len(o.Scopes) > maxScopes {
+		return fault.Field("scopes", "length", "must be 40 at most, and resources 20")
+	}
+	return nil
+}
 
 // Document is what a client publishes of itself.
 type Document struct {
@@ -41,7 +72,8 @@ type Document struct {
 	ID string
 }
 
-// Settings are those of the client that publishes a document at a URL. A document is for
+// Settings are those of the client that publishes a document at a URL, with what is
+// offered to all such clients. A document is for
 // all providers, so what it says of grants and scopes that such a client does not get
 // here is passed over; what would make it another client, or weaken it, is refused.
 // Nobody vouches for it: its users are asked. It gets tokens of users only, and is told
@@ -51,7 +83,7 @@ type Document struct {
 //
 // Source: draft-ietf-oauth-client-id-metadata-document, Client ID Metadata Document;
 // RFC 7591 section 2.
-func (d Document) Settings(url string) (*eventv1.ClientSettings, error) {
+func (d Document) Settings(url string, offered Offer) (*eventv1.ClientSettings, error) {
 	if err := d.refused(url); err != nil {
 		return nil, err
 	}
@@ -60,6 +92,7 @@ func (d Document) Settings(url string) (*eventv1.ClientSettings, error) {
 		RedirectUris: d.RedirectURIs, PostLogoutRedirectUris: d.PostLogoutRedirectURIs, IdTokenAlgorithm: d.IDTokenAlgorithm, Jwks: d.JWKS,
 		PushedRequestsRequired: d.PushedRequestsRequired, DpopRequired: d.DPoPRequired, CertificateBound: d.CertificateBound,
 		GrantTypes: []int32{int32(sessionsv1.GrantType_GRANT_TYPE_AUTHORIZATION_CODE)}, ConsentRequired: true,
+		Resources: offered.Resources,
 	}
 	if d.Authentication == "private_key_jwt" {
 		s.Authentication = int32(sessionsv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT)
@@ -68,7 +101,7 @@ func (d Document) Settings(url string) (*eventv1.ClientSettings, error) {
 		s.GrantTypes = append(s.GrantTypes, int32(sessionsv1.GrantType_GRANT_TYPE_REFRESH_TOKEN))
 	}
 	said := strings.Fields(d.Scope)
-	for _, scope := range documentScopes {
+	for _, scope := range slices.Concat(documentScopes, offered.Scopes) {
 		if len(said) == 0 || slices.Contains(said, scope) {
 			s.Scopes = append(s.Scopes, scope)
 		}
