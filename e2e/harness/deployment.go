@@ -114,7 +114,7 @@ func (d *Deployment) NodeWith(t testing.TB, name, more, server string) *Node {
 // ProviderOptions are what an OpenID provider has beside what each has.
 type ProviderOptions struct {
 	// Server and Sessions are YAML in these sections, indented by two; with tls in the one
-	// the issuer is https.
+	// the issuer is https, and {issuer} in the other stands for it.
 	Server, Sessions string
 	// Hosts are others of this machine at which it is an issuer, too.
 	Hosts []string
@@ -138,7 +138,7 @@ func (d *Deployment) Provider(t testing.TB, name string, letters *MailServer, o 
 	for _, host := range o.Hosts {
 		issuers = append(issuers, strconv.Quote(scheme+"://"+host+":"+port))
 	}
-	config := letters.Identity(t, "Example", issuer) + "sessions:\n  issuers: [" + strings.Join(issuers, ", ") + "]\n" + o.Sessions + "server:\n  listen: " + address + "\n" + o.Server
+	config := letters.Identity(t, "Example", issuer) + "sessions:\n  issuers: [" + strings.Join(issuers, ", ") + "]\n" + strings.ReplaceAll(o.Sessions, "{issuer}", issuer) + "server:\n  listen: " + address + "\n" + o.Server
 	return &Node{Address: address, DataDir: filepath.Join(d.dir, name), config: d.Config(t, name, config), issuer: issuer}
 }
 

@@ -2,6 +2,7 @@ package provider_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"encoding/pem"
 	"io"
 	"math/big"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,7 +38,7 @@ func certify(t *testing.T, name string, by *tls.Certificate) tls.Certificate {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name, "mtls." + name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}
@@ -62,7 +64,7 @@ type certified struct {
 	roots *x509.CertPool
 }
 
-func startCertified(t *testing.T, authority tls.Certificate) *certified {
+func startCertified(t *testing.T, authority tls.Certificate, sessions string) *certified {
 	t.Helper()
 	server, dir := certify(t, "localhost", nil), t.TempDir()
 	key, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
@@ -82,7 +84,7 @@ func startCertified(t *testing.T, authority tls.Certificate) *certified {
 	c.node = d.Provider(t, "node", harness.StartMailServer(t), harness.ProviderOptions{
 		Server: "  tls:\n    cert_file: " + file("cert.pem", "CERTIFICATE", server.Certificate[0]) +
 			"\n    key_file: " + file("key.pem", "PRIVATE KEY", key) + "\n    client_certificates: true\n",
-		Sessions: "  client_authorities_file: " + file("authority.pem", "CERTIFICATE", authority.Certificate[0]) + "\n",
+		Sessions: "  client_authorities_file: " + file("authority.pem", "CERTIFICATE", authority.Certificate[0]) + "\n" + sessions,
 	})
 	c.node.Start(t)
 	return c
@@ -91,7 +93,13 @@ func startCertified(t *testing.T, authority tls.Certificate) *certified {
 // call sends a request with certificates, and a token or "".
 func (c *certified) call(t *testing.T, method, path, bearer, kind string, body []byte, with ...tls.Certificate) (int, map[string]any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, c.node.Issuer()+path, bytes.NewReader(body))
+	return c.callAt(t, c.node.Issuer(), method, path, bearer, kind, body, with...)
+}
+
+// callAt is call at a host that leads to the node, whatever it is.
+func (c *certified) callAt(t *testing.T, at, method, path, bearer, kind string, body []byte, with ...tls.Certificate) (int, map[string]any) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, at+path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +107,12 @@ func (c *certified) call(t *testing.T, method, path, bearer, kind string, body [
 	if bearer != "" {
 		req.Header.Set("Authorization", "Bearer "+bearer)
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.roots, Certificates: with}}}
+	client := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: c.roots, Certificates: with},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(c.node.URL(), "https://"))
+		},
+	}}
 	defer client.CloseIdleConnections()
 	res, err := client.Do(req)
 	if err != nil {
@@ -145,7 +158,7 @@ func TestCertificates(t *testing.T) {
 	const name = "app.example.com"
 	authority := certify(t, "authority", nil)
 	own, other, issued := certify(t, name, nil), certify(t, name, nil), certify(t, name, &authority)
-	c := startCertified(t, authority)
+	c := startCertified(t, authority, "")
 	jwk, err := gojose.JSONWebKey{Key: own.Leaf.PublicKey, KeyID: "1"}.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
@@ -191,5 +204,61 @@ func TestCertificates(t *testing.T) {
 	methods, _ := metadata["token_endpoint_auth_methods_supported"].([]any)
 	if bound, _ := metadata["tls_client_certificate_bound_access_tokens"].(bool); !bound || !slices.Contains(methods, any("tls_client_auth")) {
 		t.Errorf("metadata: %v", metadata)
+	}
+}
+
+// TestCertificateHosts: who calls a host for clients with certificates is asked for one, and
+// nobody else, so that browsers ask no person.
+func TestCertificateHosts(t *testing.T) {
+	const alias = "https://mtls.localhost"
+	authority := certify(t, "authority", nil)
+	issued := certify(t, "app.example.com", &authority)
+	c := startCertified(t, authority, "  certificate_urls: {\"{issuer}\": \""+alias+"\"}\n")
+	client := c.client(t, map[string]any{
+		"authentication": "CLIENT_AUTHENTICATION_TLS", "certificateSubject": "dns:app.example.com", "certificateBound": true,
+	})
+	_, metadata := c.call(t, http.MethodGet, "/.well-known/openid-configuration", "", "", nil)
+	aliases, _ := metadata["mtls_endpoint_aliases"].(map[string]any)
+	for name, path := range map[string]string{
+		"token_endpoint": "/oauth2/token", "userinfo_endpoint": "/oauth2/userinfo", "pushed_authorization_request_endpoint": "/oauth2/par",
+		"revocation_endpoint": "/oauth2/revoke", "introspection_endpoint": "/oauth2/introspect", "device_authorization_endpoint": "/oauth2/device_authorization",
+	} {
+		if aliases[name] != alias+path || metadata[name] != c.node.Issuer()+path {
+			t.Errorf("%s: %v, and %v", name, metadata[name], aliases[name])
+		}
+	}
+	form := []byte(url.Values{"grant_type": {"client_credentials"}, "client_id": {client}}.Encode())
+	const kind = "application/x-www-form-urlencoded"
+	status, given := c.callAt(t, alias, http.MethodPost, "/oauth2/token", "", kind, form, issued)
+	token, _ := given["access_token"].(string)
+	if status != http.StatusOK || claims(t, token)["iss"] != c.node.Issuer() {
+		t.Fatalf("where it is asked: %d %v", status, given)
+	}
+	if status, given := c.call(t, http.MethodPost, "/oauth2/token", "", kind, form, issued); status != http.StatusUnauthorized || given["error"] != "invalid_client" {
+		t.Errorf("where it is not asked: %d %v", status, given)
+	}
+	if status, _ := c.callAt(t, alias, http.MethodGet, "/sign-in", "", "", nil); status != http.StatusMisdirectedRequest {
+		t.Errorf("pages at the host for clients: %d", status)
+	}
+	// A connection on which nobody was asked leads nowhere by the other name.
+	asked := 0
+	probe := &tls.Config{RootCAs: c.roots, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked++
+		return &issued, nil
+	}}
+	for _, name := range []string{"localhost", "mtls.localhost"} {
+		before := asked
+		probe.ServerName = name
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(c.node.URL(), "https://"), probe)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = conn.Write([]byte("POST /oauth2/token HTTP/1.1\r\nHost: mtls.localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		head, _ := io.ReadAll(conn)
+		_ = conn.Close()
+		if was := asked > before; was != (name != "localhost") || strings.HasPrefix(string(head), "HTTP/1.1 421") == was {
+			t.Errorf("at %s: asked %t, answer %.60s", name, was, head)
+		}
 	}
 }

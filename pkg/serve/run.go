@@ -31,7 +31,7 @@ func (s *Server) Listen(ctx context.Context) (net.Addr, error) {
 		if err != nil {
 			return nil, fmt.Errorf("serve: %w", err)
 		}
-		secured = loaded.config()
+		secured = loaded.config(s.asking)
 		secured.NextProtos = []string{"h2", "http/1.1"}
 	}
 	var lc net.ListenConfig

@@ -61,6 +61,9 @@ type Options struct {
 	// Resource is what clients may know of this server that have no access token yet;
 	// nil, or without issuers: nothing.
 	Resource *Resource
+	// CertificateHosts are those whose callers are asked for certificates, where the
+	// configuration says that clients are; none: all hosts.
+	CertificateHosts []string
 	// Log; nil means Telemetry's.
 	Log *slog.Logger
 	// Telemetry; nil means none is kept.
@@ -90,7 +93,8 @@ type Server struct {
 	mux       *http.ServeMux
 	pipe      *pipe
 	stop      context.CancelCauseFunc
-	broken    error // of New, returned by Listen
+	broken    error    // of New, returned by Listen
+	asking    []string // hosts whose callers are asked for certificates; none: all
 
 	listener, admin net.Listener
 }
@@ -98,7 +102,7 @@ type Server struct {
 // New makes a server that does not listen yet. What is wrong with the options
 // is what Listen and Run return.
 func New(o Options) *Server {
-	s := &Server{config: o.Config.withDefaults(), log: o.Log, telemetry: o.Telemetry, clock: o.Clock, mux: http.NewServeMux(), pipe: newPipe()}
+	s := &Server{config: o.Config.withDefaults(), log: o.Log, telemetry: o.Telemetry, clock: o.Clock, mux: http.NewServeMux(), pipe: newPipe(), asking: o.CertificateHosts}
 	if s.telemetry == nil {
 		s.telemetry = telemetry.Discard()
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -83,10 +85,24 @@ func (c *certificate) load(version [2]fileVersion) error {
 	return nil
 }
 
-func (c *certificate) config() *tls.Config {
+// config asks clients for certificates that call one of some hosts; without hosts, whatever
+// they call. Browsers show their users a choice where they are asked.
+func (c *certificate) config(hosts []string) *tls.Config {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
-	if c.files.ClientCertificates {
+	if !c.files.ClientCertificates {
+		return config
+	}
+	if len(hosts) == 0 {
 		config.ClientAuth = tls.RequestClientCert // whose it is, is for those to know who registered it
+		return config
+	}
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if !slices.ContainsFunc(hosts, func(host string) bool { return strings.EqualFold(host, hello.ServerName) }) {
+			return nil, nil //nolint:nilnil // the one that it is of
+		}
+		asking := config.Clone()
+		asking.GetConfigForClient, asking.ClientAuth = nil, tls.RequestClientCert
+		return asking, nil
 	}
 	return config
 }

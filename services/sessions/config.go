@@ -3,6 +3,10 @@ package sessions
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
@@ -22,6 +26,10 @@ type Config struct {
 	// clients may prove themselves by certificates of; absent: none. It needs
 	// server.tls.client_certificates.
 	ClientAuthoritiesFile string `yaml:"client_authorities_file"`
+	// CertificateURLs are where clients with certificates of TLS reach an issuer, by the
+	// issuer, as https://mtls.id.example.com: only who calls these hosts is asked for one, so
+	// that browsers ask nobody. Absent: whoever calls any host is.
+	CertificateURLs map[string]string `yaml:"certificate_urls"`
 	// Outbound is about what is fetched from addresses that customers choose.
 	Outbound OutboundConfig `yaml:"outbound"`
 	// ClientIDMetadataDocuments takes clients that nobody registered, whose client_id is
@@ -48,6 +56,38 @@ func (c DocumentsConfig) offer() (client.Offer, error) {
 		return o, errors.New("enabled: is off, and something is offered")
 	}
 	return o, o.Valid()
+}
+
+// CertificateHosts are the names of the hosts of CertificateURLs.
+func (c Config) CertificateHosts() (hosts []string) {
+	for _, text := range c.CertificateURLs {
+		if u, err := url.Parse(text); err == nil {
+			hosts = append(hosts, u.Hostname())
+		}
+	}
+	return hosts
+}
+
+// certificateURLs are the issuers by the hosts of CertificateURLs. asked says whether
+// clients are asked for certificates.
+func (c Config) certificateURLs(issuers map[string]string, asked bool) (map[string]string, error) {
+	if len(c.CertificateURLs) > 0 && !asked {
+		return nil, errors.New("needs server.tls.client_certificates, which asks for certificates")
+	}
+	out := map[string]string{}
+	for issuer, text := range c.CertificateURLs {
+		u, err := url.Parse(text)
+		switch {
+		case err != nil || u.Scheme != "https" || u.Host == "" || text != "https://"+strings.ToLower(u.Host):
+			return nil, fmt.Errorf("%q is none, as https://mtls.id.example.com", text)
+		case !slices.Contains(c.Issuers, issuer):
+			return nil, fmt.Errorf("%s is no issuer here", issuer)
+		case issuers[u.Host] != "" || out[u.Host] != "":
+			return nil, fmt.Errorf("%s is another issuer's, or two have it", text)
+		}
+		out[u.Host] = issuer
+	}
+	return out, nil
 }
 
 // authorities reads the file; nil when there is none. asked says whether clients are

@@ -130,7 +130,7 @@ func New(o Options) (*Service, error) {
 	s.signing = &rpc.Keys{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Ring: s.ring, Clock: o.Clock}
 	s.teller = logout.New(logout.Options{DB: o.DB, Transport: read.abroad, Keys: s.ring, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics})
 	s.provider = &oidc.Provider{
-		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: read.issuers, Certificates: o.Certificates, Keys: s.ring, Tokens: o.Tokens,
+		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: read.issuers, Certificates: o.Certificates, Certified: read.certified, Keys: s.ring, Tokens: o.Tokens,
 		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: read.authorities, Documents: read.documents},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
 		Registry: s.clients, Documents: read.documents, Refusals: oidc.NewRefusals(o.Logger, o.Metrics), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
@@ -148,6 +148,7 @@ func New(o Options) (*Service, error) {
 type configured struct {
 	issuers     map[string]string
 	authorities *x509.CertPool
+	certified   map[string]string // issuers, by the hosts for clients with certificates
 	abroad      outbound.Options
 	documents   *clientdoc.Documents // nil: of nobody
 }
@@ -162,6 +163,9 @@ func (o Options) read() (c configured, err error) {
 	}
 	if c.authorities, err = o.Config.authorities(o.Certificates); err != nil {
 		return c, fmt.Errorf("client_authorities_file: %w", err)
+	}
+	if c.certified, err = o.Config.certificateURLs(c.issuers, o.Certificates); err != nil {
+		return c, fmt.Errorf("certificate_urls: %w", err)
 	}
 	if c.abroad, err = o.Config.Outbound.rules(o.Config.Issuers); err != nil {
 		return c, fmt.Errorf("outbound.%w", err)

@@ -19,6 +19,7 @@ func (n *Node) openServer(context.Context) error {
 	n.users = &delegation{}
 	options := serve.Options{
 		Config: n.config.Server, Verifier: n.verifier(), ServiceKey: n.key, Delegation: n.users, Log: n.telemetry.Log, Telemetry: n.telemetry,
+		CertificateHosts: n.config.Sessions.CertificateHosts(),
 	}
 	if n.tokens != nil {
 		options.AccessTokens = n.tokens

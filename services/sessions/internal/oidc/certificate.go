@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
@@ -18,6 +20,37 @@ func certificate(r *http.Request) string {
 	}
 	sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// reached is the issuer that a program calls: at its host, or at the one where clients
+// are asked for certificates, on a connection on which they were.
+func (p *Provider) reached(r *http.Request) (issuer string, ok bool) {
+	if issuer, ok := p.issuer(r); ok {
+		return issuer, true
+	}
+	if issuer, ok = p.Certified[strings.ToLower(r.Host)]; !ok || r.TLS == nil {
+		return "", false
+	}
+	asked := &url.URL{Host: r.Host}
+	return issuer, strings.EqualFold(asked.Hostname(), r.TLS.ServerName)
+}
+
+// base is what the URL begins with that a program calls.
+func (p *Provider) base(r *http.Request, issuer string) string {
+	if p.Certified[strings.ToLower(r.Host)] == issuer {
+		return "https://" + strings.ToLower(r.Host)
+	}
+	return issuer
+}
+
+// certifiedURL is where clients with certificates reach an issuer; "": at the issuer.
+func (p *Provider) certifiedURL(issuer string) string {
+	for host, of := range p.Certified {
+		if of == issuer {
+			return "https://" + host
+		}
+	}
+	return ""
 }
 
 // boundTo is the certificate that a client's access tokens are bound to, or "".

@@ -48,6 +48,19 @@ type metadata struct {
 	BackChannelLogout         bool     `json:"backchannel_logout_supported"`
 	BackChannelLogoutSessions bool     `json:"backchannel_logout_session_supported"`
 	ClientDocuments           bool     `json:"client_id_metadata_document_supported"`
+	Certified                 *aliases `json:"mtls_endpoint_aliases,omitempty"`
+}
+
+// aliases are the endpoints where clients are asked for certificates.
+//
+// Source: RFC 8705 section 5.
+type aliases struct {
+	Token         string `json:"token_endpoint"`
+	UserInfo      string `json:"userinfo_endpoint"`
+	PushedRequest string `json:"pushed_authorization_request_endpoint"`
+	Revocation    string `json:"revocation_endpoint"`
+	Introspection string `json:"introspection_endpoint"`
+	Device        string `json:"device_authorization_endpoint"`
 }
 
 // signing are the algorithms that tokens are signed with.
@@ -77,6 +90,12 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request, issuer stri
 		body.TokenAuthentication = append(body.TokenAuthentication[:len(methods):len(methods)], "self_signed_tls_client_auth")
 		if p.Clients.Authorities != nil {
 			body.TokenAuthentication = append(body.TokenAuthentication, "tls_client_auth")
+		}
+	}
+	if at := p.certifiedURL(issuer); at != "" {
+		body.Certified = &aliases{
+			Token: at + "/oauth2/token", UserInfo: at + "/oauth2/userinfo", PushedRequest: at + "/oauth2/par", Revocation: at + "/oauth2/revoke",
+			Introspection: at + "/oauth2/introspect", Device: at + "/oauth2/device_authorization",
 		}
 	}
 	if p.Registry != nil {

@@ -82,7 +82,7 @@ func (p *Provider) proof(r *http.Request, issuer string) (claims proofClaims, ke
 	uri, _, _ = strings.Cut(uri, "?")
 	age := p.Clock().Sub(time.Unix(claims.IssuedAt, 0))
 	switch {
-	case claims.Method != r.Method || uri != issuer+r.URL.Path:
+	case claims.Method != r.Method || uri != p.base(r, issuer)+r.URL.Path:
 		return bad("the proof is for another method (htm) or URI (htu)")
 	case age > proofWindow || age < -proofWindow:
 		return bad("the proof is too old, or of the future (iat)")

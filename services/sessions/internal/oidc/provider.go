@@ -80,6 +80,9 @@ type Provider struct {
 	Refusals *Refusals
 	// Certificates: clients are asked for certificates of TLS.
 	Certificates bool
+	// Certified are the issuers whose clients are asked at another host than the issuer's, by
+	// that host.
+	Certified map[string]string
 	// Documents are the clients that nobody registered; nil: none.
 	Documents *clientdoc.Documents
 	// Registry makes clients; nil: programs register none.
@@ -191,7 +194,7 @@ func (p *Provider) machine(e endpoint) func(http.ResponseWriter, *http.Request) 
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce")
-		issuer, ok := p.issuer(r)
+		issuer, ok := p.reached(r)
 		if !ok {
 			return p.told(w, r, "", &answer.Error{Status: http.StatusMisdirectedRequest, Code: answer.InvalidRequest, Description: "no issuer has this host"})
 		}
