@@ -12,7 +12,7 @@ import (
 
 // oauthClient is `meridian client`: the method client makes the one that calls.
 func (a *App) oauthClient() *cobra.Command {
-	cmd := &cobra.Command{Use: "client", GroupID: "manage", Short: "OAuth clients: create, list, show, disable, enable, delete, add and revoke secrets"}
+	cmd := &cobra.Command{Use: "client", GroupID: "manage", Short: "OAuth clients: create, list, show, disable, enable, delete, add and revoke secrets, block those that nobody registered"}
 	platform := cmd.PersistentFlags().Bool("platform", false, "clients of the whole platform instead of --organization")
 	owned := func(cmd *cobra.Command, do func(ctx context.Context, client *meridian.Client, owner string, args []string) error) *cobra.Command {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -31,7 +31,8 @@ func (a *App) oauthClient() *cobra.Command {
 	cmd.AddCommand(a.oauthClientCreate(owned), a.oauthClientList(owned), a.oauthClientShow(owned),
 		a.oauthClientTurn(owned, "disable", "Refuse a client, and the tokens that it has", true),
 		a.oauthClientTurn(owned, "enable", "Take a disabled client again", false),
-		a.oauthClientDelete(owned), a.oauthClientAddSecret(owned), a.oauthClientRevokeSecret(owned))
+		a.oauthClientDelete(owned), a.oauthClientAddSecret(owned), a.oauthClientRevokeSecret(owned),
+		a.oauthClientBlock(owned), a.oauthClientUnblock(owned), a.oauthClientBlocked(owned))
 	return cmd
 }
 
