@@ -34,6 +34,7 @@ func TestAgainstDev(t *testing.T) {
 		{"members", testMembers},
 		{"groups", testGroups},
 		{"service accounts", testServiceAccounts},
+		{"clients", testClients},
 		{"trusts", testTrusts},
 		{"invitations", testInvitations},
 		{"domains", testDomains},
