@@ -3,6 +3,7 @@ package provider_test
 import (
 	"crypto/rand"
 	"encoding/base32"
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -19,7 +20,7 @@ func TestEnrolment(t *testing.T) {
 	w := start(t)
 	a := w.app1(t, basic)
 	for name, test := range map[string]func(*testing.T, *world, application){
-		"account": testOwnAccount, "required": testRequired, "a first password": testRequiredWithoutPassword,
+		"account": testOwnAccount, "required": testRequired, "a letter and an app": testLetterAndApp, "a first password": testRequiredWithoutPassword,
 		"an organization": testRequiredByOrganization, "not now": testNotNow,
 		"O40 a password alone": testEnrolByPassword, "O41 a second factor is there": testEnrolBeside,
 		"O42 another site's page": testEnrolAcross, "O43 another's enrolment": testEnrolOfAnother,
@@ -207,20 +208,7 @@ func testRequired(t *testing.T, w *world, a application) {
 func testRequiredByOrganization(t *testing.T, w *world, a application) {
 	const email = "strict@example.com"
 	user := w.user(t, email)
-	made, err := w.Organizations.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{Slug: "strict", Name: "Strict", IdempotencyKey: rand.Text()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	organization := made.GetOrganization().GetId()
-	if _, err := w.Memberships.AddMember(t.Context(), &identityv1.AddMemberRequest{Organization: organization, User: user, IdempotencyKey: rand.Text()}); err != nil {
-		t.Fatal(err)
-	}
-	_, err = w.Organizations.UpdateOrganization(t.Context(), &identityv1.UpdateOrganizationRequest{
-		Organization: organization, Settings: &identityv1.OrganizationSettings{RequireSecondFactor: true}, IdempotencyKey: rand.Text(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	organization := w.strictOrganization(t, "strict", user)
 	p := w.person(t)
 	p.Goto(w.authorizeURL(w.request(a, "organization", "strict")))
 	p.signIn(email)
@@ -259,6 +247,66 @@ func (p person) addAuthenticator() (device string) {
 		"isUserVerified": true, "automaticPresenceSimulation": true,
 	}}, &made)
 	return made.ID
+}
+
+// testLetterAndApp: an app beside letters is a second factor, to an organization and on the
+// account page, though no aal2: a mailbox is no authenticator.
+func testLetterAndApp(t *testing.T, w *world, a application) {
+	const email = "letters@example.com"
+	v := w.visitor(t)
+	v.open(w.authorizeURL(w.request(a, "prompt", "create")))
+	v.send("email", email)
+	v.send("email_code", w.letterCode(t, email, 1))
+	v.post("/sign-in/way", url.Values{"request": {v.at.Query().Get("request")}, "factor": {"no_password"}}, w.issuer)
+	v.send("name", "Letters")
+	v.open(w.issuer + "/account/totp")
+	key := v.addApp()
+	v.open(w.issuer + "/account/recovery-codes")
+	if v.at.Path != "/sign-in/prove" || !strings.Contains(v.body, `name="totp"`) || strings.Contains(v.body, `name="email_code"`) {
+		t.Fatalf("an app that was added is not asked for: at %s, %d\n%s", v.at, v.status, v.body)
+	}
+	v.send("totp", totp(key, time.Now().Add(30*time.Second)))
+	if v.at.Path != "/account/recovery-codes" || v.status != http.StatusOK {
+		t.Fatalf("at %s, %d:\n%s", v.at, v.status, v.body)
+	}
+
+	found, err := w.Users.FindUser(t.Context(), &identityv1.FindUserRequest{Email: email})
+	if err != nil {
+		t.Fatal(err)
+	}
+	organization := w.strictOrganization(t, "careful", found.GetUser().GetId())
+	v.open(w.authorizeURL(w.request(a, "organization", "careful")))
+	back, err := url.Parse(v.back)
+	if err != nil || back.Query().Get("code") == "" {
+		t.Fatalf("called back at %q, page %d %s", v.back, v.status, v.body)
+	}
+	r := w.redeem(t, a, back.Query().Get("code"))
+	said := w.post(t, a, "/oauth2/introspect", url.Values{"token": {r.str("access_token")}})
+	if said.str("org") != organization || said.str("acr") != "aal1" || fmt.Sprint(claims(t, r.str("id_token"))["amr"]) != "[otp mfa]" {
+		t.Errorf("the token says %s, and %v", said.text, claims(t, r.str("id_token"))["amr"])
+	}
+	v.open(w.authorizeURL(w.request(a, "acr_values", "aal2", "prompt", "none")))
+	w.told(t, v, "aal2 of an app beside letters", "interaction_required")
+}
+
+// strictOrganization is one that asks for a second factor, with a member.
+func (w *world) strictOrganization(t *testing.T, slug, user string) string {
+	t.Helper()
+	made, err := w.Organizations.CreateOrganization(t.Context(), &identityv1.CreateOrganizationRequest{Slug: slug, Name: slug, IdempotencyKey: rand.Text()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	organization := made.GetOrganization().GetId()
+	if _, err := w.Memberships.AddMember(t.Context(), &identityv1.AddMemberRequest{Organization: organization, User: user, IdempotencyKey: rand.Text()}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.Organizations.UpdateOrganization(t.Context(), &identityv1.UpdateOrganizationRequest{
+		Organization: organization, Settings: &identityv1.OrganizationSettings{RequireSecondFactor: true}, IdempotencyKey: rand.Text(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return organization
 }
 
 // testNotNow: who adds nothing goes back, and the application is told.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -91,12 +92,23 @@ func hostileModels(size int) map[string]string {
 	}
 }
 
+// worked is how long the processors have worked for this process: what else the machine
+// does is not in it.
+func worked(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
 func TestHostileModelsAreFast(t *testing.T) {
 	for name, content := range hostileModels(128 << 10) {
 		t.Run(name, func(t *testing.T) {
-			start := time.Now()
+			start := worked(t)
 			_, err := authzcore.Compile(authzcore.NewNames(), whole(content))
-			if took := time.Since(start); took > 10*time.Second {
+			if took := worked(t) - start; took > 10*time.Second {
 				t.Errorf("took %v: %v", took, err)
 			}
 		})
@@ -149,9 +161,9 @@ func TestHostileManifestsAreFast(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{16<<10 - 100, 256 << 10} {
 				content := "schema: '1.2'\ncontents: " + strings.Repeat(unit, size/len(unit)) + "\n"
-				start := time.Now()
+				start := worked(t)
 				_, err := authzcore.Compile(authzcore.NewNames(), []authzcore.File{{Path: "fga.mod", Content: content}})
-				if took := time.Since(start); err == nil || took > 5*time.Second {
+				if took := worked(t) - start; err == nil || took > 5*time.Second {
 					t.Errorf("%d bytes took %v: %v", size, took, err)
 				}
 			}

@@ -105,11 +105,7 @@ func (p *Provider) credentialItems(ctx context.Context, user string) ([]pages.It
 	var out []pages.Item
 	for _, c := range held.GetCredentials() {
 		kind := strings.ToLower(strings.TrimPrefix(c.GetKind().String(), "CREDENTIAL_KIND_"))
-		item := pages.Item{ID: c.GetId(), Name: c.GetName(), Detail: strings.ReplaceAll(kind, "_", " "), At: c.GetCreatedAt().AsTime()}
-		if item.Name == "" {
-			item.Name, item.Detail = item.Detail, ""
-		}
-		out = append(out, item)
+		out = append(out, pages.Item{ID: c.GetId(), Name: c.GetName(), Kind: kind, At: c.GetCreatedAt().AsTime()})
 	}
 	return out, nil
 }

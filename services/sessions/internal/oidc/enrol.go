@@ -248,7 +248,10 @@ func (p *Provider) pendingReturn(r *http.Request) (door.Pending, error) {
 	out := door.Pending{Email: user.GetEmail(), Locales: []string{user.GetLocale()}}
 	switch decide(s.State, held, p.now()) {
 	case enrolment.StepUp:
-		out.StepUp, out.AMR, out.ACR = s.User, s.AMR, session.AAL2
+		out.StepUp, out.AMR = s.User, s.AMR
+		if held.AAL2() {
+			out.ACR = session.AAL2
+		}
 	case enrolment.ProveAddress:
 		out.StepUp, out.AMR, out.ProveAddress = s.User, s.AMR, true
 	default: // a sign-in

@@ -202,6 +202,8 @@ func TestForms(t *testing.T) {
 		"account": {
 			"/account/revoke request=req_1 id=ses_1 #revoke-ses_1", "/account/revoke request=req_1 id=ses_2 #revoke-ses_2",
 			"/account/revoke request=req_1 id=crd_1 #revoke-crd_1", "/account/revoke request=req_1 id=crd_2 #revoke-crd_2",
+			"/account/revoke request=req_1 id=crd_3 #revoke-crd_3", "/account/revoke request=req_1 id=crd_4 #revoke-crd_4",
+			"/account/revoke request=req_1 id=crd_5 #revoke-crd_5",
 			"/account/revoke request=req_1 id=gnt_1 #revoke-gnt_1", "/account/revoke request=req_1 id=gnt_2 #revoke-gnt_2",
 		},
 		"add_totp":             {"/account/totp request=req_1 #continue"},

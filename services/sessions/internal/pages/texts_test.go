@@ -49,6 +49,7 @@ var families = map[string][]string{
 	},
 	"way.%s":             {"password", "email_code", "email_link", "totp", "recovery_code", "passkey", "no_password", "unknown"},
 	"invitation.role.%s": {"member", "admin", "unknown"},
+	"credential.%s":      {"password", "passkey", "totp", "recovery_codes", "unknown"},
 	"scope.%s":           {"openid", "profile", "email", "offline_access", "unknown"},
 	"error.%s.title":     errorTexts,
 	"error.%s.text":      errorTexts,

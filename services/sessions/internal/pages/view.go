@@ -165,7 +165,9 @@ type Device struct {
 // Item is something on the account page that can be ended.
 type Item struct {
 	ID, Name, Detail string
-	At               time.Time
+	// Kind is that of a credential: password, passkey, totp or recovery_codes.
+	Kind string
+	At   time.Time
 	// Current: it is this browser's own session.
 	Current bool
 }

@@ -75,7 +75,7 @@ func shown() map[string]pages.View {
 		"device_done":           pages.Device{Frame: frame, Done: true},
 		"device_denied":         pages.Device{Frame: frame, Denied: true},
 		"account": pages.Account{
-			Frame: pages.Frame{Request: "req_1"}, Name: "Alice", Email: "alice@example.com", Sessions: items("ses"), Credentials: items("crd"), Grants: items("gnt"),
+			Frame: pages.Frame{Request: "req_1"}, Name: "Alice", Email: "alice@example.com", Sessions: items("ses"), Credentials: append(items("crd"), pages.Item{ID: "crd_3", Kind: "totp"}, pages.Item{ID: "crd_4", Name: "Phone", Kind: "passkey"}, pages.Item{ID: "crd_5", Kind: "else"}), Grants: items("gnt"),
 		},
 		"account_empty":        pages.Account{},
 		"enrol":                pages.Enrol{Frame: frame, Password: true},

@@ -123,7 +123,7 @@ func TestSteps(t *testing.T) {
 		},
 		"email and TOTP is no aal2": {
 			start: authentication.Start{Purpose: signIn, Policy: strict}, has: both,
-			left: []string{"passkey password code link", "totp recovery", ""}, steps: []string{"link", "totp"}, level: 1, amr: "otp",
+			left: []string{"passkey password code link", "totp recovery", ""}, steps: []string{"link", "totp"}, level: 1, amr: "otp mfa",
 		},
 		"email, then all that aal2 takes": {
 			start: authentication.Start{Purpose: signIn, Policy: all, Demanded: 2}, has: both,
@@ -205,6 +205,18 @@ func TestSteps(t *testing.T) {
 		"step-up of a session that has it asks again": {
 			start: authentication.Start{Purpose: stepUp, Policy: all, Demanded: 2, Prior: []string{"pwd", "otp", "hwk", "mfa"}}, has: both,
 			left: []string{"password totp", ""}, steps: []string{"totp"}, level: 2, amr: "pwd otp hwk mfa",
+		},
+		"step-up of a session by email, of who has no password": {
+			start: authentication.Start{Purpose: stepUp, Policy: all, Prior: []string{"otp"}}, has: authentication.Enrolled{TOTP: true, Email: true},
+			left: []string{"totp", ""}, steps: []string{"totp"}, level: 1, amr: "otp mfa",
+		},
+		"step-up of a session by email, with a security key": {
+			start: authentication.Start{Purpose: stepUp, Policy: all, Prior: []string{"otp"}}, has: authentication.Enrolled{SecurityKey: true, Email: true},
+			left: []string{"passkey", ""}, steps: []string{"passkey"}, level: 1, amr: "otp hwk mfa",
+		},
+		"step-up of who has no password, again": {
+			start: authentication.Start{Purpose: stepUp, Policy: all, Prior: []string{"otp", "mfa"}}, has: authentication.Enrolled{TOTP: true, Email: true},
+			left: []string{"totp", ""}, steps: []string{"totp"}, level: 1, amr: "otp mfa",
 		},
 		"step-up where a second factor is required and there is none": {
 			start: authentication.Start{Purpose: stepUp, Policy: strict}, has: authentication.Enrolled{Password: true},

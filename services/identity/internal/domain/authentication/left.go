@@ -19,8 +19,9 @@ const (
 
 // proved is what the steps so far, and the session before them, amount to.
 type proved struct {
-	// steps of this authentication, those of email apart.
-	first, mail bool
+	// steps of this authentication, those of email apart; mailed: the session before it
+	// began with a letter.
+	first, mail, mailed bool
 	// knows a password; holds a TOTP or key; verified by a passkey.
 	knows, holds, verified bool
 	// stood in: a recovery code.
@@ -35,6 +36,8 @@ func (s *State) proved() proved {
 		p.knows = p.knows || amr == "pwd"
 		p.holds = p.holds || amr == "hwk" || amr == "swk"
 	}
+	// A TOTP is no first factor: what nothing else is beside was a letter.
+	p.mailed = slices.Contains(s.Prior, "otp") && !p.knows && !p.holds
 	for _, step := range s.Done {
 		switch step.Factor {
 		case pwd:
@@ -57,7 +60,12 @@ func (s *State) proved() proved {
 // second says whether a second factor was proved: a passkey that verified the
 // user, or a TOTP, key or recovery code beside something of another kind.
 func (p proved) second() bool {
-	return p.verified || (p.holds || p.stoodIn) && (p.knows || p.mail)
+	return p.several() || p.stoodIn && (p.knows || p.mail)
+}
+
+// several says whether it was proved by a factor, and nothing that stands in for one.
+func (p proved) several() bool {
+	return p.verified || p.holds && (p.knows || p.mail || p.mailed)
 }
 
 // level is what the proofs are worth.
@@ -191,6 +199,8 @@ func (s *State) stepUp(p proved) []identityv1.Factor {
 	switch {
 	case target > p.level():
 		return s.toAAL2(p)
+	case s.wantsSecond() && !p.second() && len(s.seconds(p)) > 0:
+		return s.seconds(p)
 	case p.first:
 		return nil
 	}

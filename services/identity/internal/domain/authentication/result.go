@@ -39,7 +39,7 @@ func (s *State) Result() Result {
 	if s.Purpose == identityv1.Purpose_PURPOSE_RECOVERY {
 		r.Level = AAL1
 	}
-	r.AMR = s.amr(r.Level)
+	r.AMR = s.amr(p)
 	required := s.Policy.SecondFactor || s.Demanded == AAL2
 	r.Unenrolled = required && !s.Has.anySecond() && !p.second()
 	return r
@@ -48,7 +48,9 @@ func (s *State) Result() Result {
 // order is that of methods in a result.
 func order() []string { return []string{"pwd", "otp", "hwk", "swk", "user", "mfa", "recovery"} }
 
-func (s *State) amr(reached Level) []string {
+// amr are the methods. A second factor makes mfa, also one beside a letter, which is no
+// aal2: a mailbox is no authenticator (NIST SP 800-63B section 5.1.3.1).
+func (s *State) amr(p proved) []string {
 	used := map[string]bool{}
 	for _, m := range s.Prior {
 		used[m] = true
@@ -68,7 +70,7 @@ func (s *State) amr(reached Level) []string {
 		default: // no other is a step
 		}
 	}
-	used["mfa"] = reached == AAL2
+	used["mfa"] = p.several() && s.Purpose != identityv1.Purpose_PURPOSE_RECOVERY
 	used["recovery"] = used["recovery"] || s.Purpose == identityv1.Purpose_PURPOSE_RECOVERY
 	return slices.DeleteFunc(order(), func(m string) bool { return !used[m] })
 }

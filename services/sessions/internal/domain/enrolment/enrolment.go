@@ -23,6 +23,10 @@ type Held struct {
 // Second says whether the user has a second factor.
 func (h Held) Second() bool { return h.TOTP || h.Passkey || h.SecurityKey }
 
+// AAL2 says whether the user can reach that: by something that is known, beside what is
+// held.
+func (h Held) AAL2() bool { return h.Passkey || h.Password && h.Second() }
+
 // wanted says whether the second factor is asked for at each sign-in: one that is
 // nothing else.
 func (h Held) wanted() bool { return h.TOTP || h.SecurityKey }
@@ -58,7 +62,7 @@ func Add(s session.State, h Held, at time.Time) Step {
 	switch {
 	case s.ID == "":
 		return SignIn
-	case s.ACR == session.AAL2 && recent:
+	case s.Several() && recent:
 		return Allowed
 	case h.wanted() && slices.Contains(s.AMR, "recovery"):
 		return whether(recent, Allowed, SignIn)

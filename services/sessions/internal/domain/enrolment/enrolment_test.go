@@ -40,6 +40,8 @@ func TestAdd(t *testing.T) {
 		"a password alone, and there is a security key":      {signedIn(0, "aal1", "pwd"), held{SecurityKey: true, Address: true}, enrolment.StepUp, enrolment.StepUp},
 		"a code by mail, and there is a TOTP":                {signedIn(0, "aal1", "otp"), held{TOTP: true, Address: true}, enrolment.StepUp, enrolment.StepUp},
 		"both factors":                                       {signedIn(0, "aal2", "pwd", "otp", "mfa"), held{TOTP: true}, enrolment.Allowed, enrolment.Allowed},
+		"a code by mail and a TOTP":                          {signedIn(0, "aal1", "otp", "mfa"), held{TOTP: true, Address: true}, enrolment.Allowed, enrolment.Allowed},
+		"a code by mail and a TOTP, too long ago":            {signedIn(time.Hour, "aal1", "otp", "mfa"), held{TOTP: true, Address: true}, enrolment.StepUp, enrolment.StepUp},
 		"both factors, too long ago":                         {signedIn(time.Hour, "aal2", "pwd", "otp", "mfa"), held{TOTP: true, Address: true}, enrolment.StepUp, enrolment.StepUp},
 		"a recovery code for a TOTP":                         {signedIn(0, "aal1", "pwd", "recovery"), held{TOTP: true}, enrolment.Allowed, enrolment.Allowed},
 		"a recovery code for a TOTP, too long ago":           {signedIn(time.Hour, "aal1", "pwd", "recovery"), held{TOTP: true}, enrolment.SignIn, enrolment.SignIn},

@@ -99,7 +99,7 @@ type Outcome struct {
 	Step Step
 	// Organization is what the tokens are for; "": for none.
 	Organization string
-	// ACR is what StepUp must reach.
+	// ACR is what StepUp must reach; "": any second factor.
 	ACR string
 }
 
@@ -141,7 +141,11 @@ func (s Situation) more(organization string) (Outcome, *authorize.Error) {
 	if s.NoStepUp || step == Done {
 		return Outcome{}, s.refuse(Unmet, "the user cannot prove what acr_values or the organization asks for")
 	}
-	return s.ask(Outcome{Step: step, Organization: organization, ACR: session.AAL2}, InteractionRequired, "the user must prove more")
+	o := Outcome{Step: step, Organization: organization}
+	if s.asked() {
+		o.ACR = session.AAL2
+	}
+	return s.ask(o, InteractionRequired, "the user must prove more")
 }
 
 func (s Situation) refuse(code, description string) *authorize.Error {
@@ -206,13 +210,14 @@ func (s Situation) member(organization string) bool {
 }
 
 // strong says whether the session has proved what the request and the organization ask
-// for. More than was asked for is fine.
+// for: a level, and a second factor. More than was asked for is fine.
 func (s Situation) strong(organization string) bool {
-	if s.Session.ACR == session.AAL2 {
-		return true
-	}
-	asked := len(s.Request.Levels) > 0 && !slices.Contains(s.Request.Levels, s.Session.ACR)
-	return !asked && !s.Demands[organization]
+	return !s.asked() && (!s.Demands[organization] || s.Session.Several())
+}
+
+// asked says whether the request asks for a higher level.
+func (s Situation) asked() bool {
+	return len(s.Request.Levels) > 0 && !slices.Contains(s.Request.Levels, s.Session.ACR) && s.Session.ACR != session.AAL2
 }
 
 // consent says whether the user must be asked.

@@ -87,6 +87,16 @@ func TestNext(t *testing.T) {
 			s.Memberships = s.Memberships[:1]
 			s.Demands = map[string]bool{"org_acme": true}
 		}, interaction.StepUp, "org_acme", ""},
+		"the organization asks for more, and a second factor was beside a letter": {func(s *situation) {
+			s.Client.OrganizationRequired = true
+			s.Memberships = s.Memberships[:1]
+			s.Demands = map[string]bool{"org_acme": true}
+			s.Session.AMR = []string{"otp", "mfa"}
+		}, interaction.Done, "org_acme", ""},
+		"aal2 is asked for, and a second factor was beside a letter": {func(s *situation) {
+			s.Request.Levels = []string{"aal2"}
+			s.Session.AMR = []string{"otp", "mfa"}
+		}, interaction.StepUp, "", ""},
 		"one of several organizations":      {func(s *situation) { s.Client.OrganizationRequired = true }, interaction.Organization, "", ""},
 		"several, and nothing may be shown": {func(s *situation) { s.Client.OrganizationRequired = true; s.Request.Prompt.None = true }, 0, "", "interaction_required"},
 		"one only":                          {func(s *situation) { s.Client.OrganizationRequired = true; s.Memberships = s.Memberships[:1] }, interaction.Done, "org_acme", ""},

@@ -29,6 +29,12 @@ const (
 	AAL2 = "aal2"
 )
 
+// MFA is the method of a session in which a second factor was proved. It may be aal1: one
+// beside a letter.
+//
+// Source: RFC 8176 section 2.
+const MFA = "mfa"
+
 // Lives are how long sessions last.
 type Lives struct {
 	// Idle ends a session that is not used for so long; Absolute ends it in any case.
@@ -66,6 +72,9 @@ func (s *State) Apply(event proto.Message) {
 		}
 	}
 }
+
+// Several says whether a second factor was proved.
+func (s State) Several() bool { return s.ACR == AAL2 || slices.Contains(s.AMR, MFA) }
 
 // Live says whether the session goes on: it exists, is used often enough, and is not
 // too old.

@@ -1067,7 +1067,8 @@ type FinishAuthenticationResponse struct {
 	User  string                 `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
 	// aal1 or aal2 (NIST SP 800-63B).
 	Acr string `protobuf:"bytes,2,opt,name=acr,proto3" json:"acr,omitempty"`
-	// RFC 8176: pwd, otp, hwk, swk, user, mfa; and recovery.
+	// RFC 8176: pwd, otp, hwk, swk, user, mfa; and recovery. mfa: a second factor was
+	// proved, beside a letter too, which is no aal2.
 	Amr             []string               `protobuf:"bytes,3,rep,name=amr,proto3" json:"amr,omitempty"`
 	AuthenticatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=authenticated_at,json=authenticatedAt,proto3" json:"authenticated_at,omitempty"`
 	// Keep it in a cookie for a year, and send it as Client.device.
