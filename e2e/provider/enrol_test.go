@@ -20,7 +20,7 @@ func TestEnrolment(t *testing.T) {
 	w := start(t)
 	a := w.app1(t, basic)
 	for name, test := range map[string]func(*testing.T, *world, application){
-		"account": testOwnAccount, "required": testRequired, "a letter and an app": testLetterAndApp, "a first password": testRequiredWithoutPassword,
+		"account": testOwnAccount, "required": testRequired, "a letter and an app": testLetterAndApp, "another password": testAnotherPassword, "a first password": testRequiredWithoutPassword,
 		"an organization": testRequiredByOrganization, "not now": testNotNow,
 		"O40 a password alone": testEnrolByPassword, "O41 a second factor is there": testEnrolBeside,
 		"O42 another site's page": testEnrolAcross, "O43 another's enrolment": testEnrolOfAnother,
@@ -287,6 +287,31 @@ func testLetterAndApp(t *testing.T, w *world, a application) {
 	}
 	v.open(w.authorizeURL(w.request(a, "acr_values", "aal2", "prompt", "none")))
 	w.told(t, v, "aal2 of an app beside letters", "interaction_required")
+}
+
+// testAnotherPassword: who sets another password goes on, and is signed out elsewhere.
+func testAnotherPassword(t *testing.T, w *world, a application) {
+	const email, another = "changes@example.com", "quite another correct horse"
+	w.user(t, email)
+	elsewhere, v := w.visitor(t), w.visitor(t)
+	refresh := w.redeem(t, a, w.code(t, elsewhere, w.request(a, "scope", "openid"), email)).str("refresh_token")
+	w.code(t, v, w.request(a), email)
+	v.open(w.issuer + "/account/password")
+	v.send("email_code", w.letterCode(t, email, 1))
+	if v.at.Path != "/account/password" || !strings.Contains(v.body, "signed out in all other browsers") {
+		t.Fatalf("at %s, %d:\n%s", v.at, v.status, v.body)
+	}
+	v.send("new_password", another)
+	if v.at.Path != "/account" {
+		t.Fatalf("at %s, %d:\n%s", v.at, v.status, v.body)
+	}
+	elsewhere.open(w.authorizeURL(w.request(a, "prompt", "none")))
+	w.told(t, elsewhere, "signed in with the password before", "login_required")
+	w.refresh(t, a, refresh).refused(t, http.StatusBadRequest, "invalid_grant")
+	v.open(w.authorizeURL(w.request(a, "prompt", "none")))
+	if !strings.Contains(v.back, "code=") {
+		t.Errorf("who set the password is out, too: %q", v.back)
+	}
 }
 
 // strictOrganization is one that asks for a second factor, with a member.

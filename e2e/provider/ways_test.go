@@ -98,6 +98,8 @@ func testSignUp(t *testing.T, w *world, a application) {
 // testRecovery: who forgot the password sets another one, and gets in.
 func testRecovery(t *testing.T, w *world, a application) {
 	w.user(t, "forgot@example.com")
+	elsewhere := w.visitor(t)
+	w.code(t, elsewhere, w.request(a), "forgot@example.com")
 	v := w.visitor(t)
 	v.open(w.authorizeURL(w.request(a)))
 	v.send("email", "forgot@example.com")
@@ -108,6 +110,8 @@ func testRecovery(t *testing.T, w *world, a application) {
 	if !strings.Contains(v.back, "code=") {
 		t.Fatalf("called back at %q, page %d %s", v.back, v.status, v.body)
 	}
+	elsewhere.open(w.authorizeURL(w.request(a, "prompt", "none")))
+	w.told(t, elsewhere, "signed in with the password that was forgotten", "login_required")
 	after := w.visitor(t)
 	after.open(w.authorizeURL(w.request(a)))
 	after.send("email", "forgot@example.com")

@@ -193,7 +193,7 @@ func (s *Authentications) take(
 	}
 	r := a.state.Result()
 	out.User, out.Acr, out.Amr, out.AuthenticatedAt = r.User, r.Level.String(), r.AMR, timestamppb.New(r.AuthenticatedAt)
-	out.SecondFactorMissing = r.Unenrolled
+	out.SecondFactorMissing, out.PasswordSet = r.Unenrolled, a.state.NewPassword
 	return nil
 }
 

@@ -36,6 +36,8 @@ type Of struct {
 	// all grants.
 	Session string
 	All     bool
+	// Except ends all sessions but one, with the grants that end with them.
+	Except string
 	// Beyond ends all sessions but so many of the newest, with their grants; 0: none.
 	Beyond int
 	// Grants ends grants alone; the zero value: none.
@@ -129,8 +131,9 @@ func In(ctx context.Context, tx pgx.Tx, log *eventlog.Store, by principal.Princi
 }
 
 func sessionsOf(ctx context.Context, tx pgx.Tx, of Of) ([]store.Session, error) {
-	if of.All || of.Beyond > 0 {
+	if of.All || of.Beyond > 0 || of.Except != "" {
 		sessions, err := all(ctx, tx, of.User)
+		sessions = slices.DeleteFunc(sessions, func(s store.Session) bool { return s.ID == of.Except })
 		return sessions[min(of.Beyond, len(sessions)):], err
 	}
 	if of.Session == "" {
@@ -163,7 +166,7 @@ func grantsOf(ctx context.Context, tx pgx.Tx, of Of, ended []store.Session) (gra
 		which = []store.GrantsOf{{}}
 	case of.Session != "":
 		which = []store.GrantsOf{{Session: of.Session, Dependent: true}}
-	case of.Beyond > 0:
+	case of.Beyond > 0 || of.Except != "":
 		for _, s := range ended {
 			which = append(which, store.GrantsOf{Session: s.ID, Dependent: true})
 		}

@@ -196,6 +196,9 @@ func (p *Provider) setPassword(w http.ResponseWriter, r *http.Request, e *enroll
 	_, err = p.People.Credentials.SetPassword(r.Context(), &identityv1.SetPasswordRequest{
 		User: e.user.GetId(), Secret: &identityv1.SetPasswordRequest_Password{Password: text}, Organization: organization, IdempotencyKey: rand.Text(),
 	})
+	if err == nil {
+		err = p.endOthers(r.Context(), e.user.GetId(), e.session.ID)
+	}
 	problem := enrolProblem(err)
 	switch {
 	case err == nil:

@@ -71,8 +71,14 @@ func (p *Provider) SignedIn(
 			return "", err
 		}
 	}
-	if err := p.signIn(w, r, before, proof); err != nil {
+	own, err := p.signIn(w, r, before, proof)
+	if err != nil {
 		return "", err
+	}
+	if result.GetPasswordSet() && !result.GetCreated() {
+		if err := p.endOthers(r.Context(), proof.User, own); err != nil {
+			return "", err
+		}
 	}
 	if pending.ID == "" {
 		return p.returned(w, r), nil
@@ -106,10 +112,10 @@ func (p *Provider) NoStepUp(_ http.ResponseWriter, r *http.Request, pending door
 //
 // Source: OWASP Session Management Cheat Sheet, "Renew the Session ID After Any
 // Privilege Level Change".
-func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, before store.Session, proof session.Proof) error {
+func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, before store.Session, proof session.Proof) (own string, err error) {
 	text, hash := randomText()
 	row := store.Session{Hash: hash, Device: browserName(r), IP: address(r)}
-	_, err := p.Log.Commit(r.Context(), eventlog.Request{Log: proof.User}, func(ctx context.Context, tx pgx.Tx) error {
+	_, err = p.Log.Commit(r.Context(), eventlog.Request{Log: proof.User}, func(ctx context.Context, tx pgx.Tx) error {
 		head, err := p.Log.Lock(ctx, tx, proof.User)
 		if err != nil {
 			return err
@@ -134,16 +140,25 @@ func (p *Provider) signIn(w http.ResponseWriter, r *http.Request, before store.S
 		return err
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	setCookie(w, sessionCookie, row.ID+"."+text, p.Lives.Absolute)
 	many, err := store.HasSessionsBeyond(r.Context(), p.DB.Pool(), proof.User, session.Limit)
 	if err != nil || !many {
-		return err
+		return row.ID, err
 	}
 	_, err = p.Ender.End(r.Context(), pagesCaller(proof.User), ending.Of{
 		User: proof.User, Beyond: session.Limit, Reason: eventv1.Revocation_REVOCATION_LIMIT,
 	})
+	return row.ID, err
+}
+
+// endOthers ends what somebody is signed in to elsewhere, after a change of the password:
+// whoever else has the one before is out.
+//
+// Source: OWASP Forgot Password Cheat Sheet.
+func (p *Provider) endOthers(ctx context.Context, user, own string) error {
+	_, err := p.Ender.End(ctx, pagesCaller(user), ending.Of{User: user, Except: own, Reason: eventv1.Revocation_REVOCATION_PASSWORD})
 	return err
 }
 

@@ -113,30 +113,21 @@ func (c Start) Decide() ([]proto.Message, error) {
 	}}, nil
 }
 
-// Strengthen adds what the user of a session proved now. It makes the session no
-// longer.
+// Strengthen notes what the user of a session proved now, or now and before: identity
+// knows what a step-up adds to. It makes the session no longer.
 type Strengthen struct{ Proof Proof }
 
-// Decide returns the event that says so. What was proved before stays proved: who has
-// reached aal2 does not lose it by a password.
+// Decide returns the event that says so. What was proved before, and not now, is not taken
+// along: its time would be that of the new proof, and a password alone would renew a
+// second factor.
 //
 // Errors: NOT_FOUND for a session that has ended, or of another user.
 func (c Strengthen) Decide(s State) ([]proto.Message, error) {
 	if s.ID == "" || s.User != c.Proof.User {
 		return nil, NotFound()
 	}
-	amr := slices.Clone(s.AMR)
-	for _, method := range c.Proof.AMR {
-		if !slices.Contains(amr, method) {
-			amr = append(amr, method)
-		}
-	}
-	acr := s.ACR
-	if c.Proof.ACR == AAL2 {
-		acr = AAL2
-	}
 	return []proto.Message{&eventv1.SessionStrengthened{
-		Session: s.ID, Acr: acr, Amr: amr, AuthenticatedAt: timestamppb.New(c.Proof.At),
+		Session: s.ID, Acr: c.Proof.ACR, Amr: c.Proof.AMR, AuthenticatedAt: timestamppb.New(c.Proof.At),
 	}}, nil
 }
 

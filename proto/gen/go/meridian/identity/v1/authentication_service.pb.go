@@ -1080,8 +1080,10 @@ type FinishAuthenticationResponse struct {
 	// A second factor is required, and the user has none: let the user enroll one, and
 	// do nothing else before.
 	SecondFactorMissing bool `protobuf:"varint,8,opt,name=second_factor_missing,json=secondFactorMissing,proto3" json:"second_factor_missing,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The user has another password than before: end what was signed in elsewhere.
+	PasswordSet   bool `protobuf:"varint,9,opt,name=password_set,json=passwordSet,proto3" json:"password_set,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FinishAuthenticationResponse) Reset() {
@@ -1170,6 +1172,13 @@ func (x *FinishAuthenticationResponse) GetSecondFactorMissing() bool {
 	return false
 }
 
+func (x *FinishAuthenticationResponse) GetPasswordSet() bool {
+	if x != nil {
+		return x.PasswordSet
+	}
+	return false
+}
+
 var File_meridian_identity_v1_authentication_service_proto protoreflect.FileDescriptor
 
 const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
@@ -1238,7 +1247,7 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"\x0eauthentication\x18\x01 \x01(\tB#\xbaH r\x1e2\x1c^aut_[0-9a-hjkmnp-tv-z]{26}$R\x0eauthentication\x12%\n" +
 	"\x06secret\x18\x02 \x01(\tB\r\xbaH\ar\x05\x10\x01\x18\x80\x02\x80\x01\x01R\x06secret\x12<\n" +
 	"\x04name\x18\x03 \x01(\tB(\xbaH%r#\x18\xc8\x012\x1e^[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cs}]*$R\x04name\x12=\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xa4\x02\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\x14\xbaH\x11r\x0f\x10\x01\x18\x80\x012\b^[!-~]*$R\x0eidempotencyKey\"\xc7\x02\n" +
 	"\x1cFinishAuthenticationResponse\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x10\n" +
 	"\x03acr\x18\x02 \x01(\tR\x03acr\x12\x10\n" +
@@ -1247,7 +1256,8 @@ const file_meridian_identity_v1_authentication_service_proto_rawDesc = "" +
 	"\x06device\x18\x05 \x01(\tB\x03\x80\x01\x01R\x06device\x12\x18\n" +
 	"\acreated\x18\x06 \x01(\bR\acreated\x12\x1a\n" +
 	"\brevision\x18\a \x01(\tR\brevision\x122\n" +
-	"\x15second_factor_missing\x18\b \x01(\bR\x13secondFactorMissing*w\n" +
+	"\x15second_factor_missing\x18\b \x01(\bR\x13secondFactorMissing\x12!\n" +
+	"\fpassword_set\x18\t \x01(\bR\vpasswordSet*w\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPURPOSE_SIGN_IN\x10\x01\x12\x13\n" +

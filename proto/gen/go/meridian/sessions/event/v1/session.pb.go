@@ -41,6 +41,8 @@ const (
 	Revocation_REVOCATION_NOT_ENTITLED Revocation = 6
 	// The user has as many newer ones as there may be.
 	Revocation_REVOCATION_LIMIT Revocation = 7
+	// The user has another password: what was signed in elsewhere before is over.
+	Revocation_REVOCATION_PASSWORD Revocation = 8
 )
 
 // Enum value maps for Revocation.
@@ -54,6 +56,7 @@ var (
 		5: "REVOCATION_REFRESH_REUSED",
 		6: "REVOCATION_NOT_ENTITLED",
 		7: "REVOCATION_LIMIT",
+		8: "REVOCATION_PASSWORD",
 	}
 	Revocation_value = map[string]int32{
 		"REVOCATION_UNSPECIFIED":    0,
@@ -64,6 +67,7 @@ var (
 		"REVOCATION_REFRESH_REUSED": 5,
 		"REVOCATION_NOT_ENTITLED":   6,
 		"REVOCATION_LIMIT":          7,
+		"REVOCATION_PASSWORD":       8,
 	}
 )
 
@@ -714,7 +718,7 @@ const file_meridian_sessions_event_v1_session_proto_rawDesc = "" +
 	"\forganization\x18\x03 \x01(\tR\forganization\"K\n" +
 	"\rTokensRevoked\x12\"\n" +
 	"\forganization\x18\x01 \x01(\tR\forganization\x12\x16\n" +
-	"\x06client\x18\x02 \x01(\tR\x06client*\xdc\x01\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client*\xf5\x01\n" +
 	"\n" +
 	"Revocation\x12\x1a\n" +
 	"\x16REVOCATION_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -724,7 +728,8 @@ const file_meridian_sessions_event_v1_session_proto_rawDesc = "" +
 	"\x16REVOCATION_CODE_REUSED\x10\x04\x12\x1d\n" +
 	"\x19REVOCATION_REFRESH_REUSED\x10\x05\x12\x1b\n" +
 	"\x17REVOCATION_NOT_ENTITLED\x10\x06\x12\x14\n" +
-	"\x10REVOCATION_LIMIT\x10\aB\x8b\x02\n" +
+	"\x10REVOCATION_LIMIT\x10\a\x12\x17\n" +
+	"\x13REVOCATION_PASSWORD\x10\bB\x8b\x02\n" +
 	"\x1ecom.meridian.sessions.event.v1B\fSessionProtoP\x01ZPgithub.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1;eventv1\xa2\x02\x03MSE\xaa\x02\x1aMeridian.Sessions.Event.V1\xca\x02\x1aMeridian\\Sessions\\Event\\V1\xe2\x02&Meridian\\Sessions\\Event\\V1\\GPBMetadata\xea\x02\x1dMeridian::Sessions::Event::V1b\x06proto3"
 
 var (
