@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/meridian-iam/meridian/e2e/harness"
@@ -10,7 +11,7 @@ func testClients(t *testing.T, d *harness.Dev) {
 	run := func(args ...string) harness.Result { return d.Run(t, append([]string{"client"}, args...)...) }
 	made := one(t, expect(t, run("create", "Console", "--redirect", "https://console.example/callback", "--delete-unused", "--json"), 0))
 	id := field(t, made, "client", "id")
-	if s, _ := made["client"].(map[string]any)["settings"].(map[string]any); s["delete_unused"] != true || made["secret"] == "" {
+	if s, _ := made["client"].(map[string]any)["settings"].(map[string]any); fmt.Sprint(s["delete_unused"], made["secret"] != "") != "true true" {
 		t.Errorf("made %v", made)
 	}
 	contains(t, expect(t, run("list"), 0), "CLIENT", id, "Console", "enabled")
