@@ -20,6 +20,7 @@ import (
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
+	"github.com/meridian-iam/meridian/services/sessions/internal/uri"
 )
 
 const (
@@ -117,7 +118,7 @@ func (d *Documents) once(ctx context.Context, url string) held {
 	if h, ok := d.known(url); ok {
 		return h
 	}
-	leave, ok := d.limits.enter(client.DocumentHost(url), d.clock())
+	leave, ok := d.limits.enter(uri.DocumentName(url), d.clock())
 	if !ok {
 		return held{err: unavailable()} // not its fault: it is tried again at once
 	}

@@ -35,6 +35,19 @@ func DocumentRule(uri string) string {
 	return ""
 }
 
+// DocumentName is the name of the host of such a URL, whatever its port; "" for no such
+// URL.
+func DocumentName(uri string) string {
+	if DocumentRule(uri) != "" {
+		return ""
+	}
+	u, err := url.Parse(uri)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
 // DocumentHost is the host of such a URL, with its port where it names one; "" for no
 // such URL.
 func DocumentHost(uri string) string {

@@ -51,24 +51,22 @@ const (
 // Add says whether a credential may be added or changed.
 //
 // Who has a second factor has proved it: a first factor alone adds none beside it. Who
-// has none has proved the address beside the password, so that a password that somebody
-// else found is not enough to get the second factor that the account lacks. A recovery
+// has none has proved the address, by which the account could be recovered, so that a
+// password that somebody else found is not enough to get the second factor that the
+// account lacks. All of it is of the last minutes, whatever the session is. A recovery
 // code stands in for a second factor that every sign-in asks for, and for no other: for
 // the rest the session does not tell it from a recovery by mail.
 //
 // Source: NIST SP 800-63B-4 section 4.1.2 (binding another authenticator).
 func Add(s session.State, h Held, at time.Time) Step {
-	recent := at.Sub(s.AuthenticatedAt) <= Recent
 	switch {
-	case s.ID == "":
-		return SignIn
-	case s.Several() && recent:
+	case s.ID == "" || at.Sub(s.AuthenticatedAt) > Recent:
+		return SignIn // what was proved long ago adds to nothing
+	case s.Several(), h.wanted() && slices.Contains(s.AMR, "recovery"):
 		return Allowed
-	case h.wanted() && slices.Contains(s.AMR, "recovery"):
-		return whether(recent, Allowed, SignIn)
 	case h.Second():
 		return StepUp
-	case slices.Contains(s.AMR, "otp") && recent: // of who has no TOTP: by mail
+	case slices.Contains(s.AMR, "otp"): // of who has no TOTP: by mail
 		return Allowed
 	default:
 		return whether(h.Address, ProveAddress, Refused)

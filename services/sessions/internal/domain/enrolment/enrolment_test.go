@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/enrolment"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/session"
 )
@@ -29,8 +30,8 @@ func TestAdd(t *testing.T) {
 		"a password and the address":                        {signedIn(time.Minute, "aal1", "pwd", "otp"), none, enrolment.Allowed, enrolment.Allowed},
 		"just signed up":                                    {signedIn(0, "aal1", "otp"), none, enrolment.Allowed, enrolment.Allowed},
 		"a password and the address, as long ago as it may": {signedIn(enrolment.Recent, "aal1", "pwd", "otp"), none, enrolment.Allowed, enrolment.Allowed},
-		"an old session":                                    {signedIn(enrolment.Recent+1, "aal1", "pwd", "otp"), none, enrolment.ProveAddress, enrolment.SignIn},
-		"an old session, and nobody can send a letter":      {signedIn(time.Hour, "aal1", "pwd"), held{Password: true}, enrolment.Refused, enrolment.SignIn},
+		"an old session":                                    {signedIn(enrolment.Recent+1, "aal1", "pwd", "otp"), none, enrolment.SignIn, enrolment.SignIn},
+		"an old session, and nobody can send a letter":      {signedIn(time.Hour, "aal1", "pwd"), held{Password: true}, enrolment.SignIn, enrolment.SignIn},
 		"what was strong, and was removed just now":         {signedIn(0, "aal2", "swk", "user", "mfa"), none, enrolment.Allowed, enrolment.Allowed},
 
 		"a password alone, and there is a passkey":           {signedIn(0, "aal1", "pwd"), held{Passkey: true, Address: true}, enrolment.StepUp, enrolment.StepUp},
@@ -41,8 +42,8 @@ func TestAdd(t *testing.T) {
 		"a code by mail, and there is a TOTP":                {signedIn(0, "aal1", "otp"), held{TOTP: true, Address: true}, enrolment.StepUp, enrolment.StepUp},
 		"both factors":                                       {signedIn(0, "aal2", "pwd", "otp", "mfa"), held{TOTP: true}, enrolment.Allowed, enrolment.Allowed},
 		"a code by mail and a TOTP":                          {signedIn(0, "aal1", "otp", "mfa"), held{TOTP: true, Address: true}, enrolment.Allowed, enrolment.Allowed},
-		"a code by mail and a TOTP, too long ago":            {signedIn(time.Hour, "aal1", "otp", "mfa"), held{TOTP: true, Address: true}, enrolment.StepUp, enrolment.StepUp},
-		"both factors, too long ago":                         {signedIn(time.Hour, "aal2", "pwd", "otp", "mfa"), held{TOTP: true, Address: true}, enrolment.StepUp, enrolment.StepUp},
+		"a code by mail and a TOTP, too long ago":            {signedIn(time.Hour, "aal1", "otp", "mfa"), held{TOTP: true, Address: true}, enrolment.SignIn, enrolment.SignIn},
+		"both factors, too long ago":                         {signedIn(time.Hour, "aal2", "pwd", "otp", "mfa"), held{TOTP: true, Address: true}, enrolment.SignIn, enrolment.SignIn},
 		"a recovery code for a TOTP":                         {signedIn(0, "aal1", "pwd", "recovery"), held{TOTP: true}, enrolment.Allowed, enrolment.Allowed},
 		"a recovery code for a TOTP, too long ago":           {signedIn(time.Hour, "aal1", "pwd", "recovery"), held{TOTP: true}, enrolment.SignIn, enrolment.SignIn},
 	} {
@@ -54,6 +55,40 @@ func TestAdd(t *testing.T) {
 				t.Errorf("Remove = %d, want %d", got, tc.remove)
 			}
 		})
+	}
+}
+
+// What was proved long ago in a session counts for nothing when a password alone renews it.
+func TestWhatWasProvedLongAgo(t *testing.T) {
+	user := id.New(id.User)
+	for name, tc := range map[string]struct {
+		before session.Proof
+		held   enrolment.Held
+		want   enrolment.Step
+	}{
+		"a passkey":          {session.Proof{User: user, ACR: session.AAL2, AMR: []string{"swk", "user", "mfa"}}, enrolment.Held{Password: true, Passkey: true, Address: true}, enrolment.StepUp},
+		"a key":              {session.Proof{User: user, ACR: session.AAL2, AMR: []string{"pwd", "hwk", "mfa"}}, enrolment.Held{Password: true, SecurityKey: true, Address: true}, enrolment.StepUp},
+		"a code by mail":     {session.Proof{User: user, ACR: session.AAL1, AMR: []string{"otp"}}, enrolment.Held{Password: true, Address: true}, enrolment.ProveAddress},
+		"a recovery by mail": {session.Proof{User: user, ACR: session.AAL1, AMR: []string{"otp", "recovery"}}, enrolment.Held{Password: true, TOTP: true, Address: true}, enrolment.StepUp},
+	} {
+		var s session.State
+		tc.before.At = now.Add(-48 * time.Hour)
+		begun, err := session.Start{ID: id.New(id.Session), Proof: tc.before, Lives: session.Lives{Idle: time.Hour, Absolute: time.Hour}}.Decide()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Apply(begun[0])
+		if got := enrolment.Add(s, tc.held, now); got != enrolment.SignIn {
+			t.Errorf("%s, and nothing now: %d", name, got)
+		}
+		renewed, err := session.Strengthen{Proof: session.Proof{User: user, ACR: session.AAL1, AMR: []string{"pwd"}, At: now}}.Decide(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Apply(renewed[0])
+		if got := enrolment.Add(s, tc.held, now); got != tc.want {
+			t.Errorf("%s, and a password now: %d, want %d", name, got, tc.want)
+		}
 	}
 }
 

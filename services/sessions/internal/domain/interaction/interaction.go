@@ -136,7 +136,9 @@ func Next(s Situation) (Outcome, *authorize.Error) {
 func (s Situation) more(organization string) (Outcome, *authorize.Error) {
 	step := StepUp
 	if s.Held != nil && !s.Held.Second() {
-		step = map[enrolment.Step]Step{enrolment.Allowed: Enrol, enrolment.ProveAddress: ProveAddress}[enrolment.Add(s.Session, *s.Held, s.At)]
+		step = map[enrolment.Step]Step{
+			enrolment.Allowed: Enrol, enrolment.ProveAddress: ProveAddress, enrolment.SignIn: SignIn,
+		}[enrolment.Add(s.Session, *s.Held, s.At)]
 	}
 	if s.NoStepUp || step == Done {
 		return Outcome{}, s.refuse(Unmet, "the user cannot prove what acr_values or the organization asks for")

@@ -51,7 +51,7 @@ func TestNext(t *testing.T) {
 		"more is asked for, and there is no way":      {func(s *situation) { s.Request.Levels = []string{"aal2"}; s.NoStepUp = true }, 0, "", "unmet_authentication_requirements"},
 		"more is asked for, there is no second factor, and a password alone": {func(s *situation) {
 			s.Request.Levels = []string{"aal2"}
-			s.Held = &enrolment.Held{Password: true, Address: true}
+			s.Session.AuthenticatedAt, s.Held = now, &enrolment.Held{Password: true, Address: true}
 		}, interaction.ProveAddress, "", ""},
 		"more is asked for, there is no second factor, and the address is proved": {func(s *situation) {
 			s.Request.Levels = []string{"aal2"}
@@ -60,10 +60,10 @@ func TestNext(t *testing.T) {
 		"more is asked for, there is no second factor, and the address was proved long ago": {func(s *situation) {
 			s.Request.Levels = []string{"aal2"}
 			s.Session.AMR, s.Held = []string{"pwd", "otp"}, &enrolment.Held{Password: true, Address: true}
-		}, interaction.ProveAddress, "", ""},
+		}, interaction.SignIn, "", ""},
 		"more is asked for, there is no second factor, and no address": {func(s *situation) {
 			s.Request.Levels = []string{"aal2"}
-			s.Held = &enrolment.Held{Password: true}
+			s.Session.AuthenticatedAt, s.Held = now, &enrolment.Held{Password: true}
 		}, 0, "", "unmet_authentication_requirements"},
 		"more is asked for, there is no second factor, and letters cannot be sent": {func(s *situation) {
 			s.Request.Levels = []string{"aal2"}
