@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meridian-iam/meridian/e2e/harness"
 )
@@ -72,9 +73,12 @@ func (w *world) postWith(t *testing.T, a application, path string, fields url.Va
 	return send(t, req)
 }
 
+// caller gives up on what does not answer.
+var caller = &http.Client{Timeout: 30 * time.Second}
+
 func send(t *testing.T, req *http.Request) reply {
 	t.Helper()
-	res, err := http.DefaultClient.Do(req)
+	res, err := caller.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
+	"github.com/meridian-iam/meridian/services/sessions/internal/clientauth"
 )
 
 // metadata is what the provider says of itself.
@@ -68,7 +69,7 @@ var signing = []string{"ES256", "RS256", "EdDSA"}
 
 // discovery serves the metadata of an issuer, in both of its places.
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request, issuer string) error {
-	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}
+	methods := clientauth.Methods()
 	body := metadata{
 		Issuer: issuer, Authorization: issuer + "/oauth2/authorize", Token: issuer + "/oauth2/token", UserInfo: issuer + "/oauth2/userinfo",
 		Keys: issuer + "/oauth2/jwks", PushedRequest: issuer + "/oauth2/par", Revocation: issuer + "/oauth2/revoke",
