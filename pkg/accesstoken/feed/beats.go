@@ -19,6 +19,8 @@ type beats struct {
 	places map[string]*place
 	// moved is closed when a place was moved; nil: nobody waits for that.
 	moved chan struct{}
+	// counts is told of each heartbeat that counts, with the lock held.
+	counts func(bus.Heartbeat)
 }
 
 // home is what is known of the events of one home region.
@@ -40,8 +42,8 @@ type place struct {
 	sequence uint64
 }
 
-func newBeats(streams []bus.Stream) *beats {
-	b := &beats{homes: make(map[string]*home), places: make(map[string]*place)}
+func newBeats(streams []bus.Stream, counts func(bus.Heartbeat)) *beats {
+	b := &beats{homes: make(map[string]*home), places: make(map[string]*place), counts: counts}
 	for _, s := range streams {
 		// What a region's relay published before it is heard of went to its own stream.
 		b.homes[s.Region] = &home{stream: bus.StreamName(s.Region)}
@@ -154,6 +156,7 @@ func (b *beats) promote() {
 				rest = append(rest, beat)
 			case beat.Clock.After(h.newest):
 				h.newest = beat.Clock
+				b.counts(beat)
 			}
 		}
 		h.waiting = rest

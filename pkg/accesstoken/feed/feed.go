@@ -64,7 +64,7 @@ func New(c Config) *Feed {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	f := &Feed{c: c}
-	f.beats = newBeats(c.Bus.Streams())
+	f.beats = newBeats(c.Bus.Streams(), f.canary)
 	f.metrics = newMetrics(c.Metrics, f)
 	return f
 }
@@ -77,6 +77,13 @@ func (f *Feed) Age() (age time.Duration, known bool) {
 		return 0, false
 	}
 	return max(0, f.c.Clock().Sub(oldest)), true
+}
+
+// canary measures how long it takes from a commit until what it ended is refused here,
+// whether or not anything is revoked: a heartbeat counts once all that was committed
+// before its clock was read, and is enforced.
+func (f *Feed) canary(h bus.Heartbeat) {
+	f.metrics.canary.WithLabelValues(h.HomeRegion).Observe(max(0, f.c.Clock().Sub(h.Clock).Seconds()))
 }
 
 // Run reads until ctx ends. The bus being away is no error: the map ages meanwhile. It

@@ -219,6 +219,34 @@ func TestRestartForgetsNothing(t *testing.T) {
 	}
 }
 
+// Each heartbeat is a canary: what is read late is measured late, and nothing is measured
+// before it was read.
+func TestCanary(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.follow()
+	w.fresh(r)
+	measured := func() float64 {
+		m := r.metric(t, "meridian_revocation_canary_seconds")
+		if got := m.GetLabel()[0].GetValue(); got != eu {
+			t.Errorf("the region is %q", got)
+		}
+		return m.GetHistogram().GetSampleSum()
+	}
+	const late = 300 * time.Millisecond
+	before, sent := measured(), time.Now()
+	w.beatAt(eu, 1, w.end(eu).Sequence+1) // of an event that is on its way
+	w.until("it is late", func() bool { return time.Since(sent) > late })
+	if got := measured() - before; got >= late.Seconds() {
+		t.Errorf("%v s are measured of what was not read", got)
+	}
+	w.happens(time.Now(), &sessionsv1.SessionRevoked{Session: "ses_1"})
+	w.until("the late one is measured", func() bool { return measured()-before >= late.Seconds() })
+	if !r.denies("ses_1") {
+		t.Error("it is measured, and not enforced")
+	}
+}
+
 // A token that was made while the commit went on, by somebody who could not see it yet,
 // is refused; one that was made after it is not.
 func TestMadeDuringTheCommit(t *testing.T) {
