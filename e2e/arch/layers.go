@@ -29,6 +29,7 @@ func Layers() []Row {
 		{Folder: "pkg/region", May: with(proto), NeverDeep: heavy},
 		{Folder: "pkg/revision", May: with(proto), Never: inputOutput, NeverDeep: heavy},
 		{Folder: "pkg/secret", May: with(), NeverDeep: heavy},
+		{Folder: "pkg/dpop", May: with("pkg/jose"), NeverDeep: heavy},
 		{
 			Folder: libraries,
 			May:    []string{"migrations", proto},

@@ -46,16 +46,6 @@ type Claims struct {
 	Authorized string `json:"azp,omitempty"`
 }
 
-// Confirmation is the key that a token is bound to.
-//
-// Source: RFC 9449 section 6.1; RFC 8705 section 3.1.
-type Confirmation struct {
-	// Thumbprint is that of a JWK (RFC 7638), for DPoP.
-	Thumbprint string `json:"jkt,omitempty"`
-	// Certificate is the SHA-256 of a client certificate, in base64url.
-	Certificate string `json:"x5t#S256,omitempty"`
-}
-
 // Actor is who acts for the subject, and by way of whom.
 type Actor struct {
 	Subject string `json:"sub"`

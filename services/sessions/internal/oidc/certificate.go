@@ -1,26 +1,14 @@
 package oidc
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"github.com/meridian-iam/meridian/pkg/accesstoken"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
-
-// certificate is the thumbprint of the certificate that a request came with, or "".
-//
-// Source: RFC 8705 section 3.1.
-func certificate(r *http.Request) string {
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return ""
-	}
-	sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
 
 // reached is the issuer that a program calls: at its host, or at the one where clients
 // are asked for certificates, on a connection on which they were.
@@ -60,7 +48,7 @@ func boundTo(r *http.Request, c store.Client) (string, error) {
 	if !c.Settings.GetCertificateBound() {
 		return "", nil
 	}
-	thumbprint := certificate(r)
+	thumbprint := accesstoken.CertificateOf(r.TLS)
 	if thumbprint == "" {
 		return "", answer.Refuse(answer.InvalidRequest, "the client's tokens are bound to a certificate of TLS, and there is none")
 	}

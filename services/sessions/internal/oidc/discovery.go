@@ -3,6 +3,7 @@ package oidc
 import (
 	"net/http"
 
+	"github.com/meridian-iam/meridian/pkg/dpop"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/clientauth"
 )
@@ -82,7 +83,7 @@ func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request, issuer stri
 		Claims: []string{
 			"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid", "org", "name", "locale", "email", "email_verified",
 		},
-		Locales: []string{"en", "de"}, ProofAlgorithms: []string{"ES256", "ES384", "EdDSA", "RS256", "PS256"}, IssuerInResponses: true,
+		Locales: []string{"en", "de"}, ProofAlgorithms: dpop.Algorithms(), IssuerInResponses: true,
 		BackChannelLogout: true, BackChannelLogoutSessions: true,
 		ClientDocuments: p.Documents != nil,
 	}

@@ -3,40 +3,19 @@ package oidc
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/meridian-iam/meridian/pkg/accesstoken"
-	"github.com/meridian-iam/meridian/pkg/jose"
+	"github.com/meridian-iam/meridian/pkg/dpop"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
-const (
-	// proofWindow is how old a proof may be, and how far ahead of this clock.
-	proofWindow = time.Minute
-	// nonceLife is how long a nonce is taken.
-	nonceLife = 5 * time.Minute
-	// maxProofID bounds a proof's jti, in bytes.
-	maxProofID = 256
-)
-
-// proofAlgorithms are those of proofs.
-var proofAlgorithms = []jose.Algorithm{jose.ES256, jose.ES384, jose.EdDSA, jose.RS256, jose.PS256}
-
-// proofClaims are what a proof says.
-//
-// Source: RFC 9449 section 4.2.
-type proofClaims struct {
-	ID       string `json:"jti"`
-	Method   string `json:"htm"`
-	URI      string `json:"htu"`
-	IssuedAt int64  `json:"iat"`
-	Nonce    string `json:"nonce"`
-	Access   string `json:"ath"`
-}
+// nonceLife is how long a nonce is taken.
+const nonceLife = 5 * time.Minute
 
 // proved is the thumbprint of the key that a request to the token endpoint proves; ""
 // where it proves none, and need not.
@@ -49,55 +28,39 @@ func (p *Provider) proved(w http.ResponseWriter, r *http.Request, c store.Client
 		}
 		return "", nil
 	}
-	claims, key, refused := p.proof(r, issuer)
-	if refused != nil {
-		return "", refused
+	proof, err := dpop.Read(p.proven(r, issuer), p.Clock())
+	if err != nil {
+		return "", refusedProof(err)
 	}
-	if !p.nonceGood(claims.Nonce) {
+	if !p.nonceGood(proof.Nonce) {
 		w.Header().Set("DPoP-Nonce", p.nonce(p.now()))
 		return "", answer.Refuse(answer.UseNonce, "the proof needs the nonce of the header DPoP-Nonce")
 	}
-	if claims.Access != "" {
+	if proof.TokenHash != "" {
 		return "", answer.Refuse(answer.InvalidProof, "a proof for the token endpoint has no ath")
 	}
-	return key, p.once(r, key, claims)
+	return proof.Thumbprint, p.once(r, proof)
 }
 
-// proof reads the proof of a request.
-//
-// Source: RFC 9449 section 4.3.
-func (p *Provider) proof(r *http.Request, issuer string) (claims proofClaims, key string, refused *answer.Error) {
-	bad := func(description string) (proofClaims, string, *answer.Error) {
-		return proofClaims{}, "", answer.Refuse(answer.InvalidProof, description)
+// proven is what the proof of a request must be about.
+func (p *Provider) proven(r *http.Request, issuer string) dpop.Request {
+	return dpop.Request{Proofs: r.Header.Values("DPoP"), Method: r.Method, URI: p.base(r, issuer) + r.URL.Path}
+}
+
+// refusedProof is the answer to a request whose proof is not taken.
+func refusedProof(err error) error {
+	if e, ok := errors.AsType[*dpop.Error](err); ok {
+		return answer.Refuse(e.Code, e.Description)
 	}
-	values := r.Header.Values("DPoP")
-	if len(values) != 1 {
-		return bad("want one header DPoP")
-	}
-	payload, key, err := jose.VerifyEmbedded(values[0], jose.Expect{Type: "dpop+jwt", Algorithms: proofAlgorithms})
-	if err != nil || jose.Claims(payload, &claims) != nil {
-		return bad("the proof is no dpop+jwt that its own public key signed")
-	}
-	uri, _, _ := strings.Cut(claims.URI, "#")
-	uri, _, _ = strings.Cut(uri, "?")
-	age := p.Clock().Sub(time.Unix(claims.IssuedAt, 0))
-	switch {
-	case claims.Method != r.Method || uri != p.base(r, issuer)+r.URL.Path:
-		return bad("the proof is for another method (htm) or URI (htu)")
-	case age > proofWindow || age < -proofWindow:
-		return bad("the proof is too old, or of the future (iat)")
-	case claims.ID == "" || len(claims.ID) > maxProofID:
-		return bad("the proof needs a jti of 256 bytes at most")
-	}
-	return claims, key, nil
+	return err
 }
 
 // once takes a proof the first time.
 //
 // Source: RFC 9449 section 11.1.
-func (p *Provider) once(r *http.Request, key string, claims proofClaims) error {
-	hash := sha256.Sum256([]byte("dpop\x00" + key + "\x00" + claims.ID))
-	first, err := store.Use(r.Context(), p.DB.Pool(), hash, p.Region, p.now().Add(2*proofWindow))
+func (p *Provider) once(r *http.Request, proof dpop.Proof) error {
+	hash := sha256.Sum256([]byte("dpop\x00" + proof.Thumbprint + "\x00" + proof.ID))
+	first, err := store.Use(r.Context(), p.DB.Pool(), hash, p.Region, p.now().Add(2*dpop.Window))
 	if err != nil {
 		return err
 	}
@@ -126,40 +89,27 @@ func (p *Provider) nonceGood(nonce string) bool {
 //
 // Source: RFC 9449 sections 7.1 and 7.2; section 11.9 (no downgrade to Bearer).
 func (p *Provider) proves(w http.ResponseWriter, r *http.Request, scheme string, token secret.String, claims accesstoken.Claims) error {
-	if claims.Confirmation != nil && claims.Confirmation.Certificate != "" && claims.Confirmation.Certificate != certificate(r) {
+	if !claims.Confirmation.Certified(r.TLS) {
 		return unauthorized("the token is bound to another certificate")
 	}
-	bound := claims.Confirmation != nil && claims.Confirmation.Thumbprint != ""
-	dpop := strings.EqualFold(scheme, "DPoP")
-	challenge := func(code, description string) error {
-		return &answer.Error{
-			Status: http.StatusUnauthorized, Code: code, Description: description,
-			Challenge: `DPoP error="` + code + `", algs="ES256 ES384 EdDSA RS256 PS256"`,
+	challenge := func(err error) error {
+		e, told := asAnswer(err)
+		if !told {
+			return err
 		}
+		return &answer.Error{Status: http.StatusUnauthorized, Code: e.Code, Description: e.Description, Challenge: dpop.Challenge(e.Code)}
 	}
+	proof, err := dpop.Check(dpop.Use{
+		Request: p.proven(r, claims.Issuer), Scheme: scheme, Token: token, Thumbprint: claims.Confirmation.Key(),
+	}, p.Clock())
 	switch {
-	case !bound && !dpop:
-		return nil
-	case bound != dpop:
-		return challenge(answer.InvalidToken, "a token that is bound to a key is sent as DPoP, and any other as Bearer")
-	}
-	proof, key, refused := p.proof(r, claims.Issuer)
-	if refused != nil {
-		return challenge(refused.Code, refused.Description)
-	}
-	sum := sha256.Sum256([]byte(token.Reveal()))
-	switch {
-	case key != claims.Confirmation.Thumbprint || proof.Access != base64.RawURLEncoding.EncodeToString(sum[:]):
-		return challenge(answer.InvalidProof, "the proof is of another key, or for another token (ath)")
+	case err != nil:
+		return challenge(refusedProof(err))
+	case proof == (dpop.Proof{}):
+		return nil // the token is bound to no key
 	case !p.nonceGood(proof.Nonce):
 		w.Header().Set("DPoP-Nonce", p.nonce(p.now()))
-		return challenge(answer.UseNonce, "the proof needs the nonce of the header DPoP-Nonce")
+		return challenge(answer.Refuse(answer.UseNonce, "the proof needs the nonce of the header DPoP-Nonce"))
 	}
-	if err := p.once(r, key, proof); err != nil {
-		if e, told := asAnswer(err); told {
-			return challenge(e.Code, e.Description)
-		}
-		return err
-	}
-	return nil
+	return challenge(p.once(r, proof))
 }
