@@ -7,9 +7,6 @@ func Layers() []Row {
 		proto     = "proto/gen/go/..."
 		libraries = "pkg/..."
 	)
-	// The small packages that everything may use, SDK and decisions too.
-	plain := []string{"pkg/fault", "pkg/id", "pkg/page", "pkg/region", "pkg/revision", "pkg/secret"}
-	with := func(more ...string) []string { return append(more, plain...) }
 
 	return []Row{
 		{Folder: proto},
@@ -76,6 +73,11 @@ func Layers() []Row {
 		// End-to-end tests talk to running processes.
 		{Folder: "e2e/...", May: []string{libraries, "migrations", proto}},
 	}
+}
+
+// with adds the small packages that everything may use, SDK and decisions too.
+func with(more ...string) []string {
+	return append(more, "pkg/fault", "pkg/id", "pkg/page", "pkg/region", "pkg/revision", "pkg/secret")
 }
 
 // inputOutput is what pure code has no use for. Ids, times and random bytes

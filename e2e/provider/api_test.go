@@ -93,6 +93,8 @@ func TestAPI(t *testing.T) {
 		}
 	}
 
+	t.Run("O15 proofs", func(t *testing.T) { w.testProvedCalls(t, org) })
+
 	// Whoever is no administrator any more manages nothing, with the same token; whoever is
 	// suspended is out, in under a second.
 	suspended := time.Now()
@@ -118,7 +120,7 @@ type organization
   relations
     define deployer: [service_account]
     define can_manage_groups: deployer
-    define can_view_groups: deployer
+    define can_view_members: deployer
 `
 
 // testServiceAccount: a machine calls with a token of client_credentials, as far as the

@@ -128,21 +128,47 @@ func (c *certified) callAt(t *testing.T, at, method, path, bearer, kind string, 
 	return res.StatusCode, out
 }
 
-// client makes one that gets tokens for itself.
-func (c *certified) client(t *testing.T, settings map[string]any) string {
+// do makes a call as the operator.
+func (c *certified) do(t *testing.T, procedure string, request map[string]any) map[string]any {
 	t.Helper()
-	settings["name"], settings["grantTypes"] = "Machine", []string{"GRANT_TYPE_CLIENT_CREDENTIALS"}
-	body, err := json.Marshal(map[string]any{"settings": settings, "idempotencyKey": rand.Text()})
+	request["idempotencyKey"] = rand.Text()
+	body, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, made := c.call(t, http.MethodPost, "/meridian.sessions.v1.ClientService/CreateClient", c.token, "application/json", body)
-	client, _ := made["client"].(map[string]any)
-	id, _ := client["id"].(string)
-	if status != http.StatusOK || id == "" {
-		t.Fatalf("create: %d %v", status, made)
+	status, answer := c.call(t, http.MethodPost, "/meridian."+procedure, c.token, "application/json", body)
+	if status != http.StatusOK {
+		t.Fatalf("%s: %d %v", procedure, status, answer)
 	}
-	return id
+	return answer
+}
+
+// idOf is the id of what was made.
+func idOf(t *testing.T, answer map[string]any, name string) string {
+	t.Helper()
+	made, _ := answer[name].(map[string]any)
+	return text(t, made, "id")
+}
+
+// client makes one of an organization, or "", that gets tokens for itself.
+func (c *certified) client(t *testing.T, organization string, settings map[string]any) string {
+	t.Helper()
+	settings["name"], settings["grantTypes"] = "Machine", []string{"GRANT_TYPE_CLIENT_CREDENTIALS"}
+	return idOf(t, c.do(t, "sessions.v1.ClientService/CreateClient", map[string]any{"organization": organization, "settings": settings}), "client")
+}
+
+// deployer makes a service account that manages the groups of an organization.
+func (c *certified) deployer(t *testing.T) (organization, account string) {
+	t.Helper()
+	organization = idOf(t, c.do(t, "identity.v1.OrganizationService/CreateOrganization", map[string]any{"slug": "acme", "name": "Acme"}), "organization")
+	account = idOf(t, c.do(t, "identity.v1.ServiceAccountService/CreateServiceAccount", map[string]any{"organization": organization, "name": "deployer"}), "serviceAccount")
+	published := c.do(t, "authz.v1.ModelService/PublishModel", map[string]any{"name": "console", "files": []any{map[string]any{"path": "m.fga", "content": model}}})
+	c.do(t, "authz.v1.ModelService/AssignModel", map[string]any{"organization": organization, "model": idOf(t, published, "model")})
+	c.do(t, "authz.v1.RelationshipService/WriteRelationships", map[string]any{"organization": organization, "updates": []any{map[string]any{
+		"operation":    "OPERATION_TOUCH",
+		"relationship": map[string]any{"resource": "organization:" + organization, "relation": "deployer", "subject": "service_account:" + account},
+	}}})
+	return organization, account
 }
 
 // ask asks for a token of a client.
@@ -163,11 +189,13 @@ func TestCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone := c.client(t, map[string]any{
+	org, account := c.deployer(t)
+	alone := c.client(t, "", map[string]any{
 		"authentication": "CLIENT_AUTHENTICATION_SELF_SIGNED_TLS", "jwks": `{"keys":[` + string(jwk) + `]}`, "certificateBound": true,
 	})
-	vouched := c.client(t, map[string]any{
+	vouched := c.client(t, org, map[string]any{
 		"authentication": "CLIENT_AUTHENTICATION_TLS", "certificateSubject": "dns:" + name, "certificateBound": true,
+		"serviceAccount": account, "scopes": []string{"meridian"},
 	})
 	for name, tc := range map[string]struct {
 		client string
@@ -194,11 +222,21 @@ func TestCertificates(t *testing.T) {
 		if want := `"x5t#S256":"` + base64.RawURLEncoding.EncodeToString(sum[:]) + `"`; !strings.Contains(string(payload), want) {
 			t.Errorf("the token says %s, want %s", payload, want)
 		}
-		// The API of Meridian takes no token that is bound, with the certificate neither.
-		status, _ = c.call(t, http.MethodPost, "/meridian.identity.v1.GroupService/ListGroups", token, "application/json", []byte("{}"), with)
-		if status != http.StatusUnauthorized {
-			t.Errorf("the API answers %d", status)
+		// O15: the API takes a token with its certificate, and one of a client alone may nothing.
+		list := func(with ...tls.Certificate) int {
+			status, _ := c.call(t, http.MethodPost, "/meridian.identity.v1.GroupService/ListGroups", token, "application/json", []byte(`{"organization":"`+org+`"}`), with...)
+			return status
 		}
+		want := map[string]int{alone: http.StatusForbidden, vouched: http.StatusOK}[client]
+		if status := list(with); status != want {
+			t.Errorf("the API answers %d, want %d", status, want)
+		}
+		if none, others := list(), list(other); none != http.StatusUnauthorized || others != http.StatusUnauthorized {
+			t.Errorf("the API answers %d without the certificate, and %d to another", none, others)
+		}
+	}
+	if _, says := c.call(t, http.MethodGet, "/.well-known/oauth-protected-resource", "", "", nil); says["tls_client_certificate_bound_access_tokens"] == nil {
+		t.Errorf("the API says of itself: %v", says)
 	}
 	_, metadata := c.call(t, http.MethodGet, "/.well-known/openid-configuration", "", "", nil)
 	methods, _ := metadata["token_endpoint_auth_methods_supported"].([]any)
@@ -214,7 +252,7 @@ func TestCertificateHosts(t *testing.T) {
 	authority := certify(t, "authority", nil)
 	issued := certify(t, "app.example.com", &authority)
 	c := startCertified(t, authority, "  certificate_urls: {\"{issuer}\": \""+alias+"\"}\n")
-	client := c.client(t, map[string]any{
+	client := c.client(t, "", map[string]any{
 		"authentication": "CLIENT_AUTHENTICATION_TLS", "certificateSubject": "dns:app.example.com", "certificateBound": true,
 	})
 	_, metadata := c.call(t, http.MethodGet, "/.well-known/openid-configuration", "", "", nil)
@@ -233,6 +271,14 @@ func TestCertificateHosts(t *testing.T) {
 	token, _ := given["access_token"].(string)
 	if status != http.StatusOK || claims(t, token)["iss"] != c.node.Issuer() {
 		t.Fatalf("where it is asked: %d %v", status, given)
+	}
+	for at, want := range map[string]int{alias: http.StatusForbidden, c.node.Issuer(): http.StatusUnauthorized} {
+		if status, _ := c.callAt(t, at, http.MethodPost, "/meridian.identity.v1.GroupService/ListGroups", token, "application/json", []byte("{}"), issued); status != want {
+			t.Errorf("the API at %s: %d, want %d: a client alone may nothing, where it is known", at, status, want)
+		}
+	}
+	if _, says := c.call(t, http.MethodGet, "/.well-known/oauth-protected-resource", "", "", nil); says["tls_client_certificate_bound_access_tokens"] != nil {
+		t.Errorf("the API says of itself, where nobody is asked: %v", says)
 	}
 	if status, given := c.call(t, http.MethodPost, "/oauth2/token", "", kind, form, issued); status != http.StatusUnauthorized || given["error"] != "invalid_client" {
 		t.Errorf("where it is not asked: %d %v", status, given)

@@ -77,6 +77,21 @@ const steps = {
   async userinfo({ token, subject }) {
     return await oidc.fetchUserInfo(config, token, subject, { DPoP: handle })
   },
+  // call sends JSON to an API, which must be taken, or only says what it would send (dry).
+  async call({ token, url, body, dry }) {
+    let sent
+    config[oidc.customFetch] = (to, options) => {
+      sent = new Headers(options.headers)
+      return dry ? new Response('{}') : fetch(to, options)
+    }
+    const headers = new Headers({ 'content-type': 'application/json' })
+    try {
+      const response = await oidc.fetchProtectedResource(config, token, new URL(url), 'POST', JSON.stringify(body), headers, { DPoP: handle })
+      return { status: response.status, body: await response.text(), proof: sent.get('dpop'), authorization: sent.get('authorization') }
+    } finally {
+      config[oidc.customFetch] = undefined
+    }
+  },
   async introspect({ token }) {
     return await oidc.tokenIntrospection(config, token)
   },

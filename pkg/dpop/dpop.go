@@ -55,11 +55,16 @@ type Error struct{ Code, Description string }
 // Error implements error.
 func (e *Error) Error() string { return e.Code + ": " + e.Description }
 
-// Challenge is the header WWW-Authenticate of an answer with an error's code.
+// Challenge is the header WWW-Authenticate of an answer with an error's code; "": no error
+// is told.
 //
 // Source: RFC 9449 section 7.1.
 func Challenge(code string) string {
-	return Scheme + ` error="` + code + `", algs="` + strings.Join(Algorithms(), " ") + `"`
+	algorithms := `algs="` + strings.Join(Algorithms(), " ") + `"`
+	if code == "" {
+		return Scheme + " " + algorithms
+	}
+	return Scheme + ` error="` + code + `", ` + algorithms
 }
 
 func refuse(description string) error { return &Error{InvalidProof, description} }

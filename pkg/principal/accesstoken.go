@@ -42,8 +42,8 @@ func LooksLikeAccessToken(bearer secret.String) bool {
 
 // OfAccessToken is who calls with an access token that was verified.
 //
-// Errors: TOKEN_REJECTED for a token that is bound to a key, of which there is no proof
-// here, and for one that names nobody; ACCESS_DENIED for that of a client itself.
+// Errors: TOKEN_REJECTED for a token with a confirmation, which whoever had it proved has
+// taken away, and for one that names nobody; ACCESS_DENIED for that of a client itself.
 func OfAccessToken(c accesstoken.Claims) (Principal, error) {
 	if c.Confirmation != nil || c.Organization != "" && !id.Valid(id.Organization, c.Organization) || c.Client == "" {
 		return Principal{}, rejected().Because(accesstoken.ErrOver)

@@ -33,14 +33,14 @@ const api = "https://api.example.com"
 // provider makes access tokens, and takes them back.
 type provider struct {
 	*accesstoken.Verifier
-	t     *testing.T
+	t     testing.TB
 	key   *ecdsa.PrivateKey
 	deny  *accesstoken.Deny
 	stale atomic.Bool
 	user  string
 }
 
-func newProvider(t *testing.T) *provider {
+func newProvider(t testing.TB) *provider {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -69,7 +69,7 @@ func (a *admission) admit(kinds map[string]bool, next http.Handler, refuse refus
 			refuse(w, r, a.shed())
 			return
 		}
-		v := &visit{crowd: a.crowd, inside: inside, stream: stream, length: r.ContentLength, remote: r.RemoteAddr, host: r.Host}
+		v := &visit{crowd: a.crowd, inside: inside, stream: stream, request: r}
 		defer v.leave()
 		r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 		switch {

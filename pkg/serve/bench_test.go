@@ -60,6 +60,47 @@ func BenchmarkCall(b *testing.B) {
 	})
 }
 
+// BenchmarkAccessToken is the same for a call with an access token, which costs no more
+// because others are bound to keys; the proofs of those are verified one by one.
+func BenchmarkAccessToken(b *testing.B) {
+	p, own := newProvider(b), newProver(b)
+	schema := identityv1.File_meridian_identity_v1_organization_service_proto.Services().ByName("OrganizationService").Methods().ByName("UpdateOrganization")
+	s := serve.New(serve.Options{
+		Config: serve.Config{Limits: serve.Limits{Manage: serve.Rate{PerSecond: -1}}}, Verifier: known, AccessTokens: p, Delegation: settings(p.user),
+		Resource: ourAPI, Telemetry: telemetry.Discard(),
+	})
+	s.Mount("/meridian.identity.v1.OrganizationService/UpdateOrganization", connect.NewUnaryHandlerSimple(
+		updateProcedure, new(updater).UpdateOrganization, append(s.HandlerOptions(), connect.WithSchema(schema))...))
+	body, err := proto.Marshal(&identityv1.UpdateOrganizationRequest{Organization: acme, IdempotencyKey: "k"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	serveOne := func(b *testing.B, authorization string, proof func() []string) {
+		b.Helper()
+		b.ReportAllocs()
+		for b.Loop() {
+			request := httptest.NewRequest(http.MethodPost, api+updateProcedure, bytes.NewReader(body))
+			request.Header = http.Header{"Content-Type": {"application/proto"}, "Authorization": {authorization}, "Dpop": proof()}
+			recorder := httptest.NewRecorder()
+			s.Handler().ServeHTTP(recorder, request)
+			if recorder.Code != http.StatusOK {
+				b.Fatal(recorder.Code, recorder.Body)
+			}
+		}
+	}
+	b.Run("unbound", func(b *testing.B) {
+		serveOne(b, "Bearer "+p.token(), func() []string { return nil })
+	})
+	b.Run("bound", func(b *testing.B) {
+		token := p.token(own.bound())
+		serveOne(b, "DPoP "+token, func() []string {
+			b.StopTimer()
+			defer b.StartTimer()
+			return []string{own.proof(token, http.MethodPost, api+updateProcedure)}
+		})
+	})
+}
+
 func call(b *testing.B, c identityv1connect.OrganizationServiceClient) {
 	b.Helper()
 	if err := get(b.Context(), c, acme); err != nil {

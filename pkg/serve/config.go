@@ -68,9 +68,9 @@ type TLS struct {
 	// KeyFile holds the PEM key.
 	KeyFile string `yaml:"key_file"`
 	// ClientCertificates asks clients for certificates, which OAuth clients prove
-	// themselves with (RFC 8705). Whoever has none is served all the same, but browsers
-	// may ask their users, unless sessions.certificate_urls names hosts for it; absent:
-	// nobody is asked.
+	// themselves with, and which their access tokens may be bound to (RFC 8705). Whoever
+	// has none is served all the same, but browsers may ask their users, unless
+	// sessions.certificate_urls names hosts for it; absent: nobody is asked.
 	ClientCertificates bool `yaml:"client_certificates"`
 }
 

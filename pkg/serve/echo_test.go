@@ -147,8 +147,10 @@ type setup struct {
 	delegation principal.Delegation
 	tokens     serve.AccessTokens
 	resource   *serve.Resource
-	scheme     string
-	quiet      bool
+	// asking are the hosts whose callers are asked for certificates.
+	asking []string
+	scheme string
+	quiet  bool
 }
 
 func start(t testing.TB, with setup) *server {
@@ -166,7 +168,7 @@ func start(t testing.TB, with setup) *server {
 	}
 	s := serve.New(serve.Options{
 		Config: with.config, Verifier: with.verifier, ServiceKey: with.key, Delegation: with.delegation, AccessTokens: with.tokens, Telemetry: observed, Clock: with.clock,
-		Resource: with.resource,
+		Resource: with.resource, CertificateHosts: with.asking,
 	})
 	s.Mount(identityv1connect.NewOrganizationServiceHandler(&with.handler, s.HandlerOptions()...))
 	s.Mount(authzv1connect.NewRelationshipServiceHandler(relationships{}, s.HandlerOptions()...))

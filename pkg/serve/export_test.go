@@ -12,7 +12,7 @@ func (s *Server) Handler() http.Handler { return s.mux }
 
 // Admitted is a request as admission passes it on.
 func Admitted(r *http.Request) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), visitKey{}, &visit{remote: r.RemoteAddr}))
+	return r.WithContext(context.WithValue(r.Context(), visitKey{}, &visit{request: r}))
 }
 
 // Words are the words for a pattern; empty: there are none.

@@ -15,6 +15,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 
 	"github.com/meridian-iam/meridian/pkg/accesstoken"
+	"github.com/meridian-iam/meridian/pkg/dpop"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/fault/faultconnect"
 	"github.com/meridian-iam/meridian/pkg/principal"
@@ -22,6 +23,8 @@ import (
 )
 
 const (
+	// bearerScheme is that of tokens that are good for whoever has them.
+	bearerScheme = "Bearer"
 	// maxBearer bounds a bearer token, in bytes.
 	maxBearer = 4096
 	// authenticateTimeout bounds how long it takes to find out who calls.
@@ -41,6 +44,7 @@ type gate struct {
 	sampler  *sampler
 	maxBytes int64
 	resource *resource // nil: nothing is said of it
+	seen     *dpop.Seen
 	clock    func() time.Time
 }
 
@@ -64,7 +68,7 @@ func (g *gate) admit(ctx context.Context, spec connect.Spec, peer connect.Peer, 
 	if err != nil {
 		f := g.refused(ctx, outcome{method: of, started: started}, caller, err)
 		out := faultconnect.ToConnect(f)
-		if challenge := g.resource.challenge(visitOf(ctx).at(), f); challenge != "" && tells(spec, peer) {
+		if challenge := g.resource.challenge(visitOf(ctx).at(), header, f); challenge != "" && tells(spec, peer) {
 			out.Meta().Set("WWW-Authenticate", challenge)
 		}
 		return nil, out
@@ -102,7 +106,7 @@ func (g *gate) enter(ctx context.Context, header http.Header, audience string) (
 // fits says whether there is a place for one more call of this caller, and
 // whether its body, as far as its length is said, is short enough.
 func (g *gate) fits(v *visit, caller principal.Principal) error {
-	if v != nil && !v.stream && v.length > g.maxBytes+envelopeBytes {
+	if v != nil && !v.stream && v.request.ContentLength > g.maxBytes+envelopeBytes {
 		return fault.New(fault.Exhausted, commonv1.Reason_BATCH_TOO_LARGE, "the message is larger than the limit").
 			With("field", "body").With("limit", strconv.FormatInt(g.maxBytes, 10))
 	}
@@ -127,14 +131,16 @@ func unverifiable() *fault.Fault {
 }
 
 func (g *gate) authenticate(ctx context.Context, header http.Header, audience string) (principal.Principal, error) {
-	bearer, err := bearerOf(header)
+	scheme, bearer, err := tokenOf(header)
 	if err != nil {
 		return principal.Principal{}, err
 	}
 	v := visitOf(ctx)
 	switch {
 	case g.tokens != nil && principal.LooksLikeAccessToken(bearer):
-		return g.holder(v, bearer)
+		return g.holder(v, header, scheme, bearer)
+	case !strings.EqualFold(scheme, bearerScheme):
+		return principal.Principal{}, malformed()
 	case principal.LooksMinted(bearer):
 		return g.key.Verify(bearer, audience)
 	case g.verifier == nil:
@@ -165,7 +171,7 @@ func (g *gate) authenticate(ctx context.Context, header http.Header, audience st
 
 // holder is who calls with an access token. That is found out from memory, and so again
 // while a stream is open.
-func (g *gate) holder(v *visit, bearer secret.String) (principal.Principal, error) {
+func (g *gate) holder(v *visit, header http.Header, scheme string, bearer secret.String) (principal.Principal, error) {
 	if err := g.guesses.allow(g.tokens, bearer, v.from()); err != nil {
 		return principal.Principal{}, err
 	}
@@ -176,6 +182,12 @@ func (g *gate) holder(v *visit, bearer secret.String) (principal.Principal, erro
 			g.guesses.count(err, v.from())
 		}
 		return principal.Principal{}, fmt.Errorf("verify access token: %w", err)
+	}
+	if claims.Confirmation != nil || !strings.EqualFold(scheme, bearerScheme) {
+		if err := g.proves(v, header, scheme, bearer, claims.Confirmation); err != nil {
+			return principal.Principal{}, err
+		}
+		claims.Confirmation = nil // in this copy: there is nothing left to prove
 	}
 	caller, err := principal.OfAccessToken(claims)
 	if err != nil {
@@ -216,15 +228,21 @@ func (g *gate) verify(ctx context.Context, bearer secret.String) (principal.Prin
 	return caller, nil
 }
 
-func bearerOf(header http.Header) (secret.String, error) {
+// tokenOf is the token of a request, and how it is sent: as Bearer, or as DPoP.
+func tokenOf(header http.Header) (scheme string, token secret.String, err error) {
 	values := header["Authorization"]
 	if len(values) == 0 {
-		return secret.String{}, fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_MISSING, "a bearer token is needed")
+		return "", secret.String{}, fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_MISSING, "a bearer token is needed")
 	}
-	scheme, token, ok := strings.Cut(values[0], " ")
-	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > maxBearer {
-		return secret.String{}, fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_MALFORMED,
-			"want one header Authorization: Bearer and a token")
+	scheme, text, _ := strings.Cut(values[0], " ")
+	known := strings.EqualFold(scheme, bearerScheme) || strings.EqualFold(scheme, dpop.Scheme)
+	if len(values) > 1 || !known || text == "" || len(text) > maxBearer {
+		return "", secret.String{}, malformed()
 	}
-	return secret.NewString(token), nil
+	return scheme, secret.NewString(text), nil
+}
+
+func malformed() *fault.Fault {
+	return fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_MALFORMED,
+		"want one header Authorization: Bearer and a token, or DPoP and an access token")
 }

@@ -73,7 +73,7 @@ func (h *plainHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		caller, err := h.enter(ctx, r.Header)
 		if err != nil {
 			f := s.gate.refused(ctx, o, caller, err)
-			if challenge := s.gate.resource.challenge(r.Host, f); challenge != "" {
+			if challenge := s.gate.resource.challenge(r.Host, r.Header, f); challenge != "" {
 				w.Header().Set("WWW-Authenticate", challenge)
 			}
 			h.Refuse(w, r, sendable(f))

@@ -71,6 +71,7 @@ func TestResourceSaysWhatItIs(t *testing.T) {
 		want := map[string]any{
 			"resource": tc.resource, "authorization_servers": []any{"https://id.example.com"}, "scopes_supported": []any{"meridian"},
 			"bearer_methods_supported": []any{"header"}, "resource_name": "Example",
+			"dpop_signing_alg_values_supported": []any{"ES256", "ES384", "EdDSA", "RS256", "PS256"},
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: %s", name, diff)

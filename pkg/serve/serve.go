@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/accesstoken"
+	"github.com/meridian-iam/meridian/pkg/dpop"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/secret"
@@ -137,7 +138,8 @@ func (s *Server) assemble(o Options) error {
 	s.gate = &gate{
 		verifier: o.Verifier, tokens: o.AccessTokens, key: o.ServiceKey, methods: known, access: s.access, clock: s.clock,
 		guesses: &guesses{newBuckets(s.config.Limits.Guess, s.clock)}, sampler: &sampler{clock: s.clock},
-		maxBytes: int64(s.config.MaxMessageBytes), resource: newResource(o.Resource),
+		maxBytes: int64(s.config.MaxMessageBytes), resource: newResource(o.Resource, s.asks),
+		seen: dpop.NewSeen(0),
 	}
 	var err error
 	if s.tracer, err = newTracer(s.telemetry); err != nil {
@@ -232,8 +234,8 @@ func (s *Server) Client() connect.HTTPClient { return s.pipe.client }
 // Authenticate says who sends a request, for handlers that are not Connect. A
 // service's token must be meant for audience.
 //
-// Errors: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_REJECTED, RATE_LIMITED, and
-// unavailable.
+// Errors: TOKEN_MISSING, TOKEN_MALFORMED, TOKEN_REJECTED, PROOF_REJECTED, RATE_LIMITED,
+// and unavailable.
 func (s *Server) Authenticate(ctx context.Context, header http.Header, audience string) (principal.Principal, error) {
 	if s.broken != nil {
 		return principal.Principal{}, s.broken

@@ -97,7 +97,7 @@ func (c *certificate) config(hosts []string) *tls.Config {
 		return config
 	}
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if !slices.ContainsFunc(hosts, func(host string) bool { return strings.EqualFold(host, hello.ServerName) }) {
+		if !among(hosts, hello.ServerName) {
 			return nil, nil //nolint:nilnil // the one that it is of
 		}
 		asking := config.Clone()
@@ -105,4 +105,13 @@ func (c *certificate) config(hosts []string) *tls.Config {
 		return asking, nil
 	}
 	return config
+}
+
+// asks says whether clients that call a host are asked for certificates.
+func (s *Server) asks(host string) bool {
+	return s.config.TLS.ClientCertificates && (len(s.asking) == 0 || among(s.asking, host))
+}
+
+func among(hosts []string, host string) bool {
+	return slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
@@ -15,12 +16,10 @@ type visit struct {
 	crowd *crowd
 	// inside marks requests over the in-memory pipe.
 	inside, stream bool
-	// remote is the host:port of who sent it.
-	remote string
-	// host is what the request's header Host names.
-	host string
-	// length of the body in bytes; -1 when the client does not say.
-	length int64
+	// request is as it came. Its body is another's to read.
+	request *http.Request
+	// proved says that the request may use its token, which is bound.
+	proved bool
 	// end ends a stream with a cause, and cut does for one whose client does not
 	// read; nil for unary calls.
 	end, cut func(cause error)
@@ -52,7 +51,7 @@ func (v *visit) from() string {
 	if v == nil || v.inside {
 		return ""
 	}
-	return addressOf(v.remote)
+	return addressOf(v.request.RemoteAddr)
 }
 
 // at is the host that the request names, or "".
@@ -60,7 +59,7 @@ func (v *visit) at() string {
 	if v == nil {
 		return ""
 	}
-	return v.host
+	return v.request.Host
 }
 
 // enter counts the request for its caller. Services are not counted: the callers

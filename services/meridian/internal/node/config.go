@@ -58,7 +58,8 @@ type Config struct {
 	// Issuers are the OpenID providers whose access tokens are taken, as
 	// https://id.example.com; absent: those of sessions, where it is hosted.
 	Issuers []string `yaml:"issuers"`
-	// Audiences are the names of this API in access tokens (the claim aud); absent:
+	// Audiences are the names of this API in access tokens (the claim aud). Those that are
+	// https URLs are where clients call it, as proofs of keys (DPoP) name it; absent:
 	// Issuers.
 	Audiences []string `yaml:"audiences"`
 	// MaxRevocationAge is how old what is known of revocations may be while access

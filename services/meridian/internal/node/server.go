@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/meridian-iam/meridian/pkg/dial"
@@ -25,6 +27,7 @@ func (n *Node) openServer(context.Context) error {
 		options.AccessTokens = n.tokens
 		options.Resource = &serve.Resource{
 			Identifiers: n.config.audiences(), Issuers: n.config.Issuers, Scopes: []string{principal.AllScopes}, Name: "Meridian",
+			Places: slices.AppendSeq(slices.Clone(n.config.Sessions.Issuers), maps.Values(n.config.Sessions.CertificateURLs)),
 		}
 	}
 	n.server = serve.New(options)

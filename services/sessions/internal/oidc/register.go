@@ -185,12 +185,15 @@ func unregistrable(err error) error {
 // refuseRegistration says why a caller gets no client. What to do about a token that is
 // not taken is in the header WWW-Authenticate already.
 //
-// Source: RFC 6750 section 3.1.
+// Source: RFC 6750 section 3.1; RFC 9449 section 7.1.
 func refuseRegistration(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
 	e := &answer.Error{Status: http.StatusForbidden, Code: answer.AccessDenied, Description: f.Detail}
 	switch {
 	case f.Kind == fault.Unauthenticated:
 		e.Status, e.Code = http.StatusUnauthorized, answer.InvalidToken
+		if f.Reason == commonv1.Reason_PROOF_REJECTED {
+			e.Code = answer.InvalidProof
+		}
 		if w.Header().Get("WWW-Authenticate") == "" {
 			e.Challenge = "Bearer"
 		}

@@ -44,7 +44,10 @@ const (
 	Reason_ACCESS_DENIED Reason = 13
 	// Too many calls; retry after the time in RetryInfo.
 	Reason_RATE_LIMITED Reason = 14
-	Reason_NOT_FOUND    Reason = 20
+	// The token is bound to a key, and the proof beside it is missing, used, too old, or of
+	// something else: send another, with the same token.
+	Reason_PROOF_REJECTED Reason = 15
+	Reason_NOT_FOUND      Reason = 20
 	// The procedure does not exist.
 	Reason_PROCEDURE_UNKNOWN Reason = 21
 	// Something with this unique value exists already; metadata "field".
@@ -184,6 +187,7 @@ var (
 		12:  "TOKEN_REJECTED",
 		13:  "ACCESS_DENIED",
 		14:  "RATE_LIMITED",
+		15:  "PROOF_REJECTED",
 		20:  "NOT_FOUND",
 		21:  "PROCEDURE_UNKNOWN",
 		22:  "ALREADY_EXISTS",
@@ -255,6 +259,7 @@ var (
 		"TOKEN_REJECTED":          12,
 		"ACCESS_DENIED":           13,
 		"RATE_LIMITED":            14,
+		"PROOF_REJECTED":          15,
 		"NOT_FOUND":               20,
 		"PROCEDURE_UNKNOWN":       21,
 		"ALREADY_EXISTS":          22,
@@ -349,7 +354,7 @@ var File_meridian_common_v1_reason_proto protoreflect.FileDescriptor
 
 const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xbc\v\n" +
+	"\x1fmeridian/common/v1/reason.proto\x12\x12meridian.common.v1*\xd0\v\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVALID_FIELD\x10\x01\x12\x13\n" +
@@ -360,7 +365,8 @@ const file_meridian_common_v1_reason_proto_rawDesc = "" +
 	"\x0fTOKEN_MALFORMED\x10\v\x12\x12\n" +
 	"\x0eTOKEN_REJECTED\x10\f\x12\x11\n" +
 	"\rACCESS_DENIED\x10\r\x12\x10\n" +
-	"\fRATE_LIMITED\x10\x0e\x12\r\n" +
+	"\fRATE_LIMITED\x10\x0e\x12\x12\n" +
+	"\x0ePROOF_REJECTED\x10\x0f\x12\r\n" +
 	"\tNOT_FOUND\x10\x14\x12\x15\n" +
 	"\x11PROCEDURE_UNKNOWN\x10\x15\x12\x12\n" +
 	"\x0eALREADY_EXISTS\x10\x16\x12\x11\n" +
