@@ -7,7 +7,6 @@ import (
 
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/principal"
-	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
 // authorizer asks whether the caller, whom the gate knows, may make this call on
@@ -63,7 +62,7 @@ func (g *streamGuard) check(message any) error {
 	if g.started {
 		// A service's own token lives for a minute, and its call for longer.
 		err := g.again()
-		if g.caller.Kind != principal.Service && (fault.Is(err, commonv1.Reason_TOKEN_REJECTED) || fault.Is(err, commonv1.Reason_ORGANIZATION_STATE)) {
+		if f, ok := fault.As(err); ok && g.caller.Kind != principal.Service && (f.Kind == fault.Unauthenticated || f.Kind == fault.Denied) {
 			return err
 		}
 		if named != "" && named != g.organization {
