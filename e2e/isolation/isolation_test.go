@@ -62,12 +62,13 @@ func (w *world) keys() string { return strconv.FormatInt(w.calls.Add(1), 10) }
 // procedures sooner than the preset allows.
 const limits = "  limits:\n    manage: {per_second: -1}\n    sign_in: {per_second: -1}\n"
 
-// start starts a node that can do all that there is: send letters, and take passkeys.
+// start starts a node that can do all that there is: send letters, take passkeys, issue
+// tokens.
 // more is added to its configuration.
 func start(t *testing.T, more string) (*world, *harness.Deployment, *harness.Node) {
 	t.Helper()
 	d, mail := harness.StartDeployment(t), harness.StartMailServer(t)
-	node := d.NodeWith(t, "node", mail.Identity(t, "Example Shop", "http://localhost:8080")+more, limits)
+	node := d.NodeWith(t, "node", mail.Identity(t, "Example Shop", "http://localhost:8080")+"sessions:\n  issuers: [http://localhost:8080]\n"+more, limits)
 	node.Start(t)
 	return newWorld(t, node.URL(), d.Token), d, node
 }

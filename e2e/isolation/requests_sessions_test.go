@@ -82,6 +82,8 @@ var sessionsRequests = map[string]func(p place) proto.Message{
 		return &sessionsv1.PutThemeRequest{Organization: p.organization, Theme: &sessionsv1.Theme{Color: "2563eb"}, IdempotencyKey: p.key()}
 	},
 
+	"RevocationService.WatchRevocations": func(place) proto.Message { return &sessionsv1.WatchRevocationsRequest{} },
+
 	"KeyService.ListSigningKeys": func(place) proto.Message { return &sessionsv1.ListSigningKeysRequest{} },
 	"KeyService.RotateSigningKey": func(p place) proto.Message {
 		return &sessionsv1.RotateSigningKeyRequest{Region: "eu-west", Algorithm: "ES256", Emergency: true, IdempotencyKey: p.key()}

@@ -29,6 +29,7 @@ type world struct {
 
 	// issuer is the provider's, and url where the API is.
 	issuer, url string
+	deployment  *harness.Deployment
 	database    *harness.Database
 	nats        *harness.NATS
 	node        *harness.Node
@@ -53,7 +54,7 @@ func startWith(t *testing.T, o harness.ProviderOptions) *world {
 	node := d.Provider(t, "node", w.mail, o)
 	node.Start(t)
 	w.token = secret.NewString(d.Token)
-	w.database, w.nats, w.node = d.Database, d.NATS, node
+	w.deployment, w.database, w.nats, w.node = d, d.Database, d.NATS, node
 	w.issuer, w.url, w.Client = node.Issuer(), node.URL(), node.Client(d.Token)
 	w.app = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -73,9 +73,15 @@ type Deny struct {
 	mu      sync.RWMutex
 	entries map[name]since
 	keys    map[string]struct{}
-	// order has the names as they were learned. It is a ring: the first stands at head.
+	// keyOrder has the keys as they were learned.
+	keyOrder []string
+	// order has the names as they were learned. It is a ring: the first stands at head, and
+	// is the one after gone others.
 	order      []learned
 	head, kept int
+	gone       uint64
+	// changed is closed when something is learned; nil: nobody waits for that.
+	changed chan struct{}
 }
 
 // name is what an entry is found by.
@@ -115,12 +121,16 @@ func (d *Deny) Add(entries ...Entry) {
 		d.drop()
 	}
 	for _, e := range entries {
-		if e.Kind == Key && e.ID != "" && len(d.keys) < maxKeys {
-			d.keys[e.ID] = struct{}{}
+		if _, stolen := d.keys[e.ID]; e.Kind == Key && e.ID != "" && (stolen || len(d.keys) < maxKeys) {
+			if !stolen {
+				d.keys[e.ID] = struct{}{}
+				d.keyOrder = append(d.keyOrder, e.ID)
+			}
 			continue
 		}
 		d.add(e, now)
 	}
+	d.tell()
 }
 
 func (d *Deny) add(e Entry, now time.Time) {
@@ -166,6 +176,7 @@ func (d *Deny) drop() {
 	d.order[d.head] = learned{}
 	d.head = (d.head + 1) % len(d.order)
 	d.kept--
+	d.gone++
 	if d.entries[first.name].until.Equal(first.until) {
 		delete(d.entries, first.name)
 	}
@@ -173,7 +184,12 @@ func (d *Deny) drop() {
 
 // DenyUntil refuses every token that was made in the second of t or before: something
 // may have been taken back that is not known.
-func (d *Deny) DenyUntil(t time.Time) { d.raise(t.Unix()) }
+func (d *Deny) DenyUntil(t time.Time) {
+	d.raise(t.Unix())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tell()
+}
 
 func (d *Deny) raise(second int64) {
 	for old := d.floor.Load(); second > old; old = d.floor.Load() {

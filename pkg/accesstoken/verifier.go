@@ -36,7 +36,7 @@ type Config struct {
 	// Age is how old what Deny knows may be; known is false until it is complete for the
 	// first time. Nil: whoever calls looks after that.
 	Age func() (age time.Duration, known bool)
-	// MaxAge is the age up to which Deny is believed; absent: 5 s.
+	// MaxAge is the age up to which Deny is believed; absent: DefaultMaxAge.
 	MaxAge time.Duration
 	// CacheSize is how many tokens are remembered; absent: 10,000.
 	CacheSize int
@@ -45,7 +45,8 @@ type Config struct {
 }
 
 const (
-	defaultMaxAge = 5 * time.Second
+	// DefaultMaxAge is up to which age it is believed what was revoked.
+	DefaultMaxAge = 5 * time.Second
 	defaultCache  = 10_000
 )
 
@@ -62,7 +63,7 @@ func NewVerifier(c Config) *Verifier {
 		panic("accesstoken: a verifier needs keys and a deny map")
 	}
 	if c.MaxAge == 0 {
-		c.MaxAge = defaultMaxAge
+		c.MaxAge = DefaultMaxAge
 	}
 	if c.CacheSize == 0 {
 		c.CacheSize = defaultCache
@@ -92,9 +93,9 @@ func (v *Verifier) Verify(token secret.String) (Claims, error) {
 	c := &known.claims
 	switch {
 	case c.Expires <= v.config.Clock().Unix():
-		return Claims{}, rejected().Because(ErrOver)
+		return Claims{}, Rejected().Because(ErrOver)
 	case !v.config.Keys().Has(known.kid), v.config.Deny.check(c, known.kid):
-		return Claims{}, rejected().Because(ErrOver)
+		return Claims{}, Rejected().Because(ErrOver)
 	case !v.fresh():
 		return Claims{}, unavailable()
 	}
@@ -112,7 +113,7 @@ func (v *Verifier) Remembers(token secret.String) bool {
 func (v *Verifier) signed(token secret.String) (*verified, error) {
 	text := token.Reveal()
 	if len(text) > jose.MaxToken {
-		return nil, rejected()
+		return nil, Rejected()
 	}
 	key := sha256.Sum256([]byte(text))
 	if known := v.cache.get(key); known != nil {
@@ -124,24 +125,24 @@ func (v *Verifier) signed(token secret.String) (*verified, error) {
 	}
 	kid := jose.KeyID(text)
 	if kid == "" {
-		return nil, rejected()
+		return nil, Rejected()
 	}
 	if !keys.Has(kid) {
 		if v.config.Missing != nil {
 			v.config.Missing(kid)
 		}
-		return nil, rejected()
+		return nil, Rejected()
 	}
 	payload, err := jose.Verify(text, keys, jose.Expect{Type: typ, Algorithms: []jose.Algorithm{jose.ES256, jose.RS256, jose.EdDSA}})
 	if err != nil {
-		return nil, rejected().Because(err)
+		return nil, Rejected().Because(err)
 	}
 	known := &verified{kid: kid}
 	if err := jose.Claims(payload, &known.claims); err != nil {
-		return nil, rejected().Because(err)
+		return nil, Rejected().Because(err)
 	}
 	if !v.takes(&known.claims) {
-		return nil, rejected().Because(ErrOver)
+		return nil, Rejected().Because(ErrOver)
 	}
 	v.cache.put(key, known)
 	return known, nil
@@ -177,7 +178,8 @@ func (v *Verifier) fresh() bool {
 	return known && age <= v.config.MaxAge
 }
 
-func rejected() *fault.Fault {
+// Rejected is the refusal of a token, whatever is wrong with it.
+func Rejected() *fault.Fault {
 	return fault.New(fault.Unauthenticated, commonv1.Reason_TOKEN_REJECTED, "the token is unknown, expired or revoked")
 }
 

@@ -2,6 +2,7 @@
 package sessions
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/binary"
@@ -16,6 +17,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/meridian-iam/meridian/pkg/accesstoken"
 	"github.com/meridian-iam/meridian/pkg/dial"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/home"
@@ -68,11 +70,24 @@ type Options struct {
 	Delegation principal.Delegation
 	// Tokens verifies access tokens of this deployment, whatever they are for.
 	Tokens oidc.Tokens
+	// Revocations is what this process knows of what ended; nil: there are no issuers, and
+	// nobody is told.
+	Revocations *Revocations
 	// Certificates: the server asks clients for certificates of TLS.
 	Certificates bool
 	Clock        func() time.Time // nil means time.Now
 	Logger       *slog.Logger     // nil: nothing is logged
 	Metrics      prometheus.Registerer
+}
+
+// Revocations is what ended of what access tokens stand for.
+type Revocations struct {
+	Deny *accesstoken.Deny
+	// Complete says up to when Deny has everything; known is false until it is so for the
+	// first time.
+	Complete func() (until time.Time, known bool)
+	// MaxAge is how long ago that may be; absent: accesstoken.DefaultMaxAge.
+	MaxAge time.Duration
 }
 
 // Service is the sessions service.
@@ -82,6 +97,7 @@ type Service struct {
 	sessions *rpc.Sessions
 	themes   *rpc.Themes
 	signing  *rpc.Keys
+	revoked  *rpc.Revocations // nil: nobody is told
 	ring     *keys.Ring
 	provider *oidc.Provider
 	door     *door.Door
@@ -128,6 +144,9 @@ func New(o Options) (*Service, error) {
 	s.trusts = rpc.TrustsAtHome(&rpc.Trusts{Clients: here}, o.Home)
 	s.sessions.Clients, s.themes = here, &rpc.Themes{Clients: here}
 	s.signing = &rpc.Keys{DB: o.DB, Log: o.Log, Region: o.Region, Regions: o.Regions, Ring: s.ring, Clock: o.Clock}
+	if r := o.Revocations; r != nil {
+		s.revoked = &rpc.Revocations{Deny: r.Deny, Complete: r.Complete, MaxAge: cmp.Or(r.MaxAge, accesstoken.DefaultMaxAge), Clock: o.Clock}
+	}
 	s.teller = logout.New(logout.Options{DB: o.DB, Transport: read.abroad, Keys: s.ring, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics})
 	s.provider = &oidc.Provider{
 		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: read.issuers, Certificates: o.Certificates, Certified: read.certified, Keys: s.ring, Tokens: o.Tokens,
@@ -212,6 +231,9 @@ func (s *Service) Mount(mount func(path string, h http.Handler), options ...conn
 	mount(sessionsv1connect.NewSessionServiceHandler(rpc.SessionsAtHome(s.sessions, s.home), options...))
 	mount(sessionsv1connect.NewThemeServiceHandler(rpc.ThemesAtHome(s.themes, s.home), options...))
 	mount(sessionsv1connect.NewKeyServiceHandler(rpc.KeysAtHome(s.signing, s.home), options...))
+	if s.revoked != nil {
+		mount(sessionsv1connect.NewRevocationServiceHandler(s.revoked, options...))
+	}
 }
 
 // MountHTTP adds what is not Connect to a server: the provider and its pages.

@@ -72,12 +72,15 @@ func New(c Config) *Feed {
 // Age says how long ago the commit was up to which everything that was taken back, in
 // any region, is in the deny map. known is false before that is so for all regions.
 func (f *Feed) Age() (age time.Duration, known bool) {
-	oldest, known := f.beats.oldest()
+	oldest, known := f.Complete()
 	if !known {
 		return 0, false
 	}
 	return max(0, f.c.Clock().Sub(oldest)), true
 }
+
+// Complete says when that commit was.
+func (f *Feed) Complete() (until time.Time, known bool) { return f.beats.oldest() }
 
 // canary measures how long it takes from a commit until what it ended is refused here,
 // whether or not anything is revoked: a heartbeat counts once all that was committed

@@ -59,13 +59,14 @@ type Client struct {
 	Authentications identityv1connect.AuthenticationServiceClient
 	Migration       identityv1connect.MigrationServiceClient
 
-	// OAuth clients, whom organizations trust about workloads, who is signed in, and the
-	// keys that tokens are signed with.
+	// OAuth clients, whom organizations trust about workloads, who is signed in, the keys
+	// that tokens are signed with, and what ended: see AccessTokens.
 	Clients     sessionsv1connect.ClientServiceClient
 	Trusts      sessionsv1connect.TrustServiceClient
 	Sessions    sessionsv1connect.SessionServiceClient
 	SigningKeys sessionsv1connect.KeyServiceClient
 	Themes      sessionsv1connect.ThemeServiceClient
+	Revocations sessionsv1connect.RevocationServiceClient
 
 	// silence is after how long a watch is opened again.
 	silence time.Duration
@@ -142,6 +143,7 @@ func Open(c Config, options ...connect.ClientOption) *Client {
 		Sessions:        sessionsv1connect.NewSessionServiceClient(transport, url, options...),
 		SigningKeys:     sessionsv1connect.NewKeyServiceClient(transport, url, options...),
 		Themes:          sessionsv1connect.NewThemeServiceClient(transport, url, options...),
+		Revocations:     sessionsv1connect.NewRevocationServiceClient(transport, url, options...),
 		silence:         defaultSilence,
 	}
 }

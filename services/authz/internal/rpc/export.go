@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/pkg/authzcore"
+	"github.com/meridian-iam/meridian/pkg/serve"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
@@ -52,12 +53,12 @@ func (e *export) all(ctx context.Context, view *authzcore.View, filter authzcore
 	err := view.Each(ctx, filter, func(r authzcore.Relationship) bool {
 		matched = true
 		if failed = e.add(r); failed == nil {
-			failed = ended(ctx)
+			failed = serve.Ended(ctx)
 		}
 		return failed == nil
 	})
 	if ctx.Err() != nil && failed == nil {
-		return ended(ctx)
+		return serve.Ended(ctx)
 	}
 	if err != nil {
 		return engineFault(err, "filter.")

@@ -15,6 +15,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/project"
 	"github.com/meridian-iam/meridian/pkg/revision"
+	"github.com/meridian-iam/meridian/pkg/serve"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/event/v1"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
@@ -244,7 +245,7 @@ func (w *watch) run(ctx context.Context, attachment *project.Attachment) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ended(ctx)
+			return serve.Ended(ctx)
 		case batch := <-w.batches:
 			if err := w.changes(batch); err != nil {
 				return err

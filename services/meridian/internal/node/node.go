@@ -54,10 +54,12 @@ type Node struct {
 	server   *serve.Server
 	// users says what users and service accounts may do.
 	users *delegation
-	// tokens verifies access tokens for this API, and issued those for any; nil without
-	// issuers. folds are what log verify compares rows with.
+	// tokens verifies access tokens for this API, and issued those for any; revocations is
+	// what they know of what ended. Nil without issuers.
 	tokens, issued *accesstoken.Verifier
-	folds          *logrpc.Logs
+	revocations    *sessions.Revocations
+	// folds are what log verify compares rows with.
+	folds *logrpc.Logs
 
 	// run goes on while the server needs it; close undoes what Open did, in
 	// reverse.

@@ -24,7 +24,7 @@ func (n *Node) openSessions(context.Context) (err error) {
 	options := sessions.Options{
 		Config: n.config.Sessions, DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, Clock: n.clock,
 		Home:     n.ways(Sessions, func(p PeerConfig) string { return p.Sessions }),
-		Identity: dial.New(o), Wrap: wrap, Delegation: n.users, Certificates: n.config.Server.TLS.ClientCertificates, Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
+		Identity: dial.New(o), Wrap: wrap, Delegation: n.users, Revocations: n.revocations, Certificates: n.config.Server.TLS.ClientCertificates, Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 	}
 	if !n.blind.IsZero() {
 		options.MAC = n.blind.Index

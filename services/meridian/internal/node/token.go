@@ -7,6 +7,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/accesstoken"
 	"github.com/meridian-iam/meridian/pkg/accesstoken/feed"
 	"github.com/meridian-iam/meridian/pkg/jose"
+	"github.com/meridian-iam/meridian/services/sessions"
 )
 
 // openTokens makes what verifies the access tokens of the configured issuers.
@@ -34,6 +35,7 @@ func (n *Node) openTokens(context.Context) error {
 	n.tokens = accesstoken.NewVerifier(c)
 	c.Anybody = true
 	n.issued = accesstoken.NewVerifier(c)
+	n.revocations = &sessions.Revocations{Deny: deny, Complete: revocations.Complete, MaxAge: n.config.MaxRevocationAge}
 	return nil
 }
 

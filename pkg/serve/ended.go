@@ -1,4 +1,4 @@
-package rpc
+package serve
 
 import (
 	"context"
@@ -8,9 +8,9 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 )
 
-// ended says why a stream must end, or nil: the server stops, the token is valid
-// no more, the time is over or the caller went away.
-func ended(ctx context.Context) error {
+// Ended says why the stream whose context ctx is must end, or nil: the server stops, the
+// token is valid no more, the time is over or the caller went away.
+func Ended(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
 		return nil

@@ -1,0 +1,176 @@
+package meridian
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptrace"
+	"sync"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/meridian-iam/meridian/pkg/accesstoken"
+	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1/sessionsv1connect"
+)
+
+const (
+	// revocationSilence is how long a region may say nothing of revocations before another
+	// is asked: it says something four times a second.
+	revocationSilence = 1500 * time.Millisecond
+	// maxRevocationPause is how long the pause before they are asked grows: meanwhile no
+	// token is taken.
+	maxRevocationPause = time.Second
+)
+
+// revocations is what is known here of what ended.
+type revocations struct {
+	service sessionsv1connect.RevocationServiceClient
+	deny    *accesstoken.Deny
+	maxAge  time.Duration
+	log     *slog.Logger
+
+	clock deploymentClock
+	// complete is up to when everything is in deny; zero: nothing is known.
+	mu       sync.RWMutex
+	complete time.Time
+}
+
+// age is how long ago that was.
+func (r *revocations) age() (age time.Duration, known bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.complete.IsZero() {
+		return 0, false
+	}
+	return max(0, r.clock.now().Sub(r.complete)), true
+}
+
+// follow learns what ends until ctx ends.
+func (r *revocations) follow(ctx context.Context) error {
+	var asked asking
+	f := follower[sessionsv1.WatchRevocationsResponse]{
+		silence: revocationSilence, maxPause: maxRevocationPause,
+		open: func(ctx context.Context) (*connect.ServerStreamForClient[sessionsv1.WatchRevocationsResponse], error) {
+			request := &sessionsv1.WatchRevocationsRequest{}
+			if !r.complete.IsZero() { // it is set by this goroutine only
+				request.After = timestamppb.New(r.complete)
+			}
+			return r.service.WatchRevocations(asked.from(ctx), request)
+		},
+		on: func(message *sessionsv1.WatchRevocationsResponse) error {
+			if at, first := asked.answered(); first {
+				r.clock.set(message.GetSentAt().AsTime(), at)
+			}
+			r.learn(message)
+			// A region that is behind ends the stream: this one is slow, or a clock was set.
+			if age, known := r.age(); known && age > r.maxAge {
+				return errOpenAgain
+			}
+			return nil
+		},
+		broken: func(err error) {
+			r.log.WarnContext(ctx, "revocations cannot be followed", slog.Any("error", err))
+		},
+	}
+	return f.run(ctx)
+}
+
+func (r *revocations) learn(message *sessionsv1.WatchRevocationsResponse) {
+	if all := message.GetAllRevokedAt(); all != nil {
+		r.deny.DenyUntil(all.AsTime())
+	}
+	entries := make([]accesstoken.Entry, 0, len(message.GetRevocations()))
+	for _, of := range message.GetRevocations() {
+		kind, known := kinds[of.GetKind()]
+		if !known { // of a newer deployment: it may be about any token
+			r.deny.DenyUntil(r.clock.now())
+			continue
+		}
+		entries = append(entries, accesstoken.Entry{
+			Kind: kind, ID: of.GetId(), Organization: of.GetOrganization(), NotBefore: of.GetRevokedAt().AsTime(),
+		})
+	}
+	if len(entries) > 0 {
+		r.deny.Add(entries...)
+	}
+	if until := message.GetCompleteUntil(); until != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if until.AsTime().After(r.complete) { // else this region is behind the last one
+			r.complete = until.AsTime()
+		}
+	}
+}
+
+// kinds are those of the contract as the deny map has them.
+var kinds = map[sessionsv1.RevocationKind]accesstoken.Kind{
+	sessionsv1.RevocationKind_REVOCATION_KIND_TOKEN:                  accesstoken.Token,
+	sessionsv1.RevocationKind_REVOCATION_KIND_SESSION:                accesstoken.Session,
+	sessionsv1.RevocationKind_REVOCATION_KIND_GRANT:                  accesstoken.Grant,
+	sessionsv1.RevocationKind_REVOCATION_KIND_SUBJECT:                accesstoken.Subject,
+	sessionsv1.RevocationKind_REVOCATION_KIND_CLIENT:                 accesstoken.Client,
+	sessionsv1.RevocationKind_REVOCATION_KIND_ORGANIZATION:           accesstoken.Organization,
+	sessionsv1.RevocationKind_REVOCATION_KIND_MEMBER:                 accesstoken.Member,
+	sessionsv1.RevocationKind_REVOCATION_KIND_KEY:                    accesstoken.Key,
+	sessionsv1.RevocationKind_REVOCATION_KIND_CLIENT_IN_ORGANIZATION: accesstoken.ClientFor,
+}
+
+// asking notes when a stream was asked for, the last time that a region was.
+type asking struct {
+	mu    sync.Mutex
+	at    time.Time
+	heard bool
+}
+
+// from returns a context for the call that asks.
+func (a *asking) from(ctx context.Context) context.Context {
+	note := func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if !a.heard {
+			a.at = time.Now()
+		}
+	}
+	a.mu.Lock()
+	a.heard = false
+	a.mu.Unlock()
+	note()
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { note() }})
+}
+
+// answered is when that was, and whether this is its first message.
+func (a *asking) answered() (at time.Time, first bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first, a.heard = !a.heard, true
+	return a.at, first
+}
+
+// deploymentClock is the clock by which the deployment makes tokens and ends things, as
+// far as it is known: it may be ahead by the time that a question took, and is never
+// behind. This machine's own may be wrong.
+type deploymentClock struct {
+	mu           sync.RWMutex
+	theirs, ours time.Time
+}
+
+// set says that it was at most theirs when this machine's was ours.
+func (c *deploymentClock) set(theirs, ours time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.theirs, c.ours = theirs, ours
+}
+
+// now is this machine's clock until it is known. What has passed since is the longer of
+// what two clocks say: one stands while a machine is suspended, and one can be set.
+func (c *deploymentClock) now() time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	now := time.Now()
+	if c.theirs.IsZero() {
+		return now
+	}
+	return c.theirs.Add(max(now.Sub(c.ours), now.Round(0).Sub(c.ours.Round(0))))
+}
