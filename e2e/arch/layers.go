@@ -15,7 +15,7 @@ func Layers() []Row {
 		{Folder: "migrations"},
 
 		// The parts that other companies' programs link.
-		{Folder: "pkg/sdk/go/...", May: with("pkg/authzcore/...", "pkg/failover", proto), NeverDeep: heavy},
+		{Folder: "pkg/sdk/go/...", May: with("pkg/accesstoken", "pkg/authzcore/...", "pkg/dpop", "pkg/failover", "pkg/fault/faultconnect", proto), NeverDeep: heavy},
 		{Folder: "pkg/authzcore/...", May: []string{"pkg/fault", proto}, NeverDeep: heavy},
 
 		// Libraries. None of them knows a service.
@@ -26,6 +26,7 @@ func Layers() []Row {
 		{Folder: "pkg/region", May: with(proto), NeverDeep: heavy},
 		{Folder: "pkg/revision", May: with(proto), Never: inputOutput, NeverDeep: heavy},
 		{Folder: "pkg/secret", May: with(), NeverDeep: heavy},
+		{Folder: "pkg/accesstoken", May: with("pkg/jose", proto), NeverDeep: heavy},
 		{Folder: "pkg/dpop", May: with("pkg/jose"), NeverDeep: heavy},
 		{
 			Folder: libraries,

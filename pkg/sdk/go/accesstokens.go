@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meridian-iam/meridian/pkg/accesstoken"
+	"github.com/meridian-iam/meridian/pkg/dpop"
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/fault/faultconnect"
 	"github.com/meridian-iam/meridian/pkg/secret"
@@ -24,7 +26,8 @@ type AccessTokensConfig struct {
 	// Issuers are those whose tokens are taken, as https://id.example.com. Required.
 	Issuers []string
 	// Resources are the names of the product in tokens (RFC 8707), as
-	// https://reports.example.com: a token is for one of them. Required.
+	// https://reports.example.com: a token is for one of them. Required. Protect and
+	// Metadata need names that are URLs where clients call it.
 	Resources []string
 	// MaxAge is how old what is known of revocations may be; if it is older, no token is
 	// taken. 0 means 5 s.
@@ -47,6 +50,10 @@ type AccessTokens struct {
 	keys     *accesstoken.Remote
 	revoked  *revocations
 	verifier *accesstoken.Verifier
+	proofs   *dpop.Seen
+	issuers  []string
+	// places are the resources that are URLs.
+	places []*url.URL
 }
 
 // AccessTokens returns what verifies access tokens. Run it. The client's own token must be a
@@ -71,6 +78,13 @@ func (c *Client) AccessTokens(config AccessTokensConfig) (*AccessTokens, error) 
 	t := &AccessTokens{
 		keys:    accesstoken.NewRemote(config.KeysURLs, nil, config.Log, nil),
 		revoked: &revocations{service: c.Revocations, maxAge: config.MaxAge, log: config.Log},
+		proofs:  dpop.NewSeen(0),
+		issuers: config.Issuers,
+	}
+	for _, resource := range config.Resources {
+		if u, err := url.Parse(resource); err == nil && u.Host != "" {
+			t.places = append(t.places, u)
+		}
 	}
 	t.revoked.deny = accesstoken.NewDeny(t.revoked.clock.now)
 	t.verifier = accesstoken.NewVerifier(accesstoken.Config{
@@ -113,7 +127,7 @@ func (t *AccessTokens) Ready() error {
 func (t *AccessTokens) Age() (age time.Duration, known bool) { return t.revoked.age() }
 
 // Verify returns what a bearer token says that is good now. Tokens that are bound to a key
-// or a certificate are no bearer tokens.
+// or a certificate are no bearer tokens: Protect takes them.
 //
 // Errors: TOKEN_REJECTED, whatever is wrong with it; SERVICE_UNAVAILABLE for a token that
 // may be good, and may have been revoked: see Ready.

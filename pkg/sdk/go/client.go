@@ -17,6 +17,12 @@
 // Open takes several regions, nearest first: a call that one does not answer goes
 // on to the next.
 //
+// AccessTokens verifies the access tokens of users and machines that call the product:
+//
+//	tokens, err := client.AccessTokens(meridian.AccessTokensConfig{Issuers: issuers, Resources: resources})
+//	go tokens.Run(ctx)
+//	mux.Handle("/reports/", tokens.Protect(reports, "reports:read"))
+//
 // The services of Meridian are fields of Client. A call that only reads, and a
 // change whose request has an idempotency key, may be repeated, and go to another
 // region by themselves; see the examples of [Client].
