@@ -16,6 +16,10 @@ type Confirmation struct {
 	Certificate string `json:"x5t#S256,omitempty"`
 }
 
+// Provable says whether a token is bound to something of which it is known here how it is
+// proved, or to nothing.
+func (c *Confirmation) Provable() bool { return c == nil || *c != (Confirmation{}) }
+
 // Key is the thumbprint of the key that a token is bound to, for DPoP; "" for none, of a
 // token that is bound to nothing, too.
 func (c *Confirmation) Key() string {

@@ -28,7 +28,7 @@ import (
 // Source: RFC 9449 section 7; RFC 8705 section 3.
 func (g *gate) proves(v *visit, header http.Header, scheme string, token secret.String, to *accesstoken.Confirmation) error {
 	switch {
-	case v == nil || to != nil && *to == (accesstoken.Confirmation{}):
+	case v == nil || !to.Provable():
 		return unproved(commonv1.Reason_TOKEN_REJECTED, "the token is bound to something that cannot be proved here")
 	case v.proved:
 		return nil

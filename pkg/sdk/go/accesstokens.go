@@ -32,8 +32,8 @@ type AccessTokensConfig struct {
 	// MaxAge is how old what is known of revocations may be; if it is older, no token is
 	// taken. 0 means 5 s.
 	MaxAge time.Duration
-	// KeysURLs are where the issuers' public keys are, asked in this order; none:
-	// /oauth2/jwks of each issuer.
+	// KeysURLs are where the public keys are, which all issuers of a deployment share, asked
+	// in this order; none: /oauth2/jwks of each issuer.
 	KeysURLs []string
 	// Log is told what cannot be fetched; nil: nobody is.
 	Log *slog.Logger

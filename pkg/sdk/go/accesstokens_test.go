@@ -41,7 +41,7 @@ type provider struct {
 	script []func(context.Context, *connect.ServerStream[sessionsv1.WatchRevocationsResponse]) error
 }
 
-func newProvider(t *testing.T, ahead time.Duration) *provider {
+func newProvider(t testing.TB, ahead time.Duration) *provider {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -105,7 +105,7 @@ func (p *provider) forever(ctx context.Context, stream *connect.ServerStream[ses
 }
 
 // token is one of a session that was made a while ago.
-func (p *provider) token(t *testing.T, session string, change ...func(map[string]any)) string {
+func (p *provider) token(t testing.TB, session string, change ...func(map[string]any)) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: p.private, KeyID: "k"}},
 		(&jose.SignerOptions{}).WithType("at+jwt"))
@@ -136,7 +136,7 @@ func (p *provider) token(t *testing.T, session string, change ...func(map[string
 }
 
 // verifies runs what verifies the tokens of a provider by what some regions say.
-func (p *provider) verifies(t *testing.T, regions ...string) *meridian.AccessTokens {
+func (p *provider) verifies(t testing.TB, regions ...string) *meridian.AccessTokens {
 	t.Helper()
 	tokens, err := meridian.Open(meridian.Config{URLs: regions, Token: "token"}).
 		AccessTokens(meridian.AccessTokensConfig{Issuers: []string{p.url}, Resources: []string{reports}})
@@ -155,7 +155,7 @@ func (p *provider) verifies(t *testing.T, regions ...string) *meridian.AccessTok
 }
 
 // becomes waits until a token is answered for a reason; 0: it is taken.
-func becomes(t *testing.T, tokens *meridian.AccessTokens, token string, want commonv1.Reason) {
+func becomes(t testing.TB, tokens *meridian.AccessTokens, token string, want commonv1.Reason) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	for {

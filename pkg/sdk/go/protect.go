@@ -78,6 +78,8 @@ func (t *AccessTokens) admit(r *http.Request, scopes []string) (Claims, *refusal
 		return Claims{}, &refusal{http.StatusUnauthorized, dpop.InvalidToken, "the token is unknown, expired or revoked", bearer, nil}
 	case err != nil:
 		return Claims{}, &refusal{status: http.StatusServiceUnavailable, description: "it is not known right now whether the token was revoked"}
+	case !claims.Confirmation.Provable():
+		return Claims{}, &refusal{http.StatusUnauthorized, dpop.InvalidToken, "the token is bound to something that cannot be proved here", bearer, nil}
 	case !claims.Confirmation.Certified(r.TLS):
 		return Claims{}, &refusal{http.StatusUnauthorized, dpop.InvalidToken, "the token is bound to another certificate", bearer, nil}
 	}

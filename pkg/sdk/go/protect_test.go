@@ -91,6 +91,7 @@ func TestProtect(t *testing.T) {
 		c["cnf"] = map[string]any{"x5t#S256": base64.RawURLEncoding.EncodeToString(sum[:])}
 	}
 	free, bound, certified := p.token(t, "ses_1"), p.token(t, "ses_1", holds), p.token(t, "ses_1", shows)
+	other := p.token(t, "ses_1", func(c map[string]any) { c["cnf"] = map[string]any{"kid": "x"} })
 	const at = reports + "/reports/7"
 	again := h.proof(t, "GET", at, bound, p.now())
 	for _, tc := range []struct {
@@ -118,6 +119,7 @@ func TestProtect(t *testing.T) {
 		{"a proof for another path", "/reports/8", []string{"DPoP " + bound}, []string{h.proof(t, "GET", at, bound, p.now())}, nil, 401, `error="invalid_dpop_proof"`},
 		{"a proof for another host", "/reports/7", []string{"DPoP " + bound}, []string{h.proof(t, "GET", "https://evil.example/reports/7", bound, p.now())}, nil, 401, `error="invalid_dpop_proof"`},
 		{"a bearer token as a bound one", "/reports/7", []string{"DPoP " + free}, []string{h.proof(t, "GET", at, free, p.now())}, nil, 401, `DPoP error="invalid_token"`},
+		{"bound to something else", "/reports/7", []string{"Bearer " + other}, nil, nil, 401, `error="invalid_token"`},
 		{"a certificate", "/reports/7", []string{"Bearer " + certified}, nil, &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}, 200, ""},
 		{"another certificate", "/reports/7", []string{"Bearer " + certified}, nil, &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: []byte("another")}}}, 401, `error="invalid_token"`},
 		{"no certificate", "/reports/7", []string{"Bearer " + certified}, nil, nil, 401, `error="invalid_token"`},

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"connectrpc.com/connect"
@@ -32,19 +33,17 @@ type revocations struct {
 	log     *slog.Logger
 
 	clock deploymentClock
-	// complete is up to when everything is in deny; zero: nothing is known.
-	mu       sync.RWMutex
-	complete time.Time
+	// complete is up to when everything is in deny; nil: nothing is known. follow sets it.
+	complete atomic.Pointer[time.Time]
 }
 
 // age is how long ago that was.
 func (r *revocations) age() (age time.Duration, known bool) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.complete.IsZero() {
+	complete := r.complete.Load()
+	if complete == nil {
 		return 0, false
 	}
-	return max(0, r.clock.now().Sub(r.complete)), true
+	return max(0, r.clock.now().Sub(*complete)), true
 }
 
 // follow learns what ends until ctx ends.
@@ -54,8 +53,8 @@ func (r *revocations) follow(ctx context.Context) error {
 		silence: revocationSilence, maxPause: maxRevocationPause,
 		open: func(ctx context.Context) (*connect.ServerStreamForClient[sessionsv1.WatchRevocationsResponse], error) {
 			request := &sessionsv1.WatchRevocationsRequest{}
-			if !r.complete.IsZero() { // it is set by this goroutine only
-				request.After = timestamppb.New(r.complete)
+			if complete := r.complete.Load(); complete != nil {
+				request.After = timestamppb.New(*complete)
 			}
 			return r.service.WatchRevocations(asked.from(ctx), request)
 		},
@@ -95,12 +94,12 @@ func (r *revocations) learn(message *sessionsv1.WatchRevocationsResponse) {
 	if len(entries) > 0 {
 		r.deny.Add(entries...)
 	}
-	if until := message.GetCompleteUntil(); until != nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if until.AsTime().After(r.complete) { // else this region is behind the last one
-			r.complete = until.AsTime()
-		}
+	if message.GetCompleteUntil() == nil {
+		return
+	}
+	until := message.GetCompleteUntil().AsTime()
+	if known := r.complete.Load(); known == nil || until.After(*known) { // else this region is behind the last one
+		r.complete.Store(&until)
 	}
 }
 
@@ -151,26 +150,19 @@ func (a *asking) answered() (at time.Time, first bool) {
 // deploymentClock is the clock by which the deployment makes tokens and ends things, as
 // far as it is known: it may be ahead by the time that a question took, and is never
 // behind. This machine's own may be wrong.
-type deploymentClock struct {
-	mu           sync.RWMutex
-	theirs, ours time.Time
-}
+type deploymentClock struct{ read atomic.Pointer[reading] }
 
-// set says that it was at most theirs when this machine's was ours.
-func (c *deploymentClock) set(theirs, ours time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.theirs, c.ours = theirs, ours
-}
+// reading says that the deployment's clock was at most theirs when this machine's was ours.
+type reading struct{ theirs, ours time.Time }
+
+func (c *deploymentClock) set(theirs, ours time.Time) { c.read.Store(&reading{theirs, ours}) }
 
 // now is this machine's clock until it is known. What has passed since is the longer of
 // what two clocks say: one stands while a machine is suspended, and one can be set.
 func (c *deploymentClock) now() time.Time {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	now := time.Now()
-	if c.theirs.IsZero() {
+	now, r := time.Now(), c.read.Load()
+	if r == nil {
 		return now
 	}
-	return c.theirs.Add(max(now.Sub(c.ours), now.Round(0).Sub(c.ours.Round(0))))
+	return r.theirs.Add(max(now.Sub(r.ours), now.Round(0).Sub(r.ours.Round(0))))
 }
