@@ -33,6 +33,7 @@ const (
 	Grant          Kind = "gnt"
 	Logout         Kind = "lgo"
 	Trust          Kind = "tru"
+	Activity       Kind = "act"
 )
 
 // Platform is the id of the platform's log. It has no UUID.

@@ -1,0 +1,7 @@
+package activity
+
+// Bounds, for tests.
+const (
+	MaxOthers  = maxOthers
+	MaxWaiting = maxWaiting
+)
