@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	// The contract: what is linked here is what the tests go through.
+	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/audit/v1/auditv1connect"
 	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	_ "github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1/logv1connect"

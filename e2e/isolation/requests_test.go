@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meridian-iam/meridian/e2e/harness"
+	auditv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/audit/v1"
 	authzv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
@@ -142,8 +143,9 @@ var requests = map[string]func(p place) proto.Message{
 	"meridian.identity.v1.ApiTokenService.VerifyApiToken": func(p place) proto.Message {
 		return &identityv1.VerifyApiTokenRequest{Secret: p.secret}
 	},
-	"meridian.log.v1.LogService.VerifyLogs": func(p place) proto.Message { return &logv1.VerifyLogsRequest{Log: p.organization} },
-	"meridian.log.v1.LogService.TailLog":    func(p place) proto.Message { return &logv1.TailLogRequest{Log: p.organization} },
+	"meridian.audit.v1.ActivityService.ListActivity": func(place) proto.Message { return &auditv1.ListActivityRequest{} },
+	"meridian.log.v1.LogService.VerifyLogs":          func(p place) proto.Message { return &logv1.VerifyLogsRequest{Log: p.organization} },
+	"meridian.log.v1.LogService.TailLog":             func(p place) proto.Message { return &logv1.TailLogRequest{Log: p.organization} },
 }
 
 const model = `model

@@ -37,6 +37,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/meridian-iam/meridian/pkg/failover"
+	"github.com/meridian-iam/meridian/proto/gen/go/meridian/audit/v1/auditv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/authz/v1/authzv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1/logv1connect"
@@ -73,6 +74,9 @@ type Client struct {
 	SigningKeys sessionsv1connect.KeyServiceClient
 	Themes      sessionsv1connect.ThemeServiceClient
 	Revocations sessionsv1connect.RevocationServiceClient
+
+	// Activity is what services observed, for operators.
+	Activity auditv1connect.ActivityServiceClient
 
 	// silence is after how long a watch is opened again.
 	silence time.Duration
@@ -150,6 +154,7 @@ func Open(c Config, options ...connect.ClientOption) *Client {
 		SigningKeys:     sessionsv1connect.NewKeyServiceClient(transport, url, options...),
 		Themes:          sessionsv1connect.NewThemeServiceClient(transport, url, options...),
 		Revocations:     sessionsv1connect.NewRevocationServiceClient(transport, url, options...),
+		Activity:        auditv1connect.NewActivityServiceClient(transport, url, options...),
 		silence:         defaultSilence,
 	}
 }

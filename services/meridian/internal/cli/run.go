@@ -98,7 +98,7 @@ Exit codes: 0 yes or done · 1 the answer is no · 2 no answer`,
 		a.check(), a.explain(), noun(a.lists()), a.expand(),
 		noun(a.model()), noun(a.rel()), noun(a.role()), noun(a.log()),
 		noun(a.org()), noun(a.user()), noun(a.member()), noun(a.group()), noun(a.serviceAccount()), noun(a.token()),
-		noun(a.oauthClient()), noun(a.trust()), noun(a.session()), noun(a.signingKey()),
+		noun(a.oauthClient()), noun(a.trust()), noun(a.session()), noun(a.signingKey()), a.activity(),
 		noun(a.invite()), noun(a.domain()), noun(a.credential()), noun(a.source()), noun(a.identity()),
 		a.version(),
 	)

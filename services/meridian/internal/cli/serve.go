@@ -20,7 +20,7 @@ func (a *App) serve() *cobra.Command {
 		Example: "  meridian serve --config /etc/meridian.yaml\n  meridian serve --config /etc/meridian.yaml --services authz",
 	}
 	path := configFlag(cmd)
-	services := cmd.Flags().StringSlice("services", nil, "services to host: identity, authz, relay (default: as in the file, else all)")
+	services := cmd.Flags().StringSlice("services", nil, "services to host: identity, authz, sessions, audit, relay (default: as in the file, else all)")
 	while := a.withParent(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, stop := while(cmd.Context())

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meridian-iam/meridian/pkg/activity"
 	"github.com/meridian-iam/meridian/pkg/region"
 	"github.com/meridian-iam/meridian/pkg/secret"
 	"github.com/meridian-iam/meridian/pkg/serve"
@@ -25,6 +26,7 @@ const (
 	Identity = "identity"
 	Authz    = "authz"
 	Sessions = "sessions"
+	Audit    = "audit"
 	// Relay publishes the region's outbox.
 	Relay = "relay"
 )
@@ -37,7 +39,7 @@ type Config struct {
 	// Region alone. This one mirrors the streams of the others, and its relays
 	// stand by for them.
 	Regions []string `yaml:"regions"`
-	// Services to host: identity, authz, sessions, relay; absent: all.
+	// Services to host: identity, authz, sessions, audit, relay; absent: all.
 	Services []string `yaml:"services"`
 	// DataDir holds snapshots and, without bus.url, JetStream. Required.
 	DataDir string `yaml:"data_dir"`
@@ -83,6 +85,8 @@ type Config struct {
 	Identity  identity.Config  `yaml:"identity"`
 	Authz     authz.Config     `yaml:"authz"`
 	Sessions  sessions.Config  `yaml:"sessions"`
+	// Activity is what the region keeps of what its services observe.
+	Activity activity.Config `yaml:"activity"`
 }
 
 // DatabaseConfig says how to reach CockroachDB or PostgreSQL.
@@ -232,6 +236,8 @@ func (c Config) check() error {
 		return fmt.Errorf("keys.regional_file: is required; `meridian keys` makes one")
 	case !c.hosts(Identity) && len(c.IdentityURLs) == 0:
 		return fmt.Errorf("identity_urls: is required when this node does not host identity")
+	case c.Activity.Check() != nil:
+		return fmt.Errorf("activity.%w", c.Activity.Check())
 	}
 	if err := c.checkPeers(); err != nil {
 		return err
@@ -242,7 +248,7 @@ func (c Config) check() error {
 		}
 	}
 	for _, s := range c.Services {
-		if all := []string{Identity, Authz, Sessions, Relay}; !slices.Contains(all, s) {
+		if all := []string{Identity, Authz, Sessions, Audit, Relay}; !slices.Contains(all, s) {
 			return fmt.Errorf("services: there is no service %q; there are %q", s, all)
 		}
 	}

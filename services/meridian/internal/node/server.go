@@ -13,6 +13,7 @@ import (
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/event/v1"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1/identityv1connect"
 	"github.com/meridian-iam/meridian/proto/gen/go/meridian/log/v1/logv1connect"
+	"github.com/meridian-iam/meridian/services/audit"
 	"github.com/meridian-iam/meridian/services/identity"
 	"github.com/meridian-iam/meridian/services/meridian/internal/logrpc"
 )
@@ -45,6 +46,9 @@ func (n *Node) openServer(context.Context) error {
 		n.authz.Mount(n.server.Mount, handling...)
 		n.authz.MountHTTP(n.server)
 		n.folds.Folds = append(n.folds.Folds, n.authz.Fold())
+	}
+	if n.config.hosts(Audit) {
+		audit.New(audit.Options{Bus: n.bus, Logger: n.telemetry.Log}).Mount(n.server.Mount, handling...)
 	}
 	n.server.Mount(logv1connect.NewLogServiceHandler(n.folds, handling...))
 	return nil

@@ -24,10 +24,10 @@ type edge struct {
 	server *http.Server
 }
 
-// identityPath says whether a path is of the process that has identity and sessions; all
-// others are of the authz service.
+// identityPath says whether a path is of the process that has identity, sessions and
+// audit; all others are of the authz service.
 func identityPath(path string) bool {
-	return strings.HasPrefix(path, "/meridian.identity.") || strings.HasPrefix(path, "/meridian.sessions.")
+	return strings.HasPrefix(path, "/meridian.identity.") || strings.HasPrefix(path, "/meridian.sessions.") || strings.HasPrefix(path, "/meridian.audit.")
 }
 
 func newEdge(address, identity, authz string) *edge {

@@ -61,8 +61,9 @@ const (
 	Authz    = "authz"
 	Relay    = "relay"
 	Bus      = "nats"
-	// Sessions is in the process of identity.
+	// Sessions and Audit are in the process of identity.
 	Sessions = "sessions"
+	Audit    = "audit"
 )
 
 // services are in the order in which they start.

@@ -113,7 +113,7 @@ func (d *Deployment) writeNode(r *Region, service string) (path string, err erro
 	path = d.path(r.Name, service+".yaml")
 	hosted := service
 	if service == Identity {
-		hosted += ", " + Sessions
+		hosted += ", " + Sessions + ", " + Audit
 	}
 	content := fmt.Sprintf(nodeConfig, r.Name, strings.Join(d.plan.Regions, ", "), hosted,
 		d.path(r.Name, service), d.path(r.Name, "database.url"), d.natsURL(r), d.plan.Servers,
