@@ -36,6 +36,7 @@ func TestAgainstDev(t *testing.T) {
 		{"service accounts", testServiceAccounts},
 		{"clients", testClients},
 		{"trusts", testTrusts},
+		{"activity", testActivity},
 		{"invitations", testInvitations},
 		{"domains", testDomains},
 		{"credentials", testCredentials},

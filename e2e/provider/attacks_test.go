@@ -10,6 +10,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	auditv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/audit/v1"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
 )
 
@@ -156,8 +157,9 @@ func testBadInput(t *testing.T, w *world, a application) {
 	}
 }
 
-// testSilence: 10,000 introspections append nothing to any log.
-func testSilence(t *testing.T, w *world, a application) {
+// testSilence: 10,000 introspections append nothing to any log, and are no activity.
+func testSilence(t *testing.T, w *world, _ application) {
+	a := w.app1(t, basic)
 	r := w.redeem(t, a, w.code(t, w.visitor(t), w.request(a), "ada@example.com"))
 	before := w.events(t)
 	var group sync.WaitGroup
@@ -174,5 +176,8 @@ func testSilence(t *testing.T, w *world, a application) {
 	group.Wait()
 	if after := w.events(t); after != before {
 		t.Errorf("10,000 introspections: %d events before, %d after", before, after)
+	}
+	if seen := w.activity(t, &auditv1.ListActivityRequest{Client: a.id}); len(seen) != 0 {
+		t.Errorf("10,000 introspections are on record: %v", seen)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/meridian-iam/meridian/pkg/accesstoken"
+	"github.com/meridian-iam/meridian/pkg/activity"
 	"github.com/meridian-iam/meridian/pkg/dial"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/home"
@@ -75,9 +76,11 @@ type Options struct {
 	Revocations *Revocations
 	// Certificates: the server asks clients for certificates of TLS.
 	Certificates bool
-	Clock        func() time.Time // nil means time.Now
-	Logger       *slog.Logger     // nil: nothing is logged
-	Metrics      prometheus.Registerer
+	// Activity takes what is refused; nil: nobody does.
+	Activity func(activity.Observation)
+	Clock    func() time.Time // nil means time.Now
+	Logger   *slog.Logger     // nil: nothing is logged
+	Metrics  prometheus.Registerer
 }
 
 // Revocations is what ended of what access tokens stand for.
@@ -152,7 +155,7 @@ func New(o Options) (*Service, error) {
 		DB: o.DB, Log: o.Log, Region: o.Region, Clock: o.Clock, Logger: o.Logger, Issuers: read.issuers, Certificates: o.Certificates, Certified: read.certified, Keys: s.ring, Tokens: o.Tokens,
 		Secrets: grant.Secrets{MAC: mac(o.MAC)}, Clients: &clientauth.Authenticator{DB: o.DB, Region: o.Region, Clock: o.Clock, Authorities: read.authorities, Documents: read.documents},
 		People: &identity, Ender: &ending.Ender{Log: o.Log}, Lives: lives, Pages: shown,
-		Registry: s.clients, Documents: read.documents, Refusals: oidc.NewRefusals(o.Logger, o.Metrics), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
+		Registry: s.clients, Documents: read.documents, Refusals: oidc.NewRefusals(o.Logger, o.Metrics, o.Activity), Guesses: serve.NewAddresses(oidc.TypedCodes, o.Clock),
 		IssuerKeys: issuerkeys.New(issuerkeys.Options{Transport: read.abroad, Clock: o.Clock, Logger: o.Logger, Metrics: o.Metrics}),
 	}
 	s.door = &door.Door{

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/meridian-iam/meridian/pkg/activity"
 	"github.com/meridian-iam/meridian/pkg/dial"
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/services/sessions"
@@ -21,10 +22,16 @@ func (n *Node) openSessions(context.Context) (err error) {
 	if n.config.hosts(Identity) {
 		o.BaseURLs, o.HTTPClient = nil, n.server.Client()
 	}
+	recorder := activity.New(activity.Options{
+		Config: n.config.Activity, Bus: n.bus, Region: n.config.Region, Service: Sessions,
+		Clock: n.clock, Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
+	})
+	n.onRun(recorder.Run)
 	options := sessions.Options{
 		Config: n.config.Sessions, DB: n.db, Log: n.log, Region: n.config.Region, Regions: n.config.Regions, Clock: n.clock,
 		Home:     n.ways(Sessions, func(p PeerConfig) string { return p.Sessions }),
-		Identity: dial.New(o), Wrap: wrap, Delegation: n.users, Revocations: n.revocations, Certificates: n.config.Server.TLS.ClientCertificates, Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
+		Identity: dial.New(o), Wrap: wrap, Delegation: n.users, Revocations: n.revocations, Certificates: n.config.Server.TLS.ClientCertificates,
+		Activity: recorder.Record, Logger: n.telemetry.Log, Metrics: n.telemetry.Registry,
 	}
 	if !n.blind.IsZero() {
 		options.MAC = n.blind.Index

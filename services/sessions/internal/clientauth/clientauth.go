@@ -18,6 +18,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/clientdoc"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
+	"github.com/meridian-iam/meridian/services/sessions/internal/party"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
@@ -69,6 +70,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *http.Request, form 
 	if err != nil {
 		return store.Client{}, err
 	}
+	party.Found(ctx, party.Party{ID: row.ID, Organization: row.Organization})
 	// Looked at for a client that there is not too, so that it costs the same.
 	proved := p.method != basic && p.method != post || a.hasSecret(row, p.secret)
 	if p.method == public && row.Method() == tlsSelf {

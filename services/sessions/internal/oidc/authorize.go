@@ -16,6 +16,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/interaction"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
+	"github.com/meridian-iam/meridian/services/sessions/internal/party"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 	"github.com/meridian-iam/meridian/services/sessions/internal/uri"
 )
@@ -42,6 +43,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request, issuer stri
 	if err != nil {
 		return p.helpful(w, r, err)
 	}
+	party.Found(r.Context(), party.Party{ID: c.ID, Organization: c.Organization})
 	if c.ID == "" || c.Disabled {
 		return p.helpful(w, r, &authorize.Error{Code: authorize.InvalidRequest, Description: "client_id is not known"})
 	}

@@ -6,17 +6,21 @@ import (
 	"github.com/meridian-iam/meridian/pkg/fault"
 	"github.com/meridian-iam/meridian/pkg/id"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
+	"github.com/meridian-iam/meridian/services/sessions/internal/answer"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/authorize"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/interaction"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
+	"github.com/meridian-iam/meridian/services/sessions/internal/party"
 )
 
 // human serves people in browsers. What is posted must come from a page of ours.
 func (p *Provider) human(e endpoint) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		r = r.WithContext(party.Remember(r.Context()))
 		issuer, ok := p.issuer(r)
 		if !ok {
-			return p.Pages.Write(w, r, http.StatusMisdirectedRequest, pages.Error{Code: "invalid_request", Detail: "no issuer has this host"})
+			p.Refusals.record(r, "", answer.InvalidRequest, noIssuer)
+			return p.Pages.Write(w, r, http.StatusMisdirectedRequest, pages.Error{Code: answer.InvalidRequest, Detail: noIssuer})
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		return e(w, r, issuer)

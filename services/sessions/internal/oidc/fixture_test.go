@@ -109,7 +109,7 @@ func newFixture(t testing.TB) *fixture {
 			Organizations: identityv1connect.NewOrganizationServiceClient(caller.HTTP, caller.BaseURL, caller.Options...),
 		},
 		Ender: &ending.Ender{Log: f.log}, Lives: session.Lives{Idle: time.Hour, Absolute: 24 * time.Hour},
-		Refusals: oidc.NewRefusals(quiet, nil), Guesses: serve.NewAddresses(oidc.TypedCodes, nil),
+		Refusals: oidc.NewRefusals(quiet, nil, nil), Guesses: serve.NewAddresses(oidc.TypedCodes, nil),
 	}
 	f.provider.Registry = &rpc.Clients{DB: f.db, Log: f.log, PlatformRegion: region, Clock: time.Now, Organizations: f.provider.People.Organizations}
 	server := serve.New(serve.Options{

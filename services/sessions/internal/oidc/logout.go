@@ -15,6 +15,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/authorize"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
+	"github.com/meridian-iam/meridian/services/sessions/internal/party"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
@@ -50,6 +51,7 @@ func (p *Provider) logout(w http.ResponseWriter, r *http.Request, issuer string)
 	if err != nil {
 		return err
 	}
+	party.Found(r.Context(), party.Party{ID: c.ID, Organization: c.Organization})
 	if req.redirectURI != "" && !slices.Contains(c.Settings.GetPostLogoutRedirectUris(), req.redirectURI) {
 		return p.helpful(w, r, &authorize.Error{Code: authorize.InvalidRequest, Description: "post_logout_redirect_uri is not registered for the client"})
 	}

@@ -14,6 +14,7 @@ import (
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/authorize"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
+	"github.com/meridian-iam/meridian/services/sessions/internal/party"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
@@ -95,6 +96,7 @@ func (p *Provider) pendingOf(r *http.Request, issuer string) (*visit, error) {
 	if v.client, err = p.client(r.Context(), row.Client); err != nil {
 		return nil, err
 	}
+	party.Found(r.Context(), party.Party{ID: v.client.ID, Organization: v.client.Organization})
 	if v.client.ID == "" || v.client.Disabled {
 		return nil, gone
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
 	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
 	"github.com/meridian-iam/meridian/services/sessions/internal/pages"
+	"github.com/meridian-iam/meridian/services/sessions/internal/party"
 	"github.com/meridian-iam/meridian/services/sessions/internal/people"
 )
 
@@ -182,6 +183,9 @@ func (p *Provider) Mount(server *serve.Server) {
 	}
 }
 
+// noIssuer is what is said at a host that is none of an issuer.
+const noIssuer = "no issuer has this host"
+
 // issuer is whom a request names, by its header Host alone.
 func (p *Provider) issuer(r *http.Request) (string, bool) {
 	issuer, ok := p.Issuers[strings.ToLower(r.Host)]
@@ -194,9 +198,10 @@ func (p *Provider) machine(e endpoint) func(http.ResponseWriter, *http.Request) 
 	return func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate, DPoP-Nonce")
+		r = r.WithContext(party.Remember(r.Context()))
 		issuer, ok := p.reached(r)
 		if !ok {
-			return p.told(w, r, "", &answer.Error{Status: http.StatusMisdirectedRequest, Code: answer.InvalidRequest, Description: "no issuer has this host"})
+			return p.told(w, r, "", &answer.Error{Status: http.StatusMisdirectedRequest, Code: answer.InvalidRequest, Description: noIssuer})
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		return p.told(w, r, issuer, e(w, r, issuer))

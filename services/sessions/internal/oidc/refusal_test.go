@@ -29,7 +29,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	recorded, registry := make(lines, 10), prometheus.NewRegistry()
-	f.provider.Refusals = oidc.NewRefusals(slog.New(slog.NewJSONHandler(recorded, nil)), registry)
+	f.provider.Refusals = oidc.NewRefusals(slog.New(slog.NewJSONHandler(recorded, nil)), registry, nil)
 	a, unknown := f.client(t), id.New(id.Client)
 	const hostile = "s3cret-of-somebody"
 	for name, tc := range map[string]struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/client"
 	"github.com/meridian-iam/meridian/services/sessions/internal/domain/trust"
 	"github.com/meridian-iam/meridian/services/sessions/internal/issuerkeys"
+	"github.com/meridian-iam/meridian/services/sessions/internal/party"
 	"github.com/meridian-iam/meridian/services/sessions/internal/store"
 )
 
@@ -98,6 +99,7 @@ func (p *Provider) trusted(ctx context.Context, name string) (store.Trust, error
 	if fault.Is(err, commonv1.Reason_NOT_FOUND) {
 		return store.Trust{}, notGood()
 	}
+	party.Found(ctx, party.Party{ID: t.ID, Organization: t.Organization})
 	return t, err
 }
 
