@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"syscall"
 	"testing"
@@ -145,6 +146,7 @@ func TestProductVerifies(t *testing.T) {
 	if _, err := elsewhere.Verify(token); reason(err) != commonv1.Reason_TOKEN_REJECTED {
 		t.Errorf("a token for another: %v", err)
 	}
+	t.Run("clients of others call it", p.testCalls)
 	key := rand.Text
 	session := func() string { return p.signedIn(t, "") }
 	member := func() string { return p.signedIn(t, p.organization) }
@@ -213,6 +215,42 @@ func TestProductVerifies(t *testing.T) {
 	// Who begins now is told what ended before.
 	if _, err := p.verifies(t, p.Client, reports).Verify(token); reason(err) != commonv1.Reason_TOKEN_REJECTED {
 		t.Errorf("a token that was revoked before the product started: %v", err)
+	}
+}
+
+// testCalls: a client of others finds out whose tokens the product takes, gets one that is
+// bound to its key, and calls.
+func (p *product) testCalls(t *testing.T) {
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	tokens := p.verifies(t, p.Client, server.URL)
+	mux.Handle("POST /reports", tokens.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, _ := meridian.ClaimsOf(r.Context())
+		_, _ = w.Write([]byte(c.Subject))
+	}), "read"))
+	mux.Handle(meridian.MetadataPath, tokens.Metadata("read"))
+
+	s := p.settings(none)
+	s.DpopRequired, s.Resources, s.Scopes = true, []string{server.URL}, append(s.Scopes, "read")
+	id, _ := p.client(t, s)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+meridian.MetadataPath, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := send(t, request)
+	issuers, _ := says.body["authorization_servers"].([]any)
+	if says.str("resource") != server.URL || len(issuers) != 1 {
+		t.Fatalf("metadata %s", says.text)
+	}
+	rp := openRelyingParty(t)
+	rp.do(t, "discover", args{"issuer": issuers[0], "client": id, "auth": "none", "dpop": true})
+	v := p.visitor(t)
+	v.open(text(t, rp.do(t, "start", args{"redirect": p.callback(), "scope": "openid read", "more": args{"resource": server.URL}}), "url"))
+	v.signIn("ada@example.com")
+	token := text(t, rp.do(t, "callback", args{"url": v.back}), "access_token")
+	if r := rp.do(t, "call", args{"token": token, "url": server.URL + "/reports", "body": args{}}); r["status"] != float64(http.StatusOK) || r["body"] != p.user {
+		t.Errorf("the call: %v", r)
 	}
 }
 

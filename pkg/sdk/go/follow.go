@@ -3,6 +3,7 @@ package meridian
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -61,8 +62,8 @@ func (f *follower[Message]) run(ctx context.Context) error {
 }
 
 // once reads one stream to its end. final: another would end the same way.
-func (f *follower[Message]) once(ctx context.Context) (heard, final bool, err error) {
-	ctx, leave := context.WithCancel(failover.FirstWithin(ctx, f.silence))
+func (f *follower[Message]) once(whole context.Context) (heard, final bool, err error) {
+	ctx, leave := context.WithCancel(failover.FirstWithin(whole, f.silence))
 	stream, err := f.open(ctx)
 	if err != nil {
 		leave()
@@ -78,6 +79,9 @@ func (f *follower[Message]) once(ctx context.Context) (heard, final bool, err er
 		if err := f.on(stream.Msg()); err != nil {
 			return heard, !errors.Is(err, errOpenAgain), err
 		}
+	}
+	if ctx.Err() != nil && whole.Err() == nil {
+		return heard, false, fmt.Errorf("the region said nothing for %v", f.silence)
 	}
 	return heard, lasting(stream.Err()), stream.Err()
 }
