@@ -203,11 +203,12 @@ func (d *Deny) raise(second int64) {
 func (d *Deny) Check(c Claims, kid string) bool { return d.check(&c, kid) }
 
 func (d *Deny) check(c *Claims, kid string) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	// With the lock, or what is dropped meanwhile would be in neither.
 	if c.IssuedAt <= d.floor.Load() {
 		return true
 	}
-	d.mu.RLock()
-	defer d.mu.RUnlock()
 	if _, stolen := d.keys[kid]; stolen {
 		return true
 	}

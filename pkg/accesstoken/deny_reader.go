@@ -21,6 +21,9 @@ type Reader struct {
 // what that one may not know. A zero time: nothing is known.
 func (d *Deny) Reader(after time.Time) *Reader {
 	r := &Reader{deny: d}
+	if now := d.clock(); after.After(now) {
+		after = now // their clock was ahead: what is learned now they do not know
+	}
 	if !after.IsZero() {
 		r.from = after.Add(-overlap).Unix()
 	}

@@ -55,6 +55,10 @@ func TestReader(t *testing.T) {
 	if ids := readAll(d.Reader(now.Add(time.Minute))); len(ids) != 7 {
 		t.Errorf("after a minute: %q", ids)
 	}
+	// Whose clock was ahead knows nothing of what is learned now.
+	if ids := readAll(d.Reader(at.Add(time.Hour))); len(ids) != 4 {
+		t.Errorf("after a time that is to come: %q", ids)
+	}
 	at = now.Add(accesstoken.Keep)
 	d.Add()
 	if ids := readAll(d.Reader(time.Time{})); !slices.Equal(ids, []string{"stolen", "usr_1", "usr_4", "usr_5"}) {

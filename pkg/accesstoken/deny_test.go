@@ -3,6 +3,7 @@ package accesstoken_test
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +152,42 @@ func TestDenyIsBounded(t *testing.T) {
 	}
 	if d.Check(accesstoken.Claims{Subject: "usr_x", IssuedAt: now.Add(50 * time.Second).Unix()}, "k") {
 		t.Error("tokens are refused that were made after what was dropped")
+	}
+}
+
+// What is dropped for want of room while somebody asks is in the map, or all of its time
+// is refused.
+func TestDenyDropsWhileAsked(t *testing.T) {
+	t.Parallel()
+	var at atomic.Int64
+	at.Store(now.Unix())
+	clock := func() time.Time { return time.Unix(at.Load(), 0) }
+	d := accesstoken.NewDenyOf(clock, 1)
+	for i := range 500 {
+		id := fmt.Sprint("usr_", i)
+		d.Add(accesstoken.Entry{Kind: accesstoken.Subject, ID: id, NotBefore: clock()})
+		token := accesstoken.Claims{Subject: id, IssuedAt: at.Load()}
+		var asking sync.WaitGroup
+		stop := make(chan struct{})
+		asking.Go(func() {
+			for {
+				if !d.Check(token, "k") {
+					t.Errorf("%s is taken", id)
+					return
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+		for range 20 {
+			d.Add(accesstoken.Entry{Kind: accesstoken.Subject, ID: fmt.Sprint("other_", i), NotBefore: clock()})
+		}
+		close(stop)
+		asking.Wait()
+		at.Add(1)
 	}
 }
 

@@ -91,12 +91,13 @@ func (v *Verifier) Verify(token secret.String) (Claims, error) {
 		return Claims{}, err
 	}
 	c := &known.claims
+	fresh := v.fresh() // before the question: what is learned in between does not make its answer fresh
 	switch {
 	case c.Expires <= v.config.Clock().Unix():
 		return Claims{}, Rejected().Because(ErrOver)
 	case !v.config.Keys().Has(known.kid), v.config.Deny.check(c, known.kid):
 		return Claims{}, Rejected().Because(ErrOver)
-	case !v.fresh():
+	case !fresh:
 		return Claims{}, unavailable()
 	}
 	return *c, nil

@@ -217,3 +217,29 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// What is learned while a token is looked at does not make an answer fresh that was given
+// before it.
+func TestVerifyAsksFirstHowOldItIs(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, "k1")
+	v := verifier(t, k, func(c *accesstoken.Config) {
+		deny := c.Deny
+		asked := 0
+		c.Age = func() (time.Duration, bool) {
+			asked++
+			if asked == 1 { // the map was an hour old, and is brought up to date right after
+				defer deny.Add(accesstoken.Entry{Kind: accesstoken.Session, ID: "ses_1", NotBefore: now})
+				return time.Hour, true
+			}
+			return 0, true
+		}
+	})
+	token := k.sign(t, "at+jwt", claims())
+	if _, err := v.Verify(token); err == nil {
+		t.Error("a token was taken that had been revoked")
+	}
+	if _, err := v.Verify(token); !fault.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+		t.Errorf("when it is known: %v", err)
+	}
+}

@@ -17,21 +17,31 @@ const defaultSeen = 500_000
 //
 // It is bounded. Where there is no room it forgets the proofs that were made first, and
 // takes none any more that was made in their second or before: a flood makes the window
-// shorter, and lets nobody use a proof twice.
+// shorter, and lets nobody use a proof twice. So that few do not take everybody's room, a
+// key has a quarter of it, and a proof may be ahead of the clock by five seconds.
 //
 // Source: RFC 9449 section 11.1.
 type Seen struct {
 	size int
 
 	mu sync.Mutex
-	// seconds has the proofs by the second in which they were made.
-	seconds map[int64]map[name]struct{}
+	// seconds has the proofs by the second in which they were made, each with its key's
+	// thumbprint, and keys how many there are of a key.
+	seconds map[int64]map[name]string
+	keys    map[string]int
 	kept    int
 	// floor is the second up to which no proof is taken.
 	floor int64
 	// swept is the second in which was last looked for proofs that are over.
 	swept int64
 }
+
+const (
+	// ofKey is which part of the room one key may have.
+	ofKey = 4
+	// ahead is how far ahead of the clock a proof may be that is remembered.
+	ahead = 5 * time.Second
+)
 
 // name is a proof's key and jti, hashed.
 type name [16]byte
@@ -41,7 +51,7 @@ func NewSeen(size int) *Seen {
 	if size == 0 {
 		size = defaultSeen
 	}
-	return &Seen{size: size, seconds: make(map[int64]map[name]struct{})}
+	return &Seen{size: size, seconds: make(map[int64]map[name]string), keys: make(map[string]int)}
 }
 
 // Check is the function Check for a proof that is used the first time.
@@ -57,8 +67,8 @@ func (s *Seen) Check(u Use, now time.Time) error {
 
 // Take takes a proof that Read or Check returned at this time, once.
 //
-// Errors: *Error with InvalidProof for one that was taken before, and one that is older
-// than what could be remembered.
+// Errors: *Error with InvalidProof for one that was taken before, one that is older than
+// what could be remembered, one that is too far ahead, and one of a key that has too many.
 func (s *Seen) Take(p Proof, now time.Time) error {
 	sum := sha256.Sum256([]byte(p.Thumbprint + "\x00" + p.ID))
 	n := name(sum[:len(name{})])
@@ -66,8 +76,14 @@ func (s *Seen) Take(p Proof, now time.Time) error {
 	defer s.mu.Unlock()
 	s.sweep(now)
 	second := s.seconds[p.IssuedAt]
-	if _, used := second[n]; used {
+	_, used := second[n]
+	switch {
+	case used:
 		return refuse("the proof was used before (jti)")
+	case time.Unix(p.IssuedAt, 0).Sub(now) > ahead:
+		return refuse("the proof is of the future (iat)")
+	case s.keys[p.Thumbprint] >= max(1, s.size/ofKey):
+		return refuse("the key has proved too much in the last minute")
 	}
 	if s.kept >= s.size && p.IssuedAt > s.floor {
 		s.forget(slices.Min(slices.Collect(maps.Keys(s.seconds))))
@@ -77,10 +93,11 @@ func (s *Seen) Take(p Proof, now time.Time) error {
 		return refuse("the proof is older than those that are remembered (iat)")
 	}
 	if second == nil {
-		second = make(map[name]struct{})
+		second = make(map[name]string)
 		s.seconds[p.IssuedAt] = second
 	}
-	second[n] = struct{}{}
+	second[n] = p.Thumbprint
+	s.keys[p.Thumbprint]++
 	s.kept++
 	return nil
 }
@@ -100,6 +117,11 @@ func (s *Seen) sweep(now time.Time) {
 }
 
 func (s *Seen) forget(second int64) {
+	for _, key := range s.seconds[second] {
+		if s.keys[key]--; s.keys[key] == 0 {
+			delete(s.keys, key)
+		}
+	}
 	s.kept -= len(s.seconds[second])
 	delete(s.seconds, second)
 	s.floor = max(s.floor, second)

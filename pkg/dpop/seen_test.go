@@ -28,7 +28,7 @@ func TestSeen(t *testing.T) {
 		"another key":       {proof("k2", "a", now), true},
 		"the same together": {proof("k", "1a", now), true},
 		"of the past":       {proof("k1", "c", now.Add(-dpop.Window)), true},
-		"of the future":     {proof("k1", "d", now.Add(dpop.Window)), true},
+		"of the future":     {proof("k1", "d", now.Add(5*time.Second)), true},
 	} {
 		if err := s.Take(tc.proof, now); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -46,17 +46,17 @@ func TestSeenForgets(t *testing.T) {
 	for i := range 10 {
 		at := now.Add(time.Duration(i) * (dpop.Window + time.Second))
 		for _, id := range []string{"a", "b"} {
-			if err := s.Take(proof("k", id, at), at); err != nil {
+			if err := s.Take(proof(id, id, at), at); err != nil {
 				t.Fatalf("%s in round %d: %v", id, i, err)
 			}
 		}
 	}
 	later := now.Add(10 * (dpop.Window + time.Second))
-	if err := s.Take(proof("k", "c", later), later); err != nil {
+	if err := s.Take(proof("c", "c", later), later); err != nil {
 		t.Fatal(err)
 	}
 	last := now.Add(9 * (dpop.Window + time.Second))
-	if err := s.Take(proof("k", "a", last), last); code(t, err) != dpop.InvalidProof {
+	if err := s.Take(proof("a", "a", last), last); code(t, err) != dpop.InvalidProof {
 		t.Errorf("one that was forgotten, by who looked at the clock before: %v", err)
 	}
 }
@@ -66,26 +66,53 @@ func TestSeenFull(t *testing.T) {
 	t.Parallel()
 	s := dpop.NewSeen(3)
 	first, second, third := now, now.Add(time.Second), now.Add(2*time.Second)
-	for _, p := range []dpop.Proof{proof("k", "a", first), proof("k", "b", second), proof("k", "c", first)} {
+	for _, p := range []dpop.Proof{proof("a", "a", first), proof("b", "b", second), proof("c", "c", first)} {
 		if err := s.Take(p, now); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Take(proof("k", "d", third), now); err != nil {
+	if err := s.Take(proof("d", "d", third), now); err != nil {
 		t.Errorf("a new one when it is full: %v", err)
 	}
-	for _, p := range []dpop.Proof{proof("k", "a", first), proof("k", "c", first), proof("k", "b", second), proof("k", "e", first)} {
+	for _, p := range []dpop.Proof{proof("a", "a", first), proof("c", "c", first), proof("b", "b", second), proof("e", "e", first)} {
 		if err := s.Take(p, now); code(t, err) != dpop.InvalidProof {
 			t.Errorf("%s: %v", p.ID, err)
 		}
 	}
-	if err := s.Take(proof("k", "f", second), now); err != nil {
+	if err := s.Take(proof("f", "f", second), now); err != nil {
 		t.Errorf("one of a second that is remembered: %v", err)
 	}
-	for _, p := range []dpop.Proof{proof("k", "g", second), proof("k", "b", second)} {
+	for _, p := range []dpop.Proof{proof("g", "g", second), proof("b", "b", second)} {
 		if err := s.Take(p, now); code(t, err) != dpop.InvalidProof {
 			t.Errorf("%s of the first second that is known, when it is full: %v", p.ID, err)
 		}
+	}
+}
+
+// Whoever has one key shuts out that key, and no proof is so far ahead that those of now
+// are the old ones.
+func TestSeenFlood(t *testing.T) {
+	t.Parallel()
+	const size = 400
+	s := dpop.NewSeen(size)
+	if err := s.Take(proof("flood", "ahead", now.Add(6*time.Second)), now); code(t, err) != dpop.InvalidProof {
+		t.Errorf("six seconds ahead: %v", err)
+	}
+	for i := range size {
+		err := s.Take(proof("flood", strconv.Itoa(i), now.Add(5*time.Second)), now)
+		if (err == nil) != (i < size/4) {
+			t.Fatalf("proof %d of a key: %v", i, err)
+		}
+	}
+	for second := range 60 {
+		at := now.Add(time.Duration(second) * time.Second)
+		if err := s.Take(proof("k", strconv.Itoa(second), at), at); err != nil {
+			t.Errorf("another's %d s later: %v", second, err)
+		}
+	}
+	over := now.Add(dpop.Window + 7*time.Second)
+	if err := s.Take(proof("flood", "later", over), over); err != nil {
+		t.Errorf("the key when its proofs are over: %v", err)
 	}
 }
 
@@ -138,6 +165,6 @@ func BenchmarkSeen(b *testing.B) {
 	s := dpop.NewSeen(0)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		_ = s.Take(proof("k", strconv.Itoa(i), now.Add(time.Duration(i%100)*time.Second)), now)
+		_ = s.Take(proof(strconv.Itoa(i%16), strconv.Itoa(i), now.Add(-time.Duration(i%50)*time.Second)), now)
 	}
 }

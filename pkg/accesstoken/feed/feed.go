@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/meridian-iam/meridian/pkg/accesstoken"
 	"github.com/meridian-iam/meridian/pkg/bus"
@@ -70,13 +69,14 @@ func New(c Config) *Feed {
 }
 
 // Age says how long ago the commit was up to which everything that was taken back, in
-// any region, is in the deny map. known is false before that is so for all regions.
+// any region, is in the deny map; or how far this clock is behind that commit, because
+// then it says nothing of how old it is. known is false before that is so for all regions.
 func (f *Feed) Age() (age time.Duration, known bool) {
 	oldest, known := f.Complete()
 	if !known {
 		return 0, false
 	}
-	return max(0, f.c.Clock().Sub(oldest)), true
+	return f.c.Clock().Sub(oldest).Abs(), true
 }
 
 // Complete says when that commit was.
@@ -166,27 +166,25 @@ func (f *Feed) learn(ctx context.Context, m bus.Message, live bool) {
 	}
 	recorded, err := m.Decode()
 	if err != nil {
-		f.unread(ctx, &logv1.Envelope{Log: m.Log, Sequence: m.LogSequence, Time: timestamppb.New(f.c.Clock())}, err)
+		f.unread(ctx, &logv1.Envelope{Log: m.Log, Sequence: m.LogSequence}, f.c.Clock(), err)
 		return
 	}
 	if !accesstoken.Concerns(recorded.Envelope.GetType()) {
 		return
 	}
+	committed := recorded.Envelope.GetTime().AsTime()
+	visible := f.visible(committed, m.Stored, live)
 	event, err := recorded.Message()
 	if err != nil {
-		f.unread(ctx, recorded.Envelope, err)
+		f.unread(ctx, recorded.Envelope, visible, err)
 		return
 	}
 	entries, known := accesstoken.Ended(recorded.Envelope, event)
 	if !known {
-		f.unread(ctx, recorded.Envelope, errors.New("the type of the event is not known"))
+		f.unread(ctx, recorded.Envelope, visible, errors.New("the type of the event is not known"))
 		return
 	}
-	committed := recorded.Envelope.GetTime().AsTime()
-	for i := range entries {
-		entries[i].NotBefore = f.visible(committed, m.Stored, live)
-	}
-	f.deny(entries)
+	f.deny(entries, visible)
 	if live && len(entries) > 0 {
 		f.metrics.enforced.Observe(max(0, f.c.Clock().Sub(committed).Seconds()))
 	}
@@ -208,18 +206,22 @@ func (f *Feed) visible(committed, stored time.Time, live bool) time.Time {
 
 // unread makes up for an event of which it is not known what it says: it may take back
 // anything that the owner of its log has.
-func (f *Feed) unread(ctx context.Context, e *logv1.Envelope, err error) {
+func (f *Feed) unread(ctx context.Context, e *logv1.Envelope, visible time.Time, err error) {
 	f.metrics.unread.Inc()
 	f.c.Log.ErrorContext(ctx, "an event that may revoke something cannot be read", slog.String("log", e.GetLog()),
 		slog.Uint64("sequence", e.GetSequence()), slog.Any("error", err))
 	entries := accesstoken.EndedAll(e)
 	if len(entries) == 0 { // of the platform: it may be about any client, and any key
-		f.c.Deny.DenyUntil(e.GetTime().AsTime())
+		f.c.Deny.DenyUntil(visible)
 	}
-	f.deny(entries)
+	f.deny(entries, visible)
 }
 
-func (f *Feed) deny(entries []accesstoken.Entry) {
+// deny takes in what ended at a time.
+func (f *Feed) deny(entries []accesstoken.Entry, at time.Time) {
+	for i := range entries {
+		entries[i].NotBefore = at
+	}
 	if len(entries) > 0 {
 		f.c.Deny.Add(entries...)
 	}

@@ -86,10 +86,11 @@ func (c *Client) AccessTokens(config AccessTokensConfig) (*AccessTokens, error) 
 			t.places = append(t.places, u)
 		}
 	}
+	t.revoked.refetch = func() { t.keys.Missing("") }
 	t.revoked.deny = accesstoken.NewDeny(t.revoked.clock.now)
 	t.verifier = accesstoken.NewVerifier(accesstoken.Config{
 		Keys: t.keys.Keys, Missing: t.keys.Missing, Issuers: config.Issuers, Audience: config.Resources,
-		Deny: t.revoked.deny, Age: t.revoked.age, MaxAge: config.MaxAge, Clock: t.revoked.clock.now,
+		Deny: t.revoked.deny, Age: t.Age, MaxAge: config.MaxAge, Clock: t.revoked.clock.now,
 	})
 	return t, nil
 }
@@ -112,7 +113,7 @@ func (t *AccessTokens) Ready() error {
 	if t.keys.Keys().None() {
 		return errors.New("meridian: the issuers' keys were not fetched yet")
 	}
-	age, known := t.revoked.age()
+	age, known := t.Age()
 	switch {
 	case !known:
 		return errors.New("meridian: no region has said yet what was revoked")
@@ -123,8 +124,13 @@ func (t *AccessTokens) Ready() error {
 }
 
 // Age is how old what is known of revocations may be, for a metric; known is false before
-// it is known for the first time.
-func (t *AccessTokens) Age() (age time.Duration, known bool) { return t.revoked.age() }
+// it is known for the first time, and after a gap of minutes until the keys were fetched.
+func (t *AccessTokens) Age() (age time.Duration, known bool) {
+	if gap := t.revoked.gap.Load(); gap != nil && !t.keys.Fetched().After(*gap) {
+		return 0, false // a key may have been stolen meanwhile: the keys of now say so
+	}
+	return t.revoked.age()
+}
 
 // Verify returns what a bearer token says that is good now. Tokens that are bound to a key
 // or a certificate are no bearer tokens: Protect takes them.

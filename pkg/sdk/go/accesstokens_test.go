@@ -17,6 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/meridian-iam/meridian/pkg/accesstoken"
 	meridian "github.com/meridian-iam/meridian/pkg/sdk/go"
 	commonv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/common/v1"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
@@ -327,6 +328,84 @@ func TestAccessTokensOfRegionsThatAreLost(t *testing.T) {
 	tokens := alone.verifies(t, alone.url)
 	becomes(t, tokens, alone.token(t, "ses_1"), 0)
 	becomes(t, tokens, alone.token(t, "ses_1"), commonv1.Reason_SERVICE_UNAVAILABLE)
+}
+
+// A clock that is set does not make anything be forgotten: not this machine's, and not that
+// of a region which was behind when a stream began.
+func TestAccessTokensWhenClocksAreSet(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, 0)
+	known := accesstoken.NewDeny(nil)
+	known.Add(accesstoken.Entry{Kind: accesstoken.Session, ID: "ses_1", NotBefore: p.now().Add(-2 * time.Minute)})
+	behind := make(chan time.Duration, 1)
+	// serve is what a region does, whose clock is behind when a stream begins.
+	serve := func(ctx context.Context, stream *connect.ServerStream[sessionsv1.WatchRevocationsResponse]) error {
+		p.mu.Lock()
+		after := p.asked[len(p.asked)-1]
+		p.mu.Unlock()
+		reader := known.Reader(time.Time{})
+		if after != nil {
+			reader = known.Reader(after.AsTime())
+		}
+		late := time.Duration(0)
+		select {
+		case late = <-behind:
+		default:
+		}
+		for ctx.Err() == nil {
+			message := p.says(0)
+			message.SentAt = timestamppb.New(p.now().Add(-late))
+			entries, _ := reader.Next(1000)
+			for _, e := range entries {
+				message.Revocations = append(message.Revocations, &sessionsv1.Revocation{
+					Kind: sessionsv1.RevocationKind_REVOCATION_KIND_SESSION, Id: e.ID, RevokedAt: timestamppb.New(e.NotBefore),
+				})
+			}
+			if err := stream.Send(message); err != nil {
+				return err
+			}
+			late = 0
+			select {
+			case <-ctx.Done():
+			case <-time.After(30 * time.Millisecond):
+			}
+		}
+		return nil
+	}
+	for range 10 {
+		p.next(serve)
+	}
+	tokens := p.verifies(t, p.url)
+	good := p.token(t, "ses_2")
+	old := p.token(t, "ses_1", func(c map[string]any) { c["iat"], c["exp"] = p.now().Unix()-150, p.now().Unix()+140 })
+	becomes(t, tokens, good, 0)
+	becomes(t, tokens, old, commonv1.Reason_TOKEN_REJECTED)
+	tokens.StepClock(7 * time.Minute)
+	known.Add(accesstoken.Entry{Kind: accesstoken.Session, ID: "ses_3", NotBefore: p.now()}) // and somebody signs out
+	becomes(t, tokens, p.token(t, "ses_3"), commonv1.Reason_TOKEN_REJECTED)
+	becomes(t, tokens, p.token(t, "ses_2"), 0)
+	if _, err := tokens.Verify(old); !meridian.Is(err, commonv1.Reason_TOKEN_REJECTED) {
+		t.Errorf("what was revoked before the clock was set: %v", err)
+	}
+
+	// The next stream begins by a clock that is ten minutes behind; then no region answers.
+	behind <- 10 * time.Minute
+	tokens.StepClock(time.Minute)
+	short := p.token(t, "ses_4", func(c map[string]any) { c["exp"] = p.now().Unix() + 4 })
+	becomes(t, tokens, short, 0)
+	becomes(t, tokens, short, commonv1.Reason_TOKEN_REJECTED)
+	becomes(t, tokens, p.token(t, "ses_2"), 0)
+}
+
+// A region that was not brought to this version yet is passed over.
+func TestAccessTokensBesideAnOldRegion(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t, 0)
+	p.next(func(context.Context, *connect.ServerStream[sessionsv1.WatchRevocationsResponse]) error {
+		return connect.NewError(connect.CodeUnimplemented, errors.New("no such procedure"))
+	})
+	p.next(p.forever)
+	becomes(t, p.verifies(t, p.url), p.token(t, "ses_1"), 0)
 }
 
 func TestAccessTokensNeedNames(t *testing.T) {

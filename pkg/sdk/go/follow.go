@@ -30,11 +30,14 @@ type follower[Message any] struct {
 	open func(context.Context) (*connect.ServerStreamForClient[Message], error)
 	// on takes each message. errOpenAgain ends the stream, and any other error all of it.
 	on func(*Message) error
+	// lasting says whether an error ends it all, because another stream would end the same
+	// way.
+	lasting func(error) bool
 	// broken is told why a stream ended that is opened again; nil: nobody is.
 	broken func(error)
 }
 
-// run follows until ctx ends, on fails, or a stream ends as any other would.
+// run follows until ctx ends, on fails, or a stream ends with an error that lasts.
 func (f *follower[Message]) run(ctx context.Context) error {
 	pause := firstFollowPause
 	for {
@@ -67,7 +70,7 @@ func (f *follower[Message]) once(whole context.Context) (heard, final bool, err 
 	stream, err := f.open(ctx)
 	if err != nil {
 		leave()
-		return false, lasting(err), err
+		return false, f.lasting(err), err
 	}
 	defer stream.Close() //nolint:errcheck // its error was read
 	defer leave()        // or Close waits for what comes
@@ -83,7 +86,7 @@ func (f *follower[Message]) once(whole context.Context) (heard, final bool, err 
 	if ctx.Err() != nil && whole.Err() == nil {
 		return heard, false, fmt.Errorf("the region said nothing for %v", f.silence)
 	}
-	return heard, lasting(stream.Err()), stream.Err()
+	return heard, f.lasting(stream.Err()), stream.Err()
 }
 
 // lasting says whether the same call would fail again.

@@ -84,19 +84,31 @@ func (t *AccessTokens) admit(r *http.Request, scopes []string) (Claims, *refusal
 		return Claims{}, &refusal{http.StatusUnauthorized, dpop.InvalidToken, "the token is bound to another certificate", bearer, nil}
 	}
 	use.Thumbprint = claims.Confirmation.Key()
-	if failed, ok := errors.AsType[*dpop.Error](t.proofs.Check(use, t.revoked.clock.now())); ok {
-		return Claims{}, &refusal{http.StatusUnauthorized, failed.Code, failed.Description, dpop.Scheme, nil}
+	if err := t.proofs.Check(use, t.revoked.clock.now()); err != nil {
+		refused := &refusal{http.StatusUnauthorized, dpop.InvalidProof, "the proof is not taken", dpop.Scheme, nil}
+		if failed, ok := errors.AsType[*dpop.Error](err); ok {
+			refused.code, refused.description = failed.Code, failed.Description
+		}
+		return Claims{}, refused
 	}
 	granted := strings.Fields(claims.Scope)
 	for _, scope := range scopes {
 		if !slices.Contains(granted, scope) {
-			return Claims{}, &refusal{http.StatusForbidden, "insufficient_scope", "the token has not all scopes that are needed", scheme, scopes}
+			return Claims{}, &refusal{http.StatusForbidden, "insufficient_scope", "the token has not all scopes that are needed", schemeOf(claims), scopes}
 		}
 	}
 	return claims, nil
 }
 
 const bearer = "Bearer"
+
+// schemeOf is how a token is sent.
+func schemeOf(c Claims) string {
+	if c.Confirmation.Key() != "" {
+		return dpop.Scheme
+	}
+	return bearer
+}
 
 // refuse answers with a refusal.
 func (t *AccessTokens) refuse(w http.ResponseWriter, r *http.Request, refused *refusal) {
@@ -128,20 +140,34 @@ func (t *AccessTokens) refuse(w http.ResponseWriter, r *http.Request, refused *r
 // chooses a header Host can choose among the product's own names only.
 func (t *AccessTokens) place(r *http.Request) *url.URL {
 	for _, u := range t.places {
-		if strings.EqualFold(u.Host, r.Host) {
+		if hostOf(u.Scheme, r.Host) == hostOf(u.Scheme, u.Host) {
 			return u
 		}
 	}
 	return nil
 }
 
+// hostOf is a host without the port that its scheme has anyhow.
+func hostOf(scheme, host string) string {
+	port := map[string]string{"https": ":443", "http": ":80"}[scheme]
+	return strings.ToLower(strings.TrimSuffix(host, port))
+}
+
 // called is the URI that a request's client called, or "" at a host that is none of the
 // product's.
 func (t *AccessTokens) called(r *http.Request) string {
 	if u := t.place(r); u != nil {
-		return u.Scheme + "://" + u.Host + r.URL.EscapedPath()
+		return u.Scheme + "://" + u.Host + pathOf(r)
 	}
 	return ""
+}
+
+// pathOf is the path that a request's client asked for, whatever handlers before took off.
+func pathOf(r *http.Request) string {
+	if asked, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		return asked.EscapedPath()
+	}
+	return r.URL.EscapedPath()
 }
 
 // metadataURL is where the client of a request reads what the product is; "": nowhere.
@@ -174,12 +200,15 @@ func (t *AccessTokens) Metadata(scopes ...string) http.Handler {
 	for _, u := range t.places {
 		content, err := json.Marshal(metadata{u.String(), t.issuers, scopes, []string{"header"}, dpop.Algorithms()})
 		if err == nil { // it never fails for strings
-			documents[strings.ToLower(u.Host)+MetadataPath+strings.TrimSuffix(u.EscapedPath(), "/")] = content
+			documents[u.Host+MetadataPath+strings.TrimSuffix(u.EscapedPath(), "/")] = content
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		content, known := documents[strings.ToLower(r.Host)+strings.TrimSuffix(r.URL.EscapedPath(), "/")]
-		if !known {
+		var content []byte
+		if u := t.place(r); u != nil {
+			content = documents[u.Host+strings.TrimSuffix(pathOf(r), "/")]
+		}
+		if content == nil {
 			http.NotFound(w, r)
 			return
 		}

@@ -143,6 +143,19 @@ func TestProtect(t *testing.T) {
 		}
 	}
 
+	// What handlers before took off the path was asked for all the same; a port that the
+	// scheme has anyhow is none.
+	mux.Handle("/below/", http.StripPrefix("/below", tokens.Protect(echo)))
+	for uri, want := range map[string]int{reports + "/below/7": http.StatusOK, reports + "/7": http.StatusUnauthorized} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "https://reports.example.com:443/below/7", nil)
+		r.Header.Set("Authorization", "dpop "+bound)
+		r.Header.Set("DPoP", h.proof(t, http.MethodDelete, uri, bound, p.now()))
+		w := httptest.NewRecorder()
+		if mux.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("a proof for %s: %d, want %d", uri, w.Code, want)
+		}
+	}
+
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, reports+meridian.MetadataPath, nil)
 	w := httptest.NewRecorder()
 	mux.ServeHTTP(w, r)

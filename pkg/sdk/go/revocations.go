@@ -35,6 +35,11 @@ type revocations struct {
 	clock deploymentClock
 	// complete is up to when everything is in deny; nil: nothing is known. follow sets it.
 	complete atomic.Pointer[time.Time]
+	// gap is when they were heard of again after so long that it is not known of which keys
+	// it was said that they are stolen; nil: there was none. By this machine's clock.
+	gap atomic.Pointer[time.Time]
+	// refetch asks for the keys to be fetched.
+	refetch func()
 }
 
 // age is how long ago that was.
@@ -60,20 +65,47 @@ func (r *revocations) follow(ctx context.Context) error {
 		},
 		on: func(message *sessionsv1.WatchRevocationsResponse) error {
 			if at, first := asked.answered(); first {
+				r.resumed()
 				r.clock.set(message.GetSentAt().AsTime(), at)
 			}
-			r.learn(message)
-			// A region that is behind ends the stream: this one is slow, or a clock was set.
-			if age, known := r.age(); known && age > r.maxAge {
+			if !r.believes(message) {
 				return errOpenAgain
 			}
+			r.learn(message)
 			return nil
 		},
+		// A region that is not of this version yet is not the last one.
+		lasting: func(err error) bool { return lasting(err) && connect.CodeOf(err) != connect.CodeUnimplemented },
 		broken: func(err error) {
 			r.log.WarnContext(ctx, "revocations cannot be followed", slog.Any("error", err))
 		},
 	}
 	return f.run(ctx)
+}
+
+// believes says whether a message was sent a moment ago. Where it was not, the stream is
+// slow or this machine's clock was set: nothing is learned, because the deny map would
+// forget by a clock that is ahead. One that was behind, because a region's was when it
+// was read, is set right: the message was sent before it came.
+func (r *revocations) believes(message *sessionsv1.WatchRevocationsResponse) bool {
+	sent := message.GetSentAt().AsTime()
+	if until := message.GetCompleteUntil(); until != nil && until.AsTime().After(sent) {
+		sent = until.AsTime()
+	}
+	late := r.clock.now().Sub(sent)
+	if late < 0 {
+		r.clock.set(sent, time.Now())
+	}
+	return late <= r.maxAge
+}
+
+// resumed notes that what was said of keys while nobody listened may not be said again.
+func (r *revocations) resumed() {
+	if age, known := r.age(); known && age > accesstoken.Keep {
+		now := time.Now()
+		r.gap.Store(&now)
+		r.refetch()
+	}
 }
 
 func (r *revocations) learn(message *sessionsv1.WatchRevocationsResponse) {
@@ -82,14 +114,16 @@ func (r *revocations) learn(message *sessionsv1.WatchRevocationsResponse) {
 	}
 	entries := make([]accesstoken.Entry, 0, len(message.GetRevocations()))
 	for _, of := range message.GetRevocations() {
+		at := r.clock.now() // of a key, which is revoked for good
+		if of.GetRevokedAt() != nil {
+			at = of.GetRevokedAt().AsTime()
+		}
 		kind, known := kinds[of.GetKind()]
 		if !known { // of a newer deployment: it may be about any token
-			r.deny.DenyUntil(r.clock.now())
+			r.deny.DenyUntil(at)
 			continue
 		}
-		entries = append(entries, accesstoken.Entry{
-			Kind: kind, ID: of.GetId(), Organization: of.GetOrganization(), NotBefore: of.GetRevokedAt().AsTime(),
-		})
+		entries = append(entries, accesstoken.Entry{Kind: kind, ID: of.GetId(), Organization: of.GetOrganization(), NotBefore: at})
 	}
 	if len(entries) > 0 {
 		r.deny.Add(entries...)

@@ -40,7 +40,7 @@ const maxWatchPause = 5 * time.Second
 func (c *Client) Watch(ctx context.Context, req *authzv1.WatchRequest, on func(*authzv1.WatchResponse) error) error {
 	after := req.GetAfter() // the last revision that was received
 	f := follower[authzv1.WatchResponse]{
-		silence: c.silence, maxPause: maxWatchPause,
+		silence: c.silence, maxPause: maxWatchPause, lasting: lasting,
 		open: func(ctx context.Context) (*connect.ServerStreamForClient[authzv1.WatchResponse], error) {
 			return c.Relationships.Watch(ctx, &authzv1.WatchRequest{
 				Organization: req.GetOrganization(), After: after, Filters: req.GetFilters(),

@@ -78,7 +78,7 @@ func (s *Revocations) WatchRevocations(
 func (s *Revocations) next(reader *accesstoken.Reader) (message *sessionsv1.WatchRevocationsResponse, more bool, err error) {
 	// First how far what is known goes, and then what is known.
 	complete, known := s.Complete()
-	if !known || s.Clock().Sub(complete) > s.MaxAge {
+	if !known || s.Clock().Sub(complete).Abs() > s.MaxAge { // or this clock is behind
 		return nil, false, fault.New(fault.Unavailable, commonv1.Reason_SERVICE_UNAVAILABLE,
 			"it is not known in this region right now what was revoked").Retry(time.Second)
 	}
