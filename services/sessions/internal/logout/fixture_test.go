@@ -20,6 +20,7 @@ import (
 	"github.com/meridian-iam/meridian/pkg/eventlog"
 	"github.com/meridian-iam/meridian/pkg/id"
 	"github.com/meridian-iam/meridian/pkg/jose"
+	"github.com/meridian-iam/meridian/pkg/outbound"
 	"github.com/meridian-iam/meridian/pkg/principal"
 	"github.com/meridian-iam/meridian/pkg/sqldb"
 	"github.com/meridian-iam/meridian/pkg/sqldb/sqltest"
@@ -79,9 +80,12 @@ func (f *fixture) Sign(algorithm jose.Algorithm, typ string, claims any) (string
 }
 
 // teller is one of a process of its own.
-func (f *fixture) teller() *logout.Teller {
+func (f *fixture) teller() *logout.Teller { return f.tellerBy(outbound.Options{}) }
+
+// tellerBy is a teller by rules about what is sent.
+func (f *fixture) tellerBy(o outbound.Options) *logout.Teller {
 	return logout.New(logout.Options{
-		DB: f.db, Keys: f, Region: region, Clock: f.clock, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+		DB: f.db, Transport: o, Keys: f, Region: region, Clock: f.clock, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
 	})
 }
 

@@ -2,14 +2,18 @@ package logout_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/meridian-iam/meridian/pkg/outbound"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
@@ -225,6 +229,36 @@ func TestAnswers(t *testing.T) {
 			}
 			f.tell(t, teller)
 			if row := f.rows(t, user)[0]; row.Status != c.want || row.Last != c.last || row.Attempts != 1 {
+				t.Errorf("it is %+v, want %v %+v", row.State, c.want, c.last)
+			}
+		})
+	}
+}
+
+// A client on this machine is held to its certificate, as others are: by whom the system or
+// the configuration takes.
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	shop := httptest.NewUnstartedServer(status(200))
+	shop.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // whom the client does not take
+	shop.StartTLS()
+	t.Cleanup(shop.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(shop.Certificate())
+	for name, c := range map[string]struct {
+		rules outbound.Options
+		want  domain.Status
+		last  domain.Answer
+	}{
+		"of an authority that is configured": {outbound.Options{Roots: roots}, domain.Delivered, domain.Answer{Status: 200}},
+		"of nobody who is known":             {outbound.Options{}, domain.Waiting, domain.Answer{Missing: domain.Certificate}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			user := id.New(id.User)
+			f.end(t, ending.Of{User: user, Session: f.signIn(t, user, f.client(t, shop.URL)), Reason: reason})
+			f.tell(t, f.tellerBy(c.rules))
+			if row := f.rows(t, user)[0]; row.Status != c.want || row.Last != c.last {
 				t.Errorf("it is %+v, want %v %+v", row.State, c.want, c.last)
 			}
 		})

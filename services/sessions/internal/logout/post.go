@@ -28,7 +28,7 @@ func newClient(o outbound.Options) *http.Client {
 	o.MaxIdle = idle
 	return &http.Client{
 		Transport: byPlace{
-			machine: outbound.Transport(outbound.Options{Judge: outbound.Loopback, MaxIdle: idle}),
+			machine: outbound.Transport(outbound.Options{Judge: outbound.Loopback, Roots: o.Roots, MaxIdle: idle}),
 			others:  outbound.Transport(o),
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
