@@ -218,6 +218,30 @@ func TestTLSReadsNewCertificates(t *testing.T) {
 	}
 }
 
+// What TLS 1.2 is spoken with, by what a client offers.
+func TestTLSSuites(t *testing.T) {
+	t.Parallel()
+	files := serve.TLS{CertFile: filepath.Join(t.TempDir(), "cert.pem"), KeyFile: filepath.Join(t.TempDir(), "key.pem")}
+	writeCertificate(t, files, 1) // with a key for ECDSA
+	s := start(t, setup{config: serve.Config{TLS: files}, scheme: "https"})
+	for suite, taken := range map[uint16]bool{
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256:       true,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384:       true,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA:          false,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA:          false,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: false,
+	} {
+		dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}}}
+		conn, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "https://"))
+		if err == nil {
+			_ = conn.Close()
+		}
+		if (err == nil) != taken {
+			t.Errorf("%s: %v, taken: want %t", tls.CipherSuiteName(suite), err, taken)
+		}
+	}
+}
+
 func writeCertificate(t *testing.T, files serve.TLS, serial int64) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
