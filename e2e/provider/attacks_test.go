@@ -30,7 +30,7 @@ func TestProvider(t *testing.T) {
 		"O01 redirect URIs": testRedirectURIs, "O02 open redirectors": testOpenRedirectors, "O03 code replay": testCodeReplay,
 		"O04 code injection": testCodeInjection, "O05 PKCE downgrade": testDowngrade, "O06 issuer in responses": testIssuer,
 		"O07 O24 O11 pages": testPages, "O08 refresh": testRefresh, "O09 grants of old": testOldGrants, "O10 nothing leaks": testLeaks,
-		"O13 public clients": testPublic, "O14 pushed requests": testPushed, "O16 others' tokens": testOthers,
+		"O13 public clients": testPublic, "O14 pushed requests": testPushed, "keys of pushed requests": testPushedProof, "O16 others' tokens": testOthers,
 		"O20 logout": testLogout, "O20 told of logout": testToldOfLogout, "O21 request objects": testRequestObjects, "O25 host": testHost,
 		"bad input": testBadInput, "prompts": testPrompts, "consent": testConsent, "consent of organizations": testConsentOfOrganizations, "organizations": testOrganizations,
 		"client credentials": testClientCredentials, "revocation": testRevocation, "endings": testEndings,

@@ -1,8 +1,6 @@
 package provider_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
@@ -11,9 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	gojose "github.com/go-jose/go-jose/v4"
 
 	identityv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/identity/v1"
 	sessionsv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/v1"
@@ -221,53 +216,14 @@ func testExchangeActor(t *testing.T, c *chained) {
 	c.exchange(t, c.orders, given, "actor_token", r.str("access_token"), "actor_token_type", accessToken).refused(t, http.StatusBadRequest, "invalid_request")
 }
 
-// proof makes a proof for the token endpoint, with the nonce that it asks for.
-func (c *chained) proof(t *testing.T, key *ecdsa.PrivateKey, nonce string) http.Header {
-	t.Helper()
-	signer, err := gojose.NewSigner(gojose.SigningKey{Algorithm: gojose.ES256, Key: key}, (&gojose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	payload, err := json.Marshal(map[string]any{
-		"jti": rand.Text(), "htm": "POST", "htu": c.issuer + "/oauth2/token", "iat": time.Now().Unix(), "nonce": nonce,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return http.Header{"Dpop": {text}}
-}
-
-// proved posts to the token endpoint with a proof.
-func (c *chained) proved(t *testing.T, a application, key *ecdsa.PrivateKey, fields url.Values) reply {
-	t.Helper()
-	asked := c.postWith(t, a, "/oauth2/token", fields, c.proof(t, key, ""))
-	asked.refused(t, http.StatusBadRequest, "use_dpop_nonce")
-	return c.postWith(t, a, "/oauth2/token", fields, c.proof(t, key, asked.header.Get("DPoP-Nonce")))
-}
-
 func testExchangeBound(t *testing.T, c *chained) {
-	var keys [2]*ecdsa.PrivateKey
-	for i := range keys {
-		var err error
-		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-			t.Fatal(err)
-		}
-	}
 	given := c.called(t)
-	bound := c.proved(t, c.app, keys[0], url.Values{"grant_type": {"refresh_token"}, "refresh_token": {given.str("refresh_token")}})
+	bound := c.proved(t, c.app, newKey(t), "/oauth2/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {given.str("refresh_token")}})
 	if bound.str("token_type") != "DPoP" {
 		t.Fatalf("answer %d %s", bound.status, bound.text)
 	}
 	c.exchange(t, c.orders, bound.str("access_token")).refused(t, http.StatusBadRequest, "invalid_request")
-	r := c.proved(t, c.orders, keys[1], url.Values{
+	r := c.proved(t, c.orders, newKey(t), "/oauth2/token", url.Values{
 		"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {bound.str("access_token")}, "subject_token_type": {accessToken},
 	})
 	was, is := claims(t, bound.str("access_token")), claims(t, r.str("access_token"))

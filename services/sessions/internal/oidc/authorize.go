@@ -323,6 +323,13 @@ func (p *Provider) push(w http.ResponseWriter, r *http.Request, issuer string) e
 		return answer.Refuse(answer.InvalidRequest, "request_uri must not be pushed")
 	}
 	parameters["client_id"] = []string{c.ID}
+	key, err := p.provedAhead(w, r, first(parameters["dpop_jkt"]), issuer)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		parameters["dpop_jkt"] = []string{key}
+	}
 	if _, err := authorize.Decide(parameters, known(c)); err != nil {
 		if e, ok := err.(*authorize.Error); ok { //nolint:errorlint // decisions return it as it is
 			return answer.Refuse(e.Code, e.Description)

@@ -20,12 +20,35 @@ const nonceLife = 5 * time.Minute
 // proved is the thumbprint of the key that a request to the token endpoint proves; ""
 // where it proves none, and need not.
 //
-// Source: RFC 9449 sections 5 and 8.
+// Source: RFC 9449 section 5.
 func (p *Provider) proved(w http.ResponseWriter, r *http.Request, c store.Client, issuer string) (string, error) {
+	key, err := p.offered(w, r, issuer)
+	if err == nil && key == "" && c.Settings.GetDpopRequired() {
+		return "", answer.Refuse(answer.InvalidProof, "the client must send a proof in the header DPoP")
+	}
+	return key, err
+}
+
+// provedAhead is the key to which the code of a pushed request is bound: that of
+// dpop_jkt, that which the client proves when it pushes, or "".
+//
+// Source: RFC 9449 section 10.1.
+func (p *Provider) provedAhead(w http.ResponseWriter, r *http.Request, named, issuer string) (string, error) {
+	key, err := p.offered(w, r, issuer)
+	switch {
+	case err != nil || key == "":
+		return named, err
+	case named != "" && named != key:
+		return "", answer.Refuse(answer.InvalidProof, "the proof is of another key than dpop_jkt")
+	}
+	return key, nil
+}
+
+// offered is the thumbprint of the key that a client proves; "" where it sends no proof.
+//
+// Source: RFC 9449 section 8.
+func (p *Provider) offered(w http.ResponseWriter, r *http.Request, issuer string) (string, error) {
 	if len(r.Header.Values("DPoP")) == 0 {
-		if c.Settings.GetDpopRequired() {
-			return "", answer.Refuse(answer.InvalidProof, "the client must send a proof in the header DPoP")
-		}
 		return "", nil
 	}
 	proof, err := dpop.Read(p.proven(r, issuer), p.Clock())
@@ -37,7 +60,7 @@ func (p *Provider) proved(w http.ResponseWriter, r *http.Request, c store.Client
 		return "", answer.Refuse(answer.UseNonce, "the proof needs the nonce of the header DPoP-Nonce")
 	}
 	if proof.TokenHash != "" {
-		return "", answer.Refuse(answer.InvalidProof, "a proof for the token endpoint has no ath")
+		return "", answer.Refuse(answer.InvalidProof, "a proof has no ath where there is no access token")
 	}
 	return proof.Thumbprint, p.once(r, proof)
 }
