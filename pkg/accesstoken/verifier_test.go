@@ -228,8 +228,8 @@ func TestVerifyAsksFirstHowOldItIs(t *testing.T) {
 		asked := 0
 		c.Age = func() (time.Duration, bool) {
 			asked++
-			if asked == 1 { // the map was an hour old, and is brought up to date right after
-				defer deny.Add(accesstoken.Entry{Kind: accesstoken.Session, ID: "ses_1", NotBefore: now})
+			if asked == 1 { // the map was an hour old until it was brought up to date now
+				deny.Add(accesstoken.Entry{Kind: accesstoken.Session, ID: "ses_1", NotBefore: now})
 				return time.Hour, true
 			}
 			return 0, true
