@@ -11,7 +11,7 @@ require (
 	connectrpc.com/otelconnect v0.12.0
 	github.com/cockroachdb/cockroach-go/v2 v2.4.2
 	github.com/fergusstrange/embedded-postgres v1.34.0
-	github.com/go-jose/go-jose/v4 v4.1.4
+	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/jackc/pgx/v5 v5.12.0

@@ -172,7 +172,7 @@ func (w *world) logoutToken(t *testing.T, a application, algorithm, token, user 
 	if expires, _ := claims["exp"].(float64); expires-issued != 120 {
 		t.Errorf("it lives for %v s", expires-issued)
 	}
-	parsed, err := gojose.ParseSigned(token, []gojose.SignatureAlgorithm{gojose.SignatureAlgorithm(algorithm)})
+	parsed, err := gojose.ParseSignedCompact(token, []gojose.SignatureAlgorithm{gojose.SignatureAlgorithm(algorithm)})
 	if err != nil || parsed.Signatures[0].Header.ExtraHeaders[gojose.HeaderType] != "logout+jwt" {
 		t.Errorf("the header: %v", err)
 	}

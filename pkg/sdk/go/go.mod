@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	connectrpc.com/connect v1.21.1
-	github.com/go-jose/go-jose/v4 v4.1.4
+	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/meridian-iam/meridian/pkg v0.0.0
 	github.com/meridian-iam/meridian/proto v0.0.0
 	golang.org/x/sync v0.24.0

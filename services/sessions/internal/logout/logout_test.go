@@ -13,12 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meridian-iam/meridian/pkg/outbound"
-
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-iam/meridian/pkg/id"
+	"github.com/meridian-iam/meridian/pkg/outbound"
 	eventv1 "github.com/meridian-iam/meridian/proto/gen/go/meridian/sessions/event/v1"
 	domain "github.com/meridian-iam/meridian/services/sessions/internal/domain/logout"
 	"github.com/meridian-iam/meridian/services/sessions/internal/ending"
