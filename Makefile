@@ -54,7 +54,7 @@ check: ## all that must hold before a change is merged; ends with the tests
 	@$(STEP) "texts" infra/tools/check-texts.sh
 	@$(STEP) "go vet" go vet $(ALL)
 	@$(STEP) "golangci-lint" infra/tools/lint.sh
-	@$(STEP) "fuzz targets, $(FUZZTIME) each" infra/tools/fuzz.sh $(FUZZTIME)
+	@$(STEP) "fuzz targets, $(FUZZTIME) each" infra/tools/fuzz.sh --unguided $(FUZZTIME)
 	@$(STEP) "tests" infra/tools/test.sh $(RACE)
 	@$(STEP) "layers" go test -count=1 -v ./e2e/arch
 
@@ -73,7 +73,7 @@ lint: .tools/stamp ## golangci-lint over all modules, buf lint
 	infra/tools/lint.sh
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (20000x inputs, or as 10m)
+fuzz: ## run every fuzz target, guided by coverage, for FUZZTIME (20000x inputs, or as 10m)
 	infra/tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench

@@ -1,9 +1,15 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the workspace for a while.
-# Usage: fuzz.sh DURATION [PATTERN], for example fuzz.sh 20000x FuzzParse
+# Runs every fuzz target of the workspace for a while. Guided by what code an input
+# reaches, for which everything is compiled another time, or with --unguided by chance.
+# Usage: fuzz.sh [--unguided] DURATION [PATTERN], for example fuzz.sh 20000x FuzzParse
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+guided=(-fuzz .)
+if [[ $1 == --unguided ]]; then
+	guided=()
+	shift
+fi
 duration=$1
 pattern=${2:-.}
 # Each input of these is thousands of questions: they get a tenth of a number of inputs.
@@ -24,7 +30,7 @@ while read -r package file; do
 		echo "$package $target"
 		# `go test -fuzz` links the program again for each target.
 		if [[ $built != "$package" ]]; then
-			go test -c -fuzz . -o "$binary" "$package"
+			go test -c "${guided[@]}" -o "$binary" "$package"
 			built=$package
 		fi
 		share=$duration
