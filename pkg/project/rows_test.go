@@ -82,6 +82,10 @@ func TestRowsFollowAndGoOn(t *testing.T) {
 			f.commit(t, log, 20)
 			until(t, "the rows are there", func() bool { return f.rowsOf(t, log) == 20*(n+1) })
 		}
+		// Rows are there a moment before their writer hears that they are.
+		until(t, "they are counted", func() bool {
+			return value(t, registry, "meridian_projection_applied_total") >= float64(40*(n+1))
+		})
 		stop()
 	}
 	if n := value(t, registry, "meridian_projection_applied_total"); n != 120 {
